@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A live view of the cluster: its identity, the ring and its predecessor, and
+ * where the peers are, kept current by watches, with a peer_set whose
+ * addresses follow. Goes on with what it knows while the metadata store is
+ * away.
+ */
+#ifndef TORUS_PEER_CLUSTER_H
+#define TORUS_PEER_CLUSTER_H
+
+#include "env/env.h"
+#include "meta/meta.h"
+#include "meta/schema.h"
+#include "peer/peer.h"
+#include "ring/ring.h"
+
+struct cluster;
+
+struct cluster_ops {
+	/* The current ring has a new version (after the first load). */
+	void (*ring_changed)(void *ctx);
+	/* As peer_set_ops.changed. */
+	void (*peer_changed)(void *ctx, struct peer *peer, int err);
+};
+
+struct cluster_config {
+	struct uuid self;		/* null for clients */
+	enum wire_role role;
+	uint64_t replica_timeout_ns;	/* 0 = 1 s */
+	const struct cluster_ops *ops;	/* may be NULL, as may its members */
+	void *ctx;
+};
+
+/**
+ * cluster_open() - load everything, then watch.
+ * @done: 0; -ENOENT (no cluster there: the text says `torusctl init`);
+ * or what the metadata store said.
+ * Returns NULL when out of memory. The caller closes it after errors too.
+ */
+struct cluster *cluster_open(struct env *env, struct meta *meta,
+			     const struct cluster_config *cfg,
+			     void (*done)(void *ctx, int err), void *ctx);
+void cluster_close(struct cluster *cluster);
+
+const struct cluster_doc *cluster_doc(const struct cluster *cluster);
+struct peer_set *cluster_peers(struct cluster *cluster);
+
+/** cluster_ring() - the current ring; never NULL after open. */
+const struct ring *cluster_ring(const struct cluster *cluster);
+
+/** cluster_ring_version() - current or previous ring if it has that version,
+ * else NULL. */
+const struct ring *cluster_ring_version(const struct cluster *cluster,
+					uint64_t version);
+
+/** cluster_peer_alive() - whether its lease stands: a hint, never a proof. */
+bool cluster_peer_alive(const struct cluster *cluster, const struct uuid *peer);
+
+/** cluster_for_each_peer() - every peer document known, in order of uuid. */
+void cluster_for_each_peer(const struct cluster *cluster,
+			   void (*fn)(void *ctx, const struct peer_doc *doc,
+				      bool alive), void *ctx);
+
+#endif

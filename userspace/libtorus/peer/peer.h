@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client side of a torusd: one connection per peer, kept up by itself,
+ * with pipelined calls, deadlines and health. Used by volumes, by torusd's
+ * maintenance and by torusctl.
+ */
+#ifndef TORUS_PEER_PEER_H
+#define TORUS_PEER_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "env/env.h"
+#include "wire/proto.h"
+
+struct peer_set;
+struct peer;
+
+enum peer_state {
+	PEER_DOWN,		/* not connected; next attempt after a back-off */
+	PEER_CONNECTING,	/* TCP or HELLO under way */
+	PEER_UP,		/* HELLO done, both ids match */
+};
+
+#define PEER_CALL_IOV_MAX (RECORD_PAYLOAD_BLOCKS_MAX + 8)
+
+/*
+ * One request to one peer. The caller owns the memory and all that it points
+ * to until done(); peer_call_cancel() ends it without done(), after which none
+ * of its memory is touched.
+ */
+struct peer_call {
+	/* in */
+	enum wire_type type;
+	uint32_t flags;			/* WIRE_DURABLE */
+	const void *body;		/* fixed size of the type, copied */
+	const struct iovec *data;	/* request data, by reference */
+	int data_count;
+	uint32_t data_len;
+	struct iovec *reply_data;	/* room for reply data; may be NULL */
+	int reply_data_count;		/* with NULL, reply data is in scratch */
+	uint64_t timeout_ns;		/* from submit to the whole reply; 0 = none:
+					 * only the peer's no-progress timeout */
+	void (*done)(struct peer_call *call);
+	void *ctx;
+	/* out */
+	int err;			/* 0: answered, see status. Else the reason
+					 * no answer came: -ETIMEDOUT, -ECONNRESET,
+					 * -ECONNREFUSED, -EPROTO ... */
+	uint32_t status;		/* enum wire_status */
+	const void *reply;		/* body, valid during done() */
+	const struct iovec *scratch;	/* reply data when reply_data is NULL */
+	int scratch_count;
+	uint32_t reply_len;		/* bytes of reply data */
+	/* private */
+	struct peer *peer;
+	struct list_head node;
+	struct env_timer timer;
+	uint64_t request;
+	uint64_t submitted;
+	bool sent;
+};
+
+struct peer_set_ops {
+	/* A peer came up, went down (@err says why), or has a new incarnation. */
+	void (*changed)(void *ctx, struct peer *peer, int err);
+};
+
+struct peer_set_config {
+	struct uuid cluster;
+	struct uuid self;		/* null for clients */
+	enum wire_role role;
+	uint64_t replica_timeout_ns;	/* calls outstanding and no byte of progress
+					 * for so long: connection is given up */
+	uint64_t connect_timeout_ns;
+	const struct peer_set_ops *ops;	/* may be NULL */
+	void *ctx;
+};
+
+/** peer_set_new() - NULL: out of memory. */
+struct peer_set *peer_set_new(struct env *env, const struct peer_set_config *cfg);
+
+/** peer_set_free() - every call must be done or cancelled. */
+void peer_set_free(struct peer_set *set);
+
+/**
+ * peer_set_update() - add a peer, or give it a new address (reconnects).
+ * Returns the peer, which lives until peer_set_free(); NULL: out of memory.
+ */
+struct peer *peer_set_update(struct peer_set *set, const struct uuid *id,
+			     const char *address);
+struct peer *peer_find(struct peer_set *set, const struct uuid *id);
+
+const struct uuid *peer_id(const struct peer *peer);
+const char *peer_address(const struct peer *peer);
+enum peer_state peer_state(const struct peer *peer);
+
+/**
+ * peer_usable() - up, or never tried, or its back-off (1 s doubling to 60 s
+ * after failures) is over, so that a call is worth making.
+ */
+bool peer_usable(struct peer *peer);
+
+/** peer_incarnation() - as of the last HELLO; null before. */
+const struct uuid *peer_incarnation(const struct peer *peer);
+
+/** peer_connect() - bring the connection up without a call. */
+void peer_connect(struct peer *peer);
+
+/**
+ * peer_fail() - the owner has decided against this peer: drop the connection,
+ * fail all its calls with @err, begin a back-off.
+ */
+void peer_fail(struct peer *peer, int err);
+
+/**
+ * peer_call() - submit. Connects first where necessary; calls keep their order
+ * on the wire. done() comes from the loop, never from inside.
+ */
+void peer_call(struct peer *peer, struct peer_call *call);
+void peer_call_cancel(struct peer_call *call);
+
+/* Latency of answered calls of a peer, for status and hedging (ns). */
+struct peer_stats {
+	uint64_t calls, failures, bytes_sent, bytes_received;
+	uint64_t latency_sum_ns, latency_max_ns;
+};
+const struct peer_stats *peer_stats(const struct peer *peer);
+
+#endif

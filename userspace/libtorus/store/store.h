@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chunk store: what a torusd does with its directory.
+ *
+ *   identity              cluster id, peer uuid (text, written once)
+ *   journal               fences, seals, deletes, bad copies, incarnation
+ *   chunks/VOLUME/CHUNK   one file per chunk (hex), records only
+ *
+ * The valid length of an unsealed chunk comes from the chain of records in
+ * it, of a sealed one from the journal. The store answers requests; it asks
+ * nobody.
+ */
+#ifndef TORUS_STORE_STORE_H
+#define TORUS_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "env/env.h"
+#include "wire/proto.h"
+
+struct store;
+
+struct store_config {
+	struct uuid cluster;	/* null: take the directory's, if it has one */
+	struct uuid peer;	/* null: the directory's, or make one */
+	uint64_t size;		/* bytes it may use; 0 = the file system's */
+	char boot_id[64];	/* + mount identity: the incarnation changes when
+				 * this differs from the journal's */
+	bool new_incarnation;	/* tests: as if unsynced bytes may be lost */
+	uint64_t sync_interval_ns;	/* background sync; 0 = 5 s */
+};
+
+/* @err 0, or -errno with error text naming the directory's file. */
+typedef void (*store_open_fn)(void *ctx, int err);
+
+/**
+ * store_open() - read the directory behind @env, checking what must be
+ * checked: identity against @cfg (another cluster's or peer's directory is
+ * refused), journal, chains of unsealed chunks (their payload too where it was
+ * not known durable).
+ * Returns the store at once; it serves after @done with err 0. After an error
+ * the caller frees it.
+ */
+struct store *store_open(struct env *env, const struct store_config *cfg,
+			 store_open_fn done, void *ctx);
+
+/** store_close() - sync, close files; @done, then the caller frees. */
+void store_close(struct store *store, store_open_fn done, void *ctx);
+void store_free(struct store *store);
+
+const struct uuid *store_cluster(const struct store *store);
+const struct uuid *store_peer(const struct store *store);
+const struct uuid *store_incarnation(const struct store *store);
+
+/**
+ * store_serve() - accept connections on @address and answer them.
+ * Returns 0 or -errno with error text (port in use names the port).
+ */
+int store_serve(struct store *store, const char *address);
+
+/**
+ * store_delete_volume() - a tombstone for @volume was seen in the metadata
+ * store of the right cluster: remove all its chunks, refuse new ones.
+ */
+void store_delete_volume(struct store *store, uint64_t volume,
+			 store_open_fn done, void *ctx);
+
+struct store_stats {
+	uint64_t size, used, chunks, volumes;
+	uint64_t appends, append_bytes, reads, read_bytes, syncs, errors;
+};
+void store_stats(const struct store *store, struct store_stats *stats);
+
+#endif

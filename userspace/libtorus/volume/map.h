@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The map: volume block -> (chunk, block, CRC32C), as a tree of 4 KiB pages in
+ * the log, an overlay of the changes since the last checkpoint, and a bounded
+ * cache of clean pages. The chunk table is a second tree of the same form.
+ *
+ * The map does no I/O: its owner reads pages (through map_owner_ops) and
+ * writes the pages that a checkpoint produces.
+ *
+ * Levels: 0 = leaf (256 entries of 4 KiB blocks = 1 MiB) up to 4 (4 PiB). The
+ * tree's height follows from the volume's size; growing adds a level on top.
+ */
+#ifndef TORUS_VOLUME_MAP_H
+#define TORUS_VOLUME_MAP_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "wire/record.h"
+
+#define MAP_FANOUT	256u
+#define MAP_LEVELS_MAX	5
+
+struct disk_map_entry {
+	__le32 crc;
+	__le16 block;
+	__le16 lineage;
+	__le32 chunk_low;		/* bits 0-31 */
+	__le16 chunk_high;		/* bits 32-47 */
+	__le16 flags;
+};
+static_assert(sizeof(struct disk_map_entry) == 16, "on-disk size");
+
+/* addr 0 = absent: reads as zeros (chunk 0 is never used). */
+struct map_entry {
+	block_addr_t addr;
+	uint32_t crc;
+	uint16_t lineage;
+	uint16_t flags;
+};
+
+struct map;
+
+/* One page that the map wants; owned by the map until map_page_loaded(). */
+struct map_page_load {
+	struct map_entry entry;		/* where it lies and its CRC */
+	uint8_t *page;			/* BLOCK_SIZE bytes to fill */
+	struct map *map;
+	struct list_head node;		/* for the owner's use while loading */
+	void *owner_priv;
+};
+
+struct map_owner_ops {
+	/*
+	 * Read one page; verify its CRC; answer with map_page_loaded(), never
+	 * from inside the call.
+	 */
+	void (*load_page)(void *ctx, struct map_page_load *load);
+};
+
+struct map_config {
+	uint64_t blocks;		/* volume size in blocks */
+	uint64_t overlay_limit;		/* bytes: map_wants_checkpoint() above */
+	uint64_t cache_limit;		/* bytes of clean pages */
+	const struct map_owner_ops *ops;
+	void *ctx;
+};
+
+/** map_new() - @root: the tree's top entry (addr 0 = empty tree). */
+struct map *map_new(const struct map_config *cfg, const struct map_entry *root);
+void map_free(struct map *map);
+
+/** map_page_loaded() - @err 0, or the reason why the page cannot be had. */
+void map_page_loaded(struct map_page_load *load, int err);
+
+/* A lookup that may have to wait for pages. Memory is the caller's. */
+struct map_lookup {
+	uint64_t first;			/* volume block */
+	uint32_t count;			/* at most RECORD_PAYLOAD_BLOCKS_MAX */
+	struct map_entry *entries;	/* count of them: the result */
+	void (*done)(struct map_lookup *lookup, int err);
+	void *ctx;
+	struct list_head node;		/* private */
+	uint32_t pending;		/* private */
+	int err;			/* private */
+};
+
+/**
+ * map_lookup() - resolve blocks through overlay and tree.
+ * Returns 0: entries are filled in and done() is not called; -EINPROGRESS:
+ * done() will be, with the state as of that moment; -ENOMEM.
+ */
+int map_lookup(struct map *map, struct map_lookup *lookup);
+
+/** map_lookup_cancel() - done() of a pending lookup will not be called. */
+void map_lookup_cancel(struct map_lookup *lookup);
+
+/**
+ * map_set() - block @first + i now lies at @addr + i with @crc[i]. Overrides
+ * whatever was there, costs no page load.
+ * Returns 0 or -ENOMEM; see map_reserve().
+ */
+int map_set(struct map *map, uint64_t first, uint32_t count,
+	    block_addr_t addr, const uint32_t *crc);
+
+/** map_clear() - @count blocks from @first read as zeros from now on; cheap
+ * for ranges of any size. 0 or -ENOMEM. */
+int map_clear(struct map *map, uint64_t first, uint64_t count);
+
+/** map_peek_set() - the overlay's own entry of a block, for relocation checks
+ * in replay: true and *@entry if the overlay decides this block. */
+bool map_overlay_peek(const struct map *map, uint64_t block,
+		      struct map_entry *entry);
+
+uint64_t map_overlay_bytes(const struct map *map);
+bool map_wants_checkpoint(const struct map *map);
+
+/** map_grow() - the volume has @blocks blocks now (never fewer). */
+int map_grow(struct map *map, uint64_t blocks);
+
+/* ---- checkpoint ------------------------------------------------------- */
+
+/*
+ * map_checkpoint_begin() freezes the overlay: changes from now on go to a
+ * fresh one. Pages then come out bottom-up: every page of level n is placed
+ * before the first one of level n + 1 appears. The owner keeps several in
+ * flight.
+ */
+struct map_dirty_page {
+	unsigned int level;
+	uint64_t index;			/* page number within its level */
+	uint8_t *page;			/* BLOCK_SIZE bytes, stable until placed */
+	struct list_head node;		/* for the owner's use */
+	void *owner_priv;
+};
+
+/** map_checkpoint_begin() - 0, -EBUSY (one is running), -ENOMEM. */
+int map_checkpoint_begin(struct map *map);
+
+/**
+ * map_checkpoint_next() - the next page to write.
+ * Returns 0 and *@page; -EAGAIN: nothing at this moment, @ready will be called
+ * once from the loop of a page load or from map_checkpoint_placed(); -ENODATA:
+ * all pages are placed, *@root is the new top entry; another error: the
+ * checkpoint cannot go on (a page cannot be loaded): call _abort().
+ */
+int map_checkpoint_next(struct map *map, struct map_dirty_page **page,
+			struct map_entry *root,
+			void (*ready)(void *ctx), void *ready_ctx);
+
+/** map_checkpoint_placed() - the page is in the log at @addr; frees it. */
+void map_checkpoint_placed(struct map *map, struct map_dirty_page *page,
+			   block_addr_t addr, uint32_t crc);
+
+/** map_checkpoint_commit() - the root is published: use the new tree, drop
+ * the frozen overlay. */
+void map_checkpoint_commit(struct map *map, const struct map_entry *root);
+
+/** map_checkpoint_abort() - merge the frozen overlay back under the newer
+ * one; pages handed out must not be used any more. */
+void map_checkpoint_abort(struct map *map);
+
+struct map_stats {
+	uint64_t overlay_entries, overlay_bytes, cache_pages;
+	uint64_t cache_hits, cache_misses, pages_written;
+};
+void map_stats(const struct map *map, struct map_stats *stats);
+
+#endif
