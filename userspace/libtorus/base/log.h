@@ -12,10 +12,16 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO,
 
 typedef void (*log_sink_fn)(enum log_level level, const char *line);
 
+/**
+ * log_sink_stderr() - the sink at start: standard error, with priorities where
+ * systemd's journal listens. A line that would block is dropped and counted.
+ */
+void log_sink_stderr(enum log_level level, const char *line);
+
 /** log_set_sink() - send lines to @sink; NULL discards them. */
 void log_set_sink(log_sink_fn sink);
 
-/** log_set_level() - drop lines less important than @level. */
+/** log_set_level() - drop lines less important than @level (at start: INFO). */
 void log_set_level(enum log_level level);
 
 void log_line(enum log_level level, const char *fmt, ...)
