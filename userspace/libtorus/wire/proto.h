@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/endian.h"
 #include "base/uuid.h"
@@ -303,7 +304,10 @@ static_assert(sizeof(struct wire_stat_reply) == 96, "wire size");
 
 /* ---- codec ------------------------------------------------------------ */
 
-/** wire_encode_header() - fill @out from @hdr and compute both its CRCs. */
+/**
+ * wire_encode_header() - fill @out from @hdr and compute the header's CRC over
+ * it and @body. hdr->data_crc is what wire_data_crc() gave.
+ */
 void wire_encode_header(const struct wire_header *hdr, const void *body,
 			struct disk_wire_header *out);
 
@@ -330,5 +334,16 @@ int wire_body_size(unsigned int type, bool reply);
  * records and map).
  */
 bool wire_data_checked(const struct wire_header *hdr);
+
+/**
+ * wire_data_crc() - data_crc of a frame: over hdr->data_len bytes of @data, 0
+ * where wire_data_checked() says no.
+ */
+uint32_t wire_data_crc(const struct wire_header *hdr, const struct iovec *data,
+		       int data_count);
+
+/** wire_check_data() - hdr->data_crc against the data; 0 or -EBADMSG. */
+int wire_check_data(const struct wire_header *hdr, const struct iovec *data,
+		    int data_count);
 
 #endif

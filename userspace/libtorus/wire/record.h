@@ -13,8 +13,9 @@
  * ZERO owns none. All integers are little-endian.
  *
  * The header's CRC covers header_bytes bytes from its start with the crc field
- * taken as zero. prev_crc is the crc of the record with sequence - 1, so that
- * the log is a chain: stale bytes of a recycled file never continue it.
+ * taken as zero. prev_crc is the crc of the record with sequence - 1 (0 when
+ * sequence is 1), so that the log is a chain: stale bytes of a recycled file
+ * never continue it.
  */
 #ifndef TORUS_WIRE_RECORD_H
 #define TORUS_WIRE_RECORD_H
@@ -35,6 +36,9 @@
 #define RECORD_PAYLOAD_BLOCKS_MAX 256u		/* 1 MiB */
 #define RECORD_EXTENTS_MAX	512u
 #define RECORD_HEADER_BLOCKS_MAX 4u
+#define RECORD_VOLUME_BLOCKS_MAX (1ull << 40)	/* 4 PiB */
+#define RECORD_PAGE_LEVELS_MAX	8u
+#define RECORD_PAGE_INDEX_MAX	(1ull << 40)
 
 enum record_flags {
 	RECORD_LAST = 1 << 0,		/* no record follows in this chunk */
@@ -170,15 +174,18 @@ void record_encode(struct record *r, void *buf);
  * flags, limits, zero fields, extents' sum and kinds, chunk and block ranges,
  * CRC. Never reads beyond @len.
  * Returns 0; -ENODATA (no magic: the end of a chain, not damage); -EAGAIN
- * (@len is shorter than the header); -EPROTONOSUPPORT (a newer version);
- * -EBADMSG (damaged).
+ * (@len is shorter than the header; with RECORD_HEADER_BLOCKS_MAX blocks it
+ * never is, so where the chunk ends before that it is damage);
+ * -EPROTONOSUPPORT (a newer version, whose CRC holds); -EBADMSG (damaged).
+ * The last two set the error text. After an error the content of @r is
+ * undefined.
  */
 int record_decode(const void *buf, size_t len, struct record *r);
 
 /**
  * record_check_payload() - compare payload blocks with the header's CRCs.
  * @payload: r->payload_blocks blocks in one piece.
- * Returns 0 or -EBADMSG.
+ * Returns 0 or -EBADMSG, with error text.
  */
 int record_check_payload(const struct record *r, const void *payload);
 
