@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The orderly end of a volume: all requests done, a checkpoint, then one
+ * transaction that seals the open chunk, declares no tail and removes the
+ * attachment; then SEAL to the members and the lease given back, best effort.
+ */
+#ifndef TORUS_VOLUME_DETACH_H
+#define TORUS_VOLUME_DETACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "env/env.h"
+#include "volume/docwriter.h"
+#include "volume/volume.h"
+
+enum detach_state {
+	DETACH_NONE,
+	DETACH_DRAIN,			/* requests */
+	DETACH_CHECKPOINT,
+	DETACH_RELEASE,			/* the transaction */
+	DETACH_SETTLE,			/* SEALs */
+	DETACH_OVER,
+};
+
+struct detach {
+	enum detach_state state;
+	bool checkpointed;
+	volume_done_fn done;
+	void *ctx;
+	int err;
+	struct doc_change change;
+	struct env_timer deadline;
+};
+
+void detach_init(struct volume *v);
+void detach_release(struct volume *v);
+void detach_start(struct volume *v, volume_done_fn done, void *ctx);
+
+/** detach_run() - from the turn: go on if the current state is finished. */
+void detach_run(struct volume *v);
+
+/** detach_owed() - detach is over and its done() was not called yet: takes the
+ * debt; *@err says how it ended. */
+bool detach_owed(struct volume *v, int *err);
+
+#endif

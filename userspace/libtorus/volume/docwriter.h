@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one writer of the volume's value in the metadata store. Changes queue;
+ * one transaction is in flight; each compares the value's mod_revision. After
+ * an ambiguous answer the value is read again before anything else is sent.
+ */
+#ifndef TORUS_VOLUME_DOCWRITER_H
+#define TORUS_VOLUME_DOCWRITER_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "env/env.h"
+#include "meta/meta.h"
+#include "meta/schema.h"
+
+struct volume;
+
+/* Memory is the caller's until done(), or until docwriter_cancel(). */
+struct doc_change {
+	/*
+	 * Make the change to @doc, a copy of the newest committed value that
+	 * may hold earlier changes of the same batch. Called again if the
+	 * value turns out to be newer: it must not have other effects than
+	 * ones that may be overwritten.
+	 */
+	void (*apply)(struct doc_change *change, struct volume_doc *doc);
+	/* Committed: v->doc has it. Does not come when the volume fails. */
+	void (*done)(struct doc_change *change);
+	void *ctx;
+	struct list_head node;		/* private */
+};
+
+struct docwriter {
+	struct list_head waiting, batch;
+	struct volume_doc *attempt;	/* what the transaction holds */
+	char *attempt_json;
+	bool in_flight;
+	bool ambiguous;			/* read before the next attempt */
+	uint64_t backoff_ns;
+	struct env_timer retry;
+};
+
+int docwriter_init(struct volume *v);
+void docwriter_release(struct volume *v);
+
+/** docwriter_submit() - queue a change; done() comes from the loop. It is
+ * retried until it is committed or the volume fails. */
+void docwriter_submit(struct volume *v, struct doc_change *change);
+
+/** docwriter_idle() - nothing queued or in flight. */
+bool docwriter_idle(const struct volume *v);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which peers may be members of the next declared tail. A peer that failed us
+ * is a suspect for a back-off (1 s doubling to 60 s) and until its connection
+ * is up again.
+ */
+#ifndef TORUS_VOLUME_HEALTH_H
+#define TORUS_VOLUME_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "env/env.h"
+
+struct volume;
+
+struct suspect {
+	struct uuid peer;
+	uint64_t failed_at, retry_at, backoff_ns;
+	bool full;			/* said ENOSPC */
+	bool waiting;			/* still excluded */
+};
+
+#define SUSPECTS_MAX 256		/* RING_MEMBERS_MAX */
+
+struct health {
+	struct suspect suspects[SUSPECTS_MAX];
+	uint32_t count;
+	struct env_timer retry;
+};
+
+void health_init(struct volume *v);
+void health_release(struct volume *v);
+
+/** health_failed() - @peer failed as a member of a chunk with @err. */
+void health_failed(struct volume *v, const struct uuid *peer, int err);
+
+/** health_peer_changed() - its connection came up or went down. */
+void health_peer_changed(struct volume *v, const struct uuid *peer);
+
+/** health_good() - worth being declared as a member. */
+bool health_good(struct volume *v, const struct uuid *peer);
+
+/** health_full() - excluded because it said that it is full. */
+bool health_full(struct volume *v, const struct uuid *peer);
+
+/** health_last_resort() - not good, but connected and out of its first second
+ * of back-off: usable when too few others remain. */
+bool health_last_resort(struct volume *v, const struct uuid *peer);
+
+#endif

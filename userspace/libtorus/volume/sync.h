@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Durability. One round at a time: it remembers what is acknowledged, asks
+ * every member of every active chunk that lacks some of it (SYNC, or SEAL for
+ * chunks that are sealed in the metadata), and when all have answered raises
+ * v->durable as far as invariant 1 allows. Whoever waits for less is done; for
+ * the rest the next round begins.
+ */
+#ifndef TORUS_VOLUME_SYNC_H
+#define TORUS_VOLUME_SYNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "env/env.h"
+
+struct volume;
+struct volume_request;
+
+struct sync_wait {
+	uint64_t sequence;		/* done when durable up to this */
+	void (*done)(struct sync_wait *wait);
+	void *ctx;
+	struct list_head node;		/* private */
+};
+
+struct sync {
+	struct list_head requests;	/* flushes, acknowledged FUA writes */
+	struct list_head waits;		/* struct sync_wait */
+	uint32_t busy;			/* calls in flight */
+	bool wanted;			/* a round should begin */
+	struct env_timer timer;		/* background sync */
+	struct env_timer retry;		/* SEALED chunks short of copies */
+	struct env_timer deadline;
+};
+
+void sync_init(struct volume *v);
+void sync_release(struct volume *v);
+
+/** sync_submit() - hand @req back when everything up to req->sequence is
+ * durable. */
+void sync_submit(struct volume *v, struct volume_request *req);
+
+/** sync_wait() - as sync_submit(), for the engine itself; no time limit. */
+void sync_wait(struct volume *v, struct sync_wait *wait);
+void sync_wait_cancel(struct sync_wait *wait);
+
+/** sync_kick() - begin a round soon, whether anybody waits or not. */
+void sync_kick(struct volume *v);
+
+/** sync_acknowledged() - there is data that is not durable: background sync. */
+void sync_acknowledged(struct volume *v);
+
+/** sync_run() - from the turn. */
+void sync_run(struct volume *v);
+
+/** sync_fail_waiting() - hand everything that waits back with @err. */
+void sync_fail_waiting(struct volume *v, int err);
+
+/** sync_idle() - no request waits. */
+bool sync_idle(const struct volume *v);
+
+/** sync_settled() - every active chunk is sealed at its members, or cannot be
+ * by now. */
+bool sync_settled(const struct volume *v);
+
+#endif

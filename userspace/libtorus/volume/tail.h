@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The declared tail (design 5.2) and its changes (5.3).
+ *
+ *   STEADY --replica failed--------------------> decide L --+
+ *     |                                                      |
+ *     +--reason for a new tail--> DRAINING --all acked-------+
+ *                                                            v
+ *   STEADY <--committed-- COMMITTING <--enough peers-- WAITING
+ *
+ * decide L: no later answer for the open chunks counts; the unacknowledged
+ * requests go back to the writer's queue; every chunk that is not durable on
+ * all its members becomes CLOSING. The transaction seals them and declares the
+ * new tail at numbers never used. Only in STEADY is anything appended.
+ */
+#ifndef TORUS_VOLUME_TAIL_H
+#define TORUS_VOLUME_TAIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+#include "env/env.h"
+#include "meta/schema.h"
+#include "volume/docwriter.h"
+
+struct volume;
+
+enum tail_state { TAIL_STEADY, TAIL_DRAINING, TAIL_WAITING, TAIL_COMMITTING };
+
+struct log_tail {
+	enum tail_state state;
+	bool extending;
+	bool declared_short;		/* ensembles have fewer than R members */
+	struct doc_change extend, change;
+	struct env_timer retry;		/* WAITING; short tail; idle chunk */
+	uint64_t declared_at;		/* when `declared_chunk` became current */
+	uint64_t declared_chunk;
+	uint64_t used_at;		/* last append */
+};
+
+/**
+ * tail_declare() - put a fresh tail into @doc: numbers from doc->next_chunk
+ * on, current ring version, unhealthy and full peers excluded.
+ * Returns how many peers its ensembles have; below v->min_replicas nothing was
+ * declared and the caller waits for peers. Used by recovery too.
+ */
+uint32_t tail_declare(struct volume *v, struct volume_doc *doc);
+
+/**
+ * tail_ensemble() - members of a chunk of doc->tail: pure function of it.
+ * @out: room for RING_REPLICATION_MAX. Returns how many; 0 if the ring of that
+ * version is not known.
+ */
+uint32_t tail_ensemble(struct volume *v, const struct volume_doc *doc,
+		       uint64_t chunk, struct uuid *out);
+
+void tail_init(struct volume *v);
+void tail_start(struct volume *v);	/* attach is over */
+void tail_release(struct volume *v);
+
+/** tail_can_append() - @chunk is declared and appends are allowed. */
+bool tail_can_append(const struct volume *v, uint64_t chunk);
+
+/** tail_advanced() - the writer began @chunk: extend when half is used. */
+void tail_advanced(struct volume *v, uint64_t chunk);
+
+/** tail_replica_failed() - a member of an active chunk failed: change. */
+void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);
+
+/** tail_renew() - for a reason other than failure: drain, then change. */
+void tail_renew(struct volume *v, const char *reason);
+
+/** tail_drained() - the writer has nothing in flight any more. */
+void tail_drained(struct volume *v);
+
+/** tail_peers_changed() - health of some peer or the ring changed. */
+void tail_peers_changed(struct volume *v);
+
+#endif
