@@ -21,7 +21,8 @@ enum ring_type { RING_EMPTY, RING_SINGLE, RING_MOD, RING_KETAMA,
 
 struct ring_member {
 	struct uuid peer;
-	uint64_t weight;		/* bytes of capacity when it joined */
+	uint64_t weight;		/* bytes of capacity when it joined; 0 =
+					 * to own nothing while others can */
 	char zone[RING_LABEL_MAX];	/* may be empty */
 	char rack[RING_LABEL_MAX];
 	char host[RING_LABEL_MAX];

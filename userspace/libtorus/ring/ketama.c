@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Consistent hashing with many points per peer, after ketama (Richard Jones,
+ * "libketama: a consistent hashing algo for memcache clients", Last.fm, 2007),
+ * which follows Karger et al., "Consistent Hashing and Random Trees", 1997.
+ *
+ * Every member has points on a circle of 64-bit numbers, as many as its share
+ * of the capacity of all: POINTS_PER_MEMBER where all are equal. A chunk's
+ * permutation is the order in which a walk upwards from the chunk's hash meets
+ * the members for the first time. As in ketama the number of points is
+ * relative to the mean capacity, so that a new peer moves its own share, and,
+ * where it is not of mean size, at most about as much again between others.
+ *
+ * Against the original: the hash is SplitMix64's finaliser instead of MD5,
+ * and shares are rounded integers instead of floating point, since the same
+ * spec must give the same answer on every machine.
+ *
+ * A member of weight 0 has no points and owns nothing as long as others can:
+ * it comes last. Several of those are ordered by their hash with the chunk.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "ring/ring_priv.h"
+
+#define POINTS_PER_MEMBER 512u
+
+/* A point: the upper 48 bits of its place, and whose it is. */
+#define POINT_MEMBER_MASK 0xffffull
+
+static_assert(RING_MEMBERS_MAX <= POINT_MEMBER_MASK + 1, "a member fits");
+
+static unsigned __int128 total_weight(const struct ring_spec *spec)
+{
+	unsigned __int128 total = 0;
+	uint32_t i;
+
+	for (i = 0; i < spec->member_count; i++)
+		total += spec->members[i].weight;
+	return total;
+}
+
+/*
+ * The share of a member of @weight, to the nearest integer. At most 2^64 times
+ * 2^17 points: far from an overflow.
+ */
+static uint32_t points_of(uint64_t weight, unsigned __int128 total,
+			  uint32_t member_count)
+{
+	unsigned __int128 share = (unsigned __int128)weight * member_count *
+				  POINTS_PER_MEMBER;
+	uint32_t points = (uint32_t)((share + total / 2) / total);
+
+	return points == 0 && weight > 0 ? 1 : points;
+}
+
+static int compare_points(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int ketama_build(struct ring *ring)
+{
+	const struct ring_spec *spec = &ring->spec;
+	unsigned __int128 total = total_weight(spec);
+	uint32_t i, j, count = 0;
+
+	if (total == 0)
+		return error_set(-EINVAL, "ring version %" PRIu64 ": every member has weight 0, one at least must have capacity",
+				 spec->version);
+	for (i = 0; i < spec->member_count; i++)
+		count += points_of(spec->members[i].weight, total,
+				   spec->member_count);
+	ring->points = calloc(count, sizeof(*ring->points));
+	if (ring->points == NULL)
+		return -ENOMEM;
+	for (i = 0; i < spec->member_count; i++) {
+		uint32_t points = points_of(spec->members[i].weight, total,
+					    spec->member_count);
+		uint64_t peer = ring_hash_peer(&spec->members[i].peer);
+
+		for (j = 0; j < points; j++)
+			ring->points[ring->point_count++] =
+				(hash_u64_pair(peer, j) & ~POINT_MEMBER_MASK) |
+				i;
+	}
+	qsort(ring->points, count, sizeof(*ring->points), compare_points);
+	return 0;
+}
+
+/* Index of the first point at or above @place; 0 beyond the last one. */
+static uint32_t first_point(const struct ring *ring, uint64_t place)
+{
+	uint32_t low = 0, high = ring->point_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (ring->points[middle] < place)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low == ring->point_count ? 0 : low;
+}
+
+/* Members without points, into order[*found ..], by their hash with @key. */
+static void append_weightless(const struct ring *ring, uint64_t key,
+			      uint32_t want, uint32_t found, uint16_t *order)
+{
+	uint64_t rank[RING_MEMBERS_MAX];
+	uint32_t i, count = 0;
+
+	for (i = 0; i < ring->spec.member_count; i++) {
+		const struct ring_member *m = &ring->spec.members[i];
+
+		if (m->weight == 0)
+			rank[count++] = (hash_u64_pair(ring_hash_peer(&m->peer),
+						       key) &
+					 ~POINT_MEMBER_MASK) | i;
+	}
+	qsort(rank, count, sizeof(rank[0]), compare_points);
+	for (i = 0; i < count && found < want; i++)
+		order[found++] = (uint16_t)(rank[i] & POINT_MEMBER_MASK);
+}
+
+static void ketama_order(const struct ring *ring, uint64_t volume,
+			 uint64_t chunk, uint32_t want, uint16_t *order)
+{
+	uint64_t key = ring_hash_chunk(volume, chunk);
+	uint32_t at = first_point(ring, key), found = 0, steps;
+	bool seen[RING_MEMBERS_MAX] = { false };
+
+	for (steps = 0; steps < ring->point_count && found < want; steps++) {
+		uint16_t member = ring->points[at] & POINT_MEMBER_MASK;
+
+		if (!seen[member]) {
+			seen[member] = true;
+			order[found++] = member;
+		}
+		at = at + 1 == ring->point_count ? 0 : at + 1;
+	}
+	if (found < want)
+		append_weightless(ring, key, want, found, order);
+}
+
+const struct ring_ops ring_ketama_ops = {
+	.name = "ketama",
+	.members_max = RING_MEMBERS_MAX,
+	.build = ketama_build,
+	.order = ketama_order,
+};
