@@ -15,6 +15,8 @@
 # for the whole script.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$top/scripts/lib.sh"
 bin=${TORUS_BIN:-$top/build/bin}
 export TORUS_BIN=$bin
 
@@ -88,34 +90,15 @@ requires_built() {
 	done
 }
 
-# wait_for SECONDS WHAT COMMAND...: until the command succeeds; fails with
-# WHAT when the time is up. The command is tried every 50 ms: use it for
-# conditions that nothing announces.
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds; the test fails
+# with WHAT when the time is up.
 wait_for() {
-	local seconds=$1 what=$2 deadline
-	shift 2
-	deadline=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
-	until "$@"; do
-		if [ "${EPOCHREALTIME/[.,]/}" -ge "$deadline" ]; then
-			fail "$what: not within $seconds s"
-		fi
-		sleep 0.05
-	done
+	wait_until "$1" "${@:3}" || fail "$2: not within $1 s"
 }
 
 declare -A daemon_pid
 declare -A daemon_start
 declare -A daemon_log
-
-# start_time PID: in clock ticks since boot; with the number it names one
-# process for good. Fails when there is no such process, or only its remains.
-start_time() {
-	local stat fields
-	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-	read -ra fields <<<"${stat##*) }"
-	[ "${fields[0]}" != Z ] || return 1
-	echo "${fields[19]}"
-}
 
 # start_daemon NAME COMMAND...: in the background, without stdin, its output in
 # a file (daemon_log[NAME]); ended when this shell ends, at the latest.
@@ -131,8 +114,7 @@ start_daemon() {
 }
 
 daemon_is_running() {
-	[ -n "${daemon_pid[$1]:-}" ] &&
-		[ "$(start_time "${daemon_pid[$1]}")" = "${daemon_start[$1]}" ]
+	[ -n "${daemon_pid[$1]:-}" ] && is_process "${daemon_pid[$1]}" "${daemon_start[$1]}"
 }
 
 # signal_daemon NAME SIGNAL
@@ -144,22 +126,10 @@ signal_daemon() {
 # stop_daemon NAME [SIGNAL]: ends it and waits; the status is its own. One that
 # does not end within 10 s is killed. No error if it has ended already.
 stop_daemon() {
-	local name=$1 signal=${2:-TERM} pid=${daemon_pid[$1]:-} status=0 _
+	local name=$1 signal=${2:-TERM} pid=${daemon_pid[$1]:-} status=0
 	[ -n "$pid" ] || return 0
-	if daemon_is_running "$name"; then
-		kill -s "$signal" "$pid"
-		# The shell would report the death of its job.
-		{
-			for _ in {1..200}; do
-				daemon_is_running "$name" || break
-				sleep 0.05
-			done
-		} 2>/dev/null
-		if daemon_is_running "$name"; then
-			say "$name does not end by SIG$signal"
-			kill -s KILL "$pid"
-		fi
-	fi
+	# The shell would report the death of its job.
+	end_process "$pid" "${daemon_start[$name]}" "$signal" 2>/dev/null || say "$name cannot be ended"
 	wait "$pid" 2>/dev/null || status=$?
 	unset "daemon_pid[$name]"
 	return "$status"
@@ -173,10 +143,6 @@ wait_for_log() {
 # free_port: prints a port of loopback that nobody listens on at the moment.
 free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
-port_is_open() {
-	{ : <"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null
 }
 
 # assert_equal GOT WANTED [WHAT]
