@@ -22,6 +22,7 @@
 
 #define MAP_FANOUT	256u
 #define MAP_LEVELS_MAX	5
+#define MAP_BLOCKS_MAX	(1ull << 8 * MAP_LEVELS_MAX)
 
 struct disk_map_entry {
 	__le32 crc;
@@ -41,7 +42,14 @@ struct map_entry {
 	uint16_t flags;
 };
 
+/*
+ * In an overlay only, never on disk: crc is a signed change of the crc field
+ * of whatever entry lies below (the chunk table's live blocks).
+ */
+#define MAP_ENTRY_DELTA	(1u << 15)
+
 struct map;
+struct map_page;
 
 /* One page that the map wants; owned by the map until map_page_loaded(). */
 struct map_page_load {
@@ -58,22 +66,55 @@ struct map_owner_ops {
 	 * from inside the call.
 	 */
 	void (*load_page)(void *ctx, struct map_page_load *load);
+	/*
+	 * May be NULL. @old is referred to no more: an entry that a newer one
+	 * replaced (@folding false: at once, in the overlay; true: while the
+	 * running checkpoint builds a page, so it counts if that checkpoint is
+	 * committed and comes again if it is aborted), or the old version of
+	 * a page (folding). What lies in a subtree that a clear dropped unread
+	 * is not reported: sums of this are estimates.
+	 */
+	void (*dropped)(void *ctx, const struct map_entry *old, bool folding);
 };
 
 struct map_config {
 	uint64_t blocks;		/* volume size in blocks */
-	uint64_t overlay_limit;		/* bytes: map_wants_checkpoint() above */
-	uint64_t cache_limit;		/* bytes of clean pages */
+	/* Levels of the tree below the root entry; 0 = map_height(blocks).
+	 * Needed when the volume has grown since that root was written. */
+	unsigned int height;
+	uint64_t overlay_limit;		/* bytes: map_wants_checkpoint() above;
+					 * 0 = 64 MiB */
+	uint64_t cache_limit;		/* bytes of clean pages; 0 = 256 MiB */
 	const struct map_owner_ops *ops;
 	void *ctx;
 };
 
-/** map_new() - @root: the tree's top entry (addr 0 = empty tree). */
+/** map_height() - levels of a tree that covers @blocks blocks: 1 to 5. */
+unsigned int map_height(uint64_t blocks);
+
+/** map_new() - @root: the tree's top entry (addr 0 = empty tree). NULL: out
+ * of memory, or a volume larger than MAP_BLOCKS_MAX. */
 struct map *map_new(const struct map_config *cfg, const struct map_entry *root);
+
+/** map_free() - no done() is called; the owner has forgotten the loads that
+ * are under way. Not from inside a callback of the map. */
 void map_free(struct map *map);
 
-/** map_page_loaded() - @err 0, or the reason why the page cannot be had. */
+/**
+ * map_page_loaded() - @err 0, or the reason why the page cannot be had.
+ * The lookups that waited for it go on, and their done() may come, from inside.
+ */
 void map_page_loaded(struct map_page_load *load, int err);
+
+/* Private: a way down the tree, at rest or waiting for a page. */
+struct map_walk {
+	struct list_head node;
+	void (*wake)(struct map_walk *walk, int err);
+	struct map *map;
+	struct map_page *page;		/* deepest page reached, pinned */
+	unsigned int level;		/* of that page, or of what is absent */
+	bool waiting, finished;
+};
 
 /* A lookup that may have to wait for pages. Memory is the caller's. */
 struct map_lookup {
@@ -82,15 +123,17 @@ struct map_lookup {
 	struct map_entry *entries;	/* count of them: the result */
 	void (*done)(struct map_lookup *lookup, int err);
 	void *ctx;
-	struct list_head node;		/* private */
-	uint32_t pending;		/* private */
-	int err;			/* private */
+	struct list_head node;		/* for the caller's use while pending */
+	struct map *map;		/* private from here on */
+	uint64_t generation;
+	struct map_walk walk[2];	/* one per leaf */
 };
 
 /**
  * map_lookup() - resolve blocks through overlay and tree.
  * Returns 0: entries are filled in and done() is not called; -EINPROGRESS:
- * done() will be, with the state as of that moment; -ENOMEM.
+ * done() will be, with the state as of that moment; -ENOMEM; -EUCLEAN: a page
+ * says what cannot be. Blocks beyond the volume's end are absent.
  */
 int map_lookup(struct map *map, struct map_lookup *lookup);
 
@@ -98,18 +141,37 @@ int map_lookup(struct map *map, struct map_lookup *lookup);
 void map_lookup_cancel(struct map_lookup *lookup);
 
 /**
+ * map_reserve() - make sure that map_set() and map_clear() calls for
+ * @extents ranges with @blocks blocks of data in all will not fail, however
+ * much other callers have reserved. Call it before a record is sent, and
+ * map_unreserve() with the same numbers when its extents are in the map.
+ * 0 or -ENOMEM.
+ */
+int map_reserve(struct map *map, uint32_t extents, uint32_t blocks);
+void map_unreserve(struct map *map, uint32_t extents, uint32_t blocks);
+
+/**
  * map_set() - block @first + i now lies at @addr + i with @crc[i]. Overrides
  * whatever was there, costs no page load.
- * Returns 0 or -ENOMEM; see map_reserve().
+ * Returns 0; -ENOMEM, see map_reserve(); -ERANGE: beyond the volume's end.
  */
 int map_set(struct map *map, uint64_t first, uint32_t count,
 	    block_addr_t addr, const uint32_t *crc);
 
 /** map_clear() - @count blocks from @first read as zeros from now on; cheap
- * for ranges of any size. 0 or -ENOMEM. */
+ * for ranges of any size. 0, -ENOMEM or -ERANGE, as map_set(). */
 int map_clear(struct map *map, uint64_t first, uint64_t count);
 
-/** map_peek_set() - the overlay's own entry of a block, for relocation checks
+/** map_set_entry() - one block, with an entry of the caller's making (its addr
+ * is not 0). 0 or -ENOMEM. */
+int map_set_entry(struct map *map, uint64_t block,
+		  const struct map_entry *entry);
+
+/** map_adjust() - add @delta to the crc field of @block's entry, if it has one
+ * by the time that is looked at; costs no page load. 0 or -ENOMEM. */
+int map_adjust(struct map *map, uint64_t block, int32_t delta);
+
+/** map_overlay_peek() - the overlay's own entry of a block, for relocation checks
  * in replay: true and *@entry if the overlay decides this block. */
 bool map_overlay_peek(const struct map *map, uint64_t block,
 		      struct map_entry *entry);
@@ -161,6 +223,10 @@ void map_checkpoint_commit(struct map *map, const struct map_entry *root);
 /** map_checkpoint_abort() - merge the frozen overlay back under the newer
  * one; pages handed out must not be used any more. */
 void map_checkpoint_abort(struct map *map);
+
+/** map_checkpoint_height() - levels of the tree that the running checkpoint
+ * makes, for the root record. */
+unsigned int map_checkpoint_height(const struct map *map);
 
 struct map_stats {
 	uint64_t overlay_entries, overlay_bytes, cache_pages;
