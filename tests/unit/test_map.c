@@ -19,7 +19,7 @@
 #include "base/hash.h"
 #include "volume/map.h"
 
-#define FIRST_BLOCKS	(256u * 256 + 3 * 256 + 17)
+#define FIRST_BLOCKS	(200u * 256 + 17)
 #define MODEL_BLOCKS	(3u * 256 * 256 + 99)
 #define LOOKUPS		24u
 
@@ -535,13 +535,13 @@ static void one_load_serves_all_that_wait(void **state)
 		do_set(&bed, b, 256);
 	whole_checkpoint(&bed);
 	settle(&bed);
-	for (uint64_t b = 0; b < 40 * 256; b += 256) {	/* evict leaf 200 */
+	for (uint64_t b = 0; b < 40 * 256; b += 256) {	/* evict leaf 150 */
 		start_query(&bed, b, 1);
 		settle(&bed);
 	}
 	bed.load_count = 0;
 	for (int i = 0; i < 10; i++)
-		start_query(&bed, 200 * 256 + i, 5);
+		start_query(&bed, 150 * 256 + i, 5);
 	settle(&bed);
 	assert_in_range(bed.load_count, 1, 3);
 	bed_release(&bed);
@@ -567,10 +567,69 @@ static void a_cancelled_lookup_is_not_answered(void **state)
 	bed_release(&bed);
 }
 
+/* Answer the load of the page at @addr; the others go on waiting. */
+static void answer_only(struct bed *bed, block_addr_t addr)
+{
+	struct map_page_load *load;
+
+	list_for_each_entry(load, &bed->loads, node)
+		if (load->entry.addr == addr)
+			break;
+	list_del_init(&load->node);
+	memcpy(load->page, page_at(bed, addr)->data, BLOCK_SIZE);
+	map_page_loaded(load, 0);
+}
+
+static void a_commit_under_a_lookup_begins_it_anew(void **state)
+{
+	struct map_page_load *second;
+	struct bed bed;
+
+	(void)state;
+	seed = 8;
+	bed_init(&bed, FIRST_BLOCKS, 1);
+	for (uint64_t b = 0; b + 256 < FIRST_BLOCKS; b += 256)
+		do_set(&bed, b, 256);
+	whole_checkpoint(&bed);
+	/* Block 20 * 256 + 255 is decided by the overlay, 254 by the leaf. */
+	do_set(&bed, 20 * 256 + 255, 1);
+	start_query(&bed, 20 * 256 + 254, 4);
+	assert_int_equal(bed.pending, 1);
+	second = list_last_entry(&bed.loads, struct map_page_load, node);
+	assert_ptr_not_equal(bed.loads.next, &second->node);
+	begin_checkpoint(&bed);
+	while (bed.checkpointing) {
+		if (drive_checkpoint(&bed))
+			break;
+		if (bed.loads.next != &second->node)
+			answer_only(&bed, list_first_entry(&bed.loads,
+					struct map_page_load,
+					node)->entry.addr);
+		else
+			place_one(&bed);
+	}
+	assert_int_equal(bed.pending, 1);
+	settle(&bed);
+	bed_release(&bed);
+}
+
+static void expect_error(struct map_lookup *lookup, int err)
+{
+	int *seen = lookup->ctx;
+
+	*seen = err;
+}
+
 static void a_damaged_page_is_an_error(void **state)
 {
-	struct bed bed;
+	struct map_entry entries[5];
+	int seen = 1;
+	struct map_lookup lookup = {
+		.first = 120 * 256, .count = 5, .entries = entries,
+		.done = expect_error, .ctx = &seen,
+	};
 	struct map_page_load *load;
+	struct bed bed;
 
 	(void)state;
 	seed = 6;
@@ -578,22 +637,38 @@ static void a_damaged_page_is_an_error(void **state)
 	for (uint64_t b = 0; b + 256 < FIRST_BLOCKS; b += 256)
 		do_set(&bed, b, 256);
 	whole_checkpoint(&bed);
-	start_query(&bed, 120 * 256, 5);
+	assert_int_equal(map_lookup(bed.map, &lookup), -EINPROGRESS);
 	load = list_first_entry(&bed.loads, struct map_page_load, node);
 	list_del_init(&load->node);
 	memcpy(load->page, page_at(&bed, load->entry.addr)->data, BLOCK_SIZE);
 	load->page[77] ^= 1;
-	queries[0].lookup.done = NULL;
-	assert_true(queries[0].busy);
-	map_lookup_cancel(&queries[0].lookup);
-	queries[0].busy = false;
-	bed.pending--;
 	map_page_loaded(load, 0);
+	assert_int_equal(seen, -EIO);
 	/* It was not kept: the next lookup loads it again. */
 	bed.load_count = 0;
 	start_query(&bed, 120 * 256, 5);
 	assert_int_equal(bed.load_count, 1);
 	settle(&bed);
+	bed_release(&bed);
+}
+
+static void the_old_tree_survives_growth(void **state)
+{
+	struct bed bed;
+
+	(void)state;
+	seed = 9;
+	bed_init(&bed, 100, 1);
+	do_set(&bed, 7, 80);
+	whole_checkpoint(&bed);
+	bed.blocks = MODEL_BLOCKS - 1000;
+	assert_int_equal(map_grow(bed.map, bed.blocks), 0);
+	do_set(&bed, bed.blocks - 3, 3);
+	begin_checkpoint(&bed);
+	assert_int_equal(map_checkpoint_height(bed.map), 3);
+	abort_checkpoint(&bed);
+	whole_checkpoint(&bed);
+	check_everything(&bed);
 	bed_release(&bed);
 }
 
@@ -646,7 +721,9 @@ int main(void)
 		cmocka_unit_test(a_clean_map_writes_nothing),
 		cmocka_unit_test(one_load_serves_all_that_wait),
 		cmocka_unit_test(a_cancelled_lookup_is_not_answered),
+		cmocka_unit_test(a_commit_under_a_lookup_begins_it_anew),
 		cmocka_unit_test(a_damaged_page_is_an_error),
+		cmocka_unit_test(the_old_tree_survives_growth),
 		cmocka_unit_test(ranges_are_checked),
 		cmocka_unit_test(random_writes_cost_few_bytes_each),
 	};
