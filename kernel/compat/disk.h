@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _TORUS_COMPAT_DISK_H
+#define _TORUS_COMPAT_DISK_H
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+
+#include "compat/probed.h"
+
+#ifndef TORUS_HAVE_SANE
+#error "probe 'sane' failed: kernel/compat/probe/sane.c does not compile with this kernel's headers and flags"
+#endif
+#ifdef TORUS_HAVE_MUST_FAIL
+#error "probe 'must_fail' passed: the compiler accepts anything, so no probe can be believed"
+#endif
+
+/**
+ * struct torus_limits - what the driver tells the block layer about its queue
+ * @logical_block_size: bytes, 512 or 4096
+ * @physical_block_size: bytes; also the smallest efficient I/O and the
+ *	granularity of discards
+ * @io_size_max: bytes of the largest read or write, and the best size
+ * @discard_size_max: bytes of the largest discard or write-zeroes
+ */
+struct torus_limits {
+	u32 logical_block_size;
+	u32 physical_block_size;
+	u32 io_size_max;
+	u32 discard_size_max;
+};
+
+/**
+ * torus_compat_alloc_disk - make a disk with a queue over a tag set
+ * @set: allocated tag set
+ * @limits: limits of the queue; write cache, FUA and non-rotational are set too
+ * @queuedata: the queue's private pointer
+ *
+ * Return: the disk, to be released with put_disk(), or an ERR_PTR.
+ */
+struct gendisk *torus_compat_alloc_disk(struct blk_mq_tag_set *set,
+					const struct torus_limits *limits,
+					void *queuedata);
+
+/* Defines @name for block_device_operations.open from int @fn(struct gendisk *). */
+#ifdef TORUS_HAVE_BDOPS_TAKE_GENDISK
+#define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
+static int name(struct gendisk *disk, blk_mode_t mode)			\
+{									\
+	return fn(disk);						\
+}
+#else
+#define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
+static int name(struct block_device *bdev, fmode_t mode)		\
+{									\
+	return fn(bdev->bd_disk);					\
+}
+#endif
+
+#endif /* _TORUS_COMPAT_DISK_H */

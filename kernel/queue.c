@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A hardware queue: from the block layer to the channel.
+ *
+ * queue_rq never sleeps. What it needs (a message to send, a range of the
+ * arena) it gets before it accepts the request; without, the block layer keeps
+ * the request and comes again. Data is copied outside all locks. A run of
+ * requests is sent as one message at its last one.
+ *
+ * The session of a queue changes only while the queue is quiesced, so queue_rq
+ * and commit_rqs may use it without a reference. The retry work takes one.
+ */
+#include <linux/blk-mq.h>
+#include <linux/skbuff.h>
+#include <linux/slab.h>
+
+#include "channel.h"
+#include "device.h"
+#include "lifecycle.h"
+#include "queue.h"
+#include "session.h"
+
+#define RETRY_MS 10
+/* A request that ended this many sessions by taking too long is failed. */
+#define STALLS_MAX 3
+
+static void retry_work(struct work_struct *work)
+{
+	struct torus_queue *queue =
+		container_of(work, struct torus_queue, retry_work.work);
+	struct torus_session *session;
+
+	rcu_read_lock();
+	session = rcu_dereference(queue->session);
+	if (session && !torus_session_tryget(session))
+		session = NULL;
+	rcu_read_unlock();
+	if (!session)
+		return;
+	torus_channel_send(queue, session);
+	torus_session_put(session);
+}
+
+static int init_queue(struct torus_queue *queue, struct torus_device *dev,
+		      unsigned int index)
+{
+	queue->device = dev;
+	queue->index = index;
+	spin_lock_init(&queue->lock);
+	INIT_DELAYED_WORK(&queue->retry_work, retry_work);
+	queue->slots = kvcalloc(dev->depth, sizeof(*queue->slots), GFP_KERNEL);
+	queue->unsent = kvcalloc(dev->depth, sizeof(*queue->unsent),
+				 GFP_KERNEL);
+	return queue->slots && queue->unsent ? 0 : -ENOMEM;
+}
+
+struct torus_queue *torus_queues_alloc(struct torus_device *dev)
+{
+	struct torus_queue *queues;
+	unsigned int i;
+
+	queues = kvcalloc(dev->nr_queues, sizeof(*queues), GFP_KERNEL);
+	if (!queues)
+		return NULL;
+	for (i = 0; i < dev->nr_queues; i++) {
+		if (init_queue(&queues[i], dev, i)) {
+			torus_queues_free(queues, i + 1);
+			return NULL;
+		}
+	}
+	return queues;
+}
+
+void torus_queues_free(struct torus_queue *queues, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		cancel_delayed_work_sync(&queues[i].retry_work);
+		kfree_skb(queues[i].spare);
+		kvfree(queues[i].slots);
+		kvfree(queues[i].unsent);
+	}
+	kvfree(queues);
+}
+
+void torus_queues_attach(struct torus_device *dev,
+			 struct torus_session *session)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&dev->gate_lock);
+	for (i = 0; i < dev->nr_queues; i++)
+		rcu_assign_pointer(dev->queues[i].session, session);
+}
+
+void torus_queues_detach(struct torus_device *dev)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&dev->gate_lock);
+	for (i = 0; i < dev->nr_queues; i++)
+		RCU_INIT_POINTER(dev->queues[i].session, NULL);
+}
+
+void torus_queues_cancel_retries(struct torus_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		cancel_delayed_work_sync(&dev->queues[i].retry_work);
+}
+
+static void sweep_request(struct torus_device *dev, struct request *rq)
+{
+	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
+
+	if (torus_device_doomed(dev))
+		blk_mq_end_request(rq, BLK_STS_IOERR);
+	else if (data->stalls >= STALLS_MAX)
+		blk_mq_end_request(rq, BLK_STS_TIMEOUT);
+	else
+		blk_mq_requeue_request(rq, false);
+}
+
+void torus_queues_sweep(struct torus_device *dev)
+{
+	struct torus_queue *queue;
+	struct request *rq;
+	unsigned int i, tag;
+
+	lockdep_assert_held(&dev->gate_lock);
+	for (i = 0; i < dev->nr_queues; i++) {
+		queue = &dev->queues[i];
+		spin_lock_bh(&queue->lock);
+		queue->count = 0;
+		spin_unlock_bh(&queue->lock);
+		for (tag = 0; tag < dev->depth; tag++) {
+			rq = torus_slot_revoke(&queue->slots[tag]);
+			if (!rq)
+				continue;
+			atomic64_inc(&queue->requeued);
+			sweep_request(dev, rq);
+		}
+	}
+}
+
+void torus_queues_run(struct torus_device *dev)
+{
+	struct gendisk *disk = torus_device_get_disk(dev);
+
+	if (!disk)
+		return;
+	blk_mq_run_hw_queues(disk->queue, true);
+	put_disk(disk);
+}
+
+unsigned int torus_queue_in_flight(const struct torus_queue *queue)
+{
+	unsigned int tag, n = 0;
+
+	for (tag = 0; tag < queue->device->depth; tag++)
+		n += torus_slot_state(&queue->slots[tag]) == TORUS_SLOT_SENT;
+	return n;
+}
+
+unsigned int torus_queue_push(struct torus_queue *queue, u16 tag)
+{
+	unsigned int depth = queue->device->depth;
+	unsigned int count;
+
+	spin_lock_bh(&queue->lock);
+	if (!WARN_ON_ONCE(queue->count == depth))
+		queue->unsent[(queue->first + queue->count++) % depth] = tag;
+	count = queue->count;
+	spin_unlock_bh(&queue->lock);
+	return count;
+}
+
+unsigned int torus_queue_pop(struct torus_queue *queue, u16 *tags,
+			     unsigned int max)
+{
+	unsigned int depth = queue->device->depth;
+	unsigned int n;
+
+	spin_lock_bh(&queue->lock);
+	for (n = 0; n < max && queue->count; n++) {
+		tags[n] = queue->unsent[queue->first];
+		queue->first = (queue->first + 1) % depth;
+		queue->count--;
+	}
+	spin_unlock_bh(&queue->lock);
+	return n;
+}
+
+void torus_queue_retry_later(struct torus_queue *queue)
+{
+	queue_delayed_work(torus_session_wq, &queue->retry_work,
+			   msecs_to_jiffies(RETRY_MS));
+}
+
+static blk_status_t check_request(struct torus_device *dev, struct request *rq)
+{
+	if (torus_device_doomed(dev))
+		return BLK_STS_IOERR;
+	if (!torus_request_op(rq))
+		return BLK_STS_NOTSUPP;
+	if (READ_ONCE(dev->read_only) && op_is_write(req_op(rq)) &&
+	    req_op(rq) != REQ_OP_FLUSH)
+		return BLK_STS_IOERR;
+	return BLK_STS_OK;
+}
+
+static blk_status_t accept(struct torus_queue *queue,
+			   struct torus_session *session, struct request *rq,
+			   bool last)
+{
+	long unit = 0;
+
+	if (!torus_channel_prepare(queue))
+		return BLK_STS_RESOURCE;
+	if (torus_request_has_data(rq)) {
+		unit = torus_arena_get(&session->arena, blk_rq_bytes(rq));
+		if (unit < 0)
+			return BLK_STS_RESOURCE;
+	}
+	torus_request_prepare(rq);
+	blk_mq_start_request(rq);
+	if (req_op(rq) == REQ_OP_WRITE)
+		torus_arena_write(&session->arena, unit, rq);
+	torus_slot_queue(&queue->slots[rq->tag], rq, unit);
+	if (torus_queue_push(queue, rq->tag) >= TORUS_DESC_BATCH || last)
+		torus_channel_send(queue, session);
+	return BLK_STS_OK;
+}
+
+static blk_status_t queue_rq(struct blk_mq_hw_ctx *hctx,
+			     const struct blk_mq_queue_data *bd)
+{
+	struct torus_queue *queue = hctx->driver_data;
+	struct torus_session *session;
+	blk_status_t status;
+
+	status = check_request(queue->device, bd->rq);
+	if (status)
+		return status;
+	rcu_read_lock();
+	session = rcu_dereference(queue->session);
+	/* No session, but not quiesced yet: it is about to be. */
+	status = BLK_STS_RESOURCE;
+	if (session)
+		status = accept(queue, session, bd->rq, bd->last);
+	rcu_read_unlock();
+	return status;
+}
+
+static void commit_rqs(struct blk_mq_hw_ctx *hctx)
+{
+	struct torus_queue *queue = hctx->driver_data;
+	struct torus_session *session;
+
+	rcu_read_lock();
+	session = rcu_dereference(queue->session);
+	if (session)
+		torus_channel_send(queue, session);
+	rcu_read_unlock();
+}
+
+/*
+ * A request that was sent ends only with its session, so all that a timeout
+ * does is to end the session. The timer is set anew: the request may be sent
+ * again before it would have been.
+ */
+static enum blk_eh_timer_return timeout(struct request *rq)
+{
+	struct torus_queue *queue = rq->mq_hctx->driver_data;
+	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
+
+	if (torus_session_kill_active(queue->device, -ETIMEDOUT))
+		data->stalls++;
+	return BLK_EH_RESET_TIMER;
+}
+
+static int init_hctx(struct blk_mq_hw_ctx *hctx, void *driver_data,
+		     unsigned int index)
+{
+	struct torus_device *dev = driver_data;
+
+	hctx->driver_data = &dev->queues[index];
+	return 0;
+}
+
+const struct blk_mq_ops torus_mq_ops = {
+	.queue_rq = queue_rq,
+	.commit_rqs = commit_rqs,
+	.timeout = timeout,
+	.init_hctx = init_hctx,
+};

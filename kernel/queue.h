@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _TORUS_QUEUE_H
+#define _TORUS_QUEUE_H
+
+#include <linux/blk-mq.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "request.h"
+
+struct sk_buff;
+struct torus_device;
+struct torus_session;
+
+/**
+ * struct torus_queue - one hardware queue
+ * @device: its device
+ * @index: which one
+ * @session: the active session; written under the device's gate_lock
+ * @slots: one per tag
+ * @spare: an empty message, got before a request is accepted
+ * @retry_work: sends what could not be sent
+ *
+ * @lock: protects the list of unsent tags; a leaf lock
+ * @unsent: ring of tags whose descriptors wait to be sent, one place per tag
+ * @first: index of the oldest
+ * @count: how many there are
+ *
+ * @sent: descriptors sent, repetitions included
+ * @completed: requests ended by a completion
+ * @late: completions skipped
+ * @malformed: batches refused that came on this queue's socket
+ * @requeued: requests that outlived a session
+ * @overflows: sends that had to be repeated
+ */
+struct torus_queue {
+	struct torus_device *device;
+	unsigned int index;
+	struct torus_session __rcu *session;
+	struct torus_slot *slots;
+	struct sk_buff *spare;
+	struct delayed_work retry_work;
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	u16 *unsent;
+	unsigned int first;
+	unsigned int count;
+
+	atomic64_t sent;
+	atomic64_t completed;
+	atomic64_t late;
+	atomic64_t malformed;
+	atomic64_t requeued;
+	atomic64_t overflows;
+};
+
+extern const struct blk_mq_ops torus_mq_ops;
+
+/** torus_queues_alloc - make dev->nr_queues queues; NULL if out of memory */
+struct torus_queue *torus_queues_alloc(struct torus_device *dev);
+
+/** torus_queues_free - free what torus_queues_alloc() made */
+void torus_queues_free(struct torus_queue *queues, unsigned int nr);
+
+/** torus_queues_attach - have requests sent to @session; gate_lock is held */
+void torus_queues_attach(struct torus_device *dev,
+			 struct torus_session *session);
+
+/** torus_queues_detach - have them sent to nobody; the queues are quiesced */
+void torus_queues_detach(struct torus_device *dev);
+
+/** torus_queues_cancel_retries - wait for resends; no user of a session is left */
+void torus_queues_cancel_retries(struct torus_device *dev);
+
+/**
+ * torus_queues_sweep - take every request back from a session that has ended
+ *
+ * They are requeued; if the device is doomed, or one has ended too many
+ * sessions, they fail.
+ */
+void torus_queues_sweep(struct torus_device *dev);
+
+/** torus_queues_run - look again for requests that could not be accepted */
+void torus_queues_run(struct torus_device *dev);
+
+/** torus_queue_in_flight - requests that the helper has; a snapshot */
+unsigned int torus_queue_in_flight(const struct torus_queue *queue);
+
+/**
+ * torus_queue_push - list a tag as unsent
+ *
+ * Return: how many are listed now.
+ */
+unsigned int torus_queue_push(struct torus_queue *queue, u16 tag);
+
+/**
+ * torus_queue_pop - take up to @max tags from the list
+ *
+ * Return: how many.
+ */
+unsigned int torus_queue_pop(struct torus_queue *queue, u16 *tags,
+			     unsigned int max);
+
+/** torus_queue_retry_later - send again after 10 ms if nothing does it before */
+void torus_queue_retry_later(struct torus_queue *queue);
+
+#endif /* _TORUS_QUEUE_H */
