@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Claiming a volume: one transaction that writes our attachment and the next
+ * epoch, if nobody else holds the attachment (or we may take it).
+ *
+ * The transaction compares mod_revision. After an ambiguous answer the value
+ * is read again; it is ours if it names our epoch and our incarnation. A
+ * delayed transaction that lands later can only be our own claim, since any
+ * other change of the value makes its compare fail.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "volume/recover.h"
+
+static void claim_won(struct attach *a, const struct volume_doc *doc)
+{
+	struct volume *v = a->volume;
+
+	v->doc = *doc;
+	v->epoch = doc->epoch;
+	v->min_replicas = v->cfg.min_replicas ? v->cfg.min_replicas :
+						doc->replication / 2 + 1;
+	reader_set_epoch(v->reader, v->epoch);
+	a->claimed = true;
+	attach_progress(a);
+	fence_start(a);
+	a->phase = ATTACH_FENCE;
+}
+
+static bool is_ours(const struct attach *a, const struct volume_doc *doc)
+{
+	return a->attempt_json && doc->epoch == a->attempt.epoch &&
+	       doc->attachment.present &&
+	       uuid_equal(&doc->attachment.incarnation,
+			  &a->attempt.attachment.incarnation) &&
+	       doc->attachment.pid == a->attempt.attachment.pid;
+}
+
+/* 0: may be claimed; else the error, with its sentence. */
+static int may_claim(const struct volume *v, const struct volume_doc *doc)
+{
+	const struct attachment *held = &doc->attachment;
+	const struct attachment *ours = &v->cfg.attachment;
+	bool same = held->present && !uuid_is_null(&ours->incarnation) &&
+		    uuid_equal(&held->incarnation, &ours->incarnation);
+
+	if (v->cfg.surviving && !same)
+		return error_set(-ESTALE,
+				 "volume %s has been attached elsewhere since %s was left (%s%s): the device cannot go on",
+				 doc->name, ours->device,
+				 held->present ? "now by host " : "now by nobody",
+				 held->present ? held->host : "");
+	if (held->present && !same && !v->cfg.force)
+		return error_set(-EBUSY,
+				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force",
+				 doc->name, held->device, held->host, held->pid);
+	return 0;
+}
+
+/*
+ * The attachment that a takeover by the same incarnation replaces keeps its
+ * device; everything else comes from the configuration.
+ */
+static void fill_attempt(struct attach *a, const struct volume_doc *doc)
+{
+	a->attempt = *doc;
+	a->attempt.epoch = doc->epoch + 1;
+	a->attempt.attachment = a->volume->cfg.attachment;
+	a->attempt.attachment.present = true;
+	a->attempt.attachment.read_only = a->volume->cfg.read_only;
+	if (!a->attempt.attachment.since_ms)
+		a->attempt.attachment.since_ms =
+			env_realtime(a->volume->env) / NSEC_PER_MSEC;
+}
+
+static void claim_answered(void *ctx, int err, bool succeeded, int64_t revision)
+{
+	struct attach *a = ctx;
+
+	a->meta_busy = false;
+	if (!err && succeeded) {
+		a->attempt.mod_revision = revision;
+		claim_won(a, &a->attempt);
+		attach_kick(a);
+		return;
+	}
+	a->must_read = true;
+	if (err)
+		attach_wait(a, err, "volume %s: cannot attach: %s",
+			    a->volume->cfg.name, error_text(err));
+	else
+		attach_kick(a);		/* changed under us: read again */
+}
+
+static void send_claim(struct attach *a, const struct volume_doc *doc)
+{
+	struct volume *v = a->volume;
+	char key[META_KEY_MAX];
+	struct meta_txn txn = { .compare_count = 1, .put_count = 1 };
+
+	fill_attempt(a, doc);
+	free(a->attempt_json);
+	a->attempt_json = volume_doc_encode(&a->attempt);
+	key_volume(&cluster_doc(v->cluster)->id, v->cfg.name, key);
+	txn.compare[0] = (struct meta_compare){ key, doc->mod_revision };
+	txn.put[0] = (struct meta_put){ key, a->attempt_json, 0 };
+	if (!a->attempt_json ||
+	    metacall_txn(&v->metacalls, &txn, claim_answered, a)) {
+		attach_fail(a, -ENOMEM, "out of memory");
+		return;
+	}
+	a->meta_busy = true;
+}
+
+static void consider(struct attach *a, struct volume_doc *doc)
+{
+	int err;
+
+	if (is_ours(a, doc)) {
+		claim_won(a, doc);
+		attach_kick(a);
+		return;
+	}
+	err = may_claim(a->volume, doc);
+	if (err)
+		attach_fail(a, err, "%s", error_text(err));
+	else
+		send_claim(a, doc);
+}
+
+static void value_read(void *ctx, int err, int64_t revision,
+		       const struct meta_kv *kv)
+{
+	struct attach *a = ctx;
+	struct volume_doc doc;
+
+	(void)revision;
+	a->meta_busy = false;
+	if (err) {
+		attach_wait(a, err, "volume %s: cannot read the metadata: %s",
+			    a->volume->cfg.name, error_text(err));
+		return;
+	}
+	if (!kv) {
+		attach_fail(a, -ENOENT,
+			    "there is no volume '%s'; 'torusctl volume list' shows those that exist",
+			    a->volume->cfg.name);
+		return;
+	}
+	err = volume_doc_decode(kv->key, kv->value, &doc);
+	if (err) {
+		attach_fail(a, err, "%s", error_text(err));
+		return;
+	}
+	doc.mod_revision = kv->mod_revision;
+	a->must_read = false;
+	consider(a, &doc);
+}
+
+void claim_step(struct attach *a)
+{
+	struct volume *v = a->volume;
+	char key[META_KEY_MAX];
+
+	if (a->meta_busy || !a->must_read)
+		return;
+	key_volume(&cluster_doc(v->cluster)->id, v->cfg.name, key);
+	if (metacall_get(&v->metacalls, key, value_read, a)) {
+		attach_fail(a, -ENOMEM, "out of memory");
+		return;
+	}
+	a->meta_busy = true;
+}
+
+/* ---- undo ---------------------------------------------------------------- */
+
+static void release_ignored(void *ctx, int err, bool succeeded,
+			    int64_t revision)
+{
+	(void)ctx;
+	(void)revision;
+	if (err || !succeeded)
+		log_warning("the attachment of a failed attempt remains in the metadata; 'torusctl detach VOLUME --force' clears it");
+}
+
+/*
+ * Nothing was served under this claim, so the attachment may go at once. The
+ * call belongs to nobody: the volume may be freed before its answer.
+ */
+void claim_release(struct attach *a)
+{
+	struct volume *v = a->volume;
+	char key[META_KEY_MAX];
+	struct meta_txn txn = { .compare_count = 1, .put_count = 1 };
+	struct volume_doc doc = v->doc;
+	char *json;
+
+	memset(&doc.attachment, 0, sizeof(doc.attachment));
+	json = volume_doc_encode(&doc);
+	if (!json)
+		return;
+	key_volume(&cluster_doc(v->cluster)->id, doc.name, key);
+	txn.compare[0] = (struct meta_compare){ key, doc.mod_revision };
+	txn.put[0] = (struct meta_put){ key, json, 0 };
+	v->meta->ops->txn(v->meta, &txn, release_ignored, NULL);
+	free(json);
+}
