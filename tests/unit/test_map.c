@@ -37,6 +37,7 @@ struct bed {
 	uint64_t next_addr, load_count;
 	uint32_t fail_per_mille;	/* of page loads */
 	bool checkpointing;
+	struct map_entry root;		/* of the last checkpoint */
 	int readies;
 	struct list_head placing;
 	uint32_t placing_count;
@@ -288,6 +289,7 @@ static bool drive_checkpoint(struct bed *bed)
 	if (ret == -ENODATA) {
 		assert_int_equal(bed->placing_count, 0);
 		bed->checkpointing = false;
+		bed->root = root;
 		map_checkpoint_commit(bed->map, &root);
 		return true;
 	}
@@ -664,10 +666,35 @@ static void the_old_tree_survives_growth(void **state)
 	bed.blocks = MODEL_BLOCKS - 1000;
 	assert_int_equal(map_grow(bed.map, bed.blocks), 0);
 	do_set(&bed, bed.blocks - 3, 3);
-	begin_checkpoint(&bed);
-	assert_int_equal(map_checkpoint_height(bed.map), 3);
-	abort_checkpoint(&bed);
 	whole_checkpoint(&bed);
+	check_everything(&bed);
+	bed_release(&bed);
+}
+
+static void a_reopened_tree_is_the_same(void **state)
+{
+	struct map_config cfg = {
+		.ops = &owner_ops, .cache_limit = 1,
+	};
+	struct bed bed;
+
+	(void)state;
+	seed = 10;
+	bed_init(&bed, 100, 1);
+	do_set(&bed, 7, 80);
+	whole_checkpoint(&bed);
+	assert_int_equal(bed.root.flags, 1);
+	map_free(bed.map);
+	/* It has grown before it is opened again. */
+	cfg.ctx = &bed;
+	cfg.blocks = bed.blocks = FIRST_BLOCKS;
+	bed.map = map_new(&cfg, &bed.root);
+	assert_non_null(bed.map);
+	check_everything(&bed);
+	do_set(&bed, 0, 5);
+	do_set(&bed, bed.blocks - 3, 3);
+	whole_checkpoint(&bed);
+	assert_int_equal(bed.root.flags, 2);
 	check_everything(&bed);
 	bed_release(&bed);
 }
@@ -724,6 +751,7 @@ int main(void)
 		cmocka_unit_test(a_commit_under_a_lookup_begins_it_anew),
 		cmocka_unit_test(a_damaged_page_is_an_error),
 		cmocka_unit_test(the_old_tree_survives_growth),
+		cmocka_unit_test(a_reopened_tree_is_the_same),
 		cmocka_unit_test(ranges_are_checked),
 		cmocka_unit_test(random_writes_cost_few_bytes_each),
 	};

@@ -42,7 +42,7 @@ struct map *map_new(const struct map_config *cfg, const struct map_entry *root)
 {
 	struct map *map;
 
-	if (cfg->blocks > MAP_BLOCKS_MAX || cfg->height > MAP_LEVELS_MAX)
+	if (cfg->blocks > MAP_BLOCKS_MAX || root->flags > MAP_LEVELS_MAX)
 		return NULL;
 	map = calloc(1, sizeof(*map));
 	if (!map)
@@ -57,7 +57,7 @@ struct map *map_new(const struct map_config *cfg, const struct map_entry *root)
 		return NULL;
 	}
 	map->blocks = cfg->blocks;
-	map->height = cfg->height ? cfg->height : map_height(cfg->blocks);
+	map->height = root->flags ? root->flags : map_height(cfg->blocks);
 	map->root = *root;
 	overlay_init(&map->active, &map->pool);
 	overlay_init(&map->frozen, &map->pool);
@@ -283,10 +283,11 @@ int map_set_entry(struct map *map, uint64_t block,
 	return overlay_set(&map->active, block, entry, dropped, map);
 }
 
-int map_adjust(struct map *map, uint64_t block, int32_t delta)
+int map_adjust(struct map *map, uint64_t block, uint64_t addr_delta,
+	       int32_t crc_delta)
 {
 	struct map_entry entry = {
-		.crc = delta, .flags = MAP_ENTRY_DELTA,
+		.addr = addr_delta, .crc = crc_delta, .flags = MAP_ENTRY_DELTA,
 	};
 
 	return map_set_entry(map, block, &entry);

@@ -34,7 +34,10 @@ struct disk_map_entry {
 };
 static_assert(sizeof(struct disk_map_entry) == 16, "on-disk size");
 
-/* addr 0 = absent: reads as zeros (chunk 0 is never used). */
+/*
+ * addr 0 = absent: reads as zeros (chunk 0 is never used). Flags are 0 on
+ * disk, but for the top entry of a tree: there they are its height.
+ */
 struct map_entry {
 	block_addr_t addr;
 	uint32_t crc;
@@ -43,8 +46,8 @@ struct map_entry {
 };
 
 /*
- * In an overlay only, never on disk: crc is a signed change of the crc field
- * of whatever entry lies below (the chunk table's live blocks).
+ * In an overlay only, never on disk: addr and crc are changes of those fields
+ * of whatever entry lies below (the chunk table's length and live blocks).
  */
 #define MAP_ENTRY_DELTA	(1u << 15)
 
@@ -79,9 +82,6 @@ struct map_owner_ops {
 
 struct map_config {
 	uint64_t blocks;		/* volume size in blocks */
-	/* Levels of the tree below the root entry; 0 = map_height(blocks).
-	 * Needed when the volume has grown since that root was written. */
-	unsigned int height;
 	uint64_t overlay_limit;		/* bytes: map_wants_checkpoint() above;
 					 * 0 = 64 MiB */
 	uint64_t cache_limit;		/* bytes of clean pages; 0 = 256 MiB */
@@ -92,8 +92,11 @@ struct map_config {
 /** map_height() - levels of a tree that covers @blocks blocks: 1 to 5. */
 unsigned int map_height(uint64_t blocks);
 
-/** map_new() - @root: the tree's top entry (addr 0 = empty tree). NULL: out
- * of memory, or a volume larger than MAP_BLOCKS_MAX. */
+/**
+ * map_new() - @root: the tree's top entry as a checkpoint gave it (addr 0 =
+ * empty tree): its flags say how many levels the tree has.
+ * NULL: out of memory, more than MAP_BLOCKS_MAX blocks, or an impossible root.
+ */
 struct map *map_new(const struct map_config *cfg, const struct map_entry *root);
 
 /** map_free() - no done() is called; the owner has forgotten the loads that
@@ -167,9 +170,10 @@ int map_clear(struct map *map, uint64_t first, uint64_t count);
 int map_set_entry(struct map *map, uint64_t block,
 		  const struct map_entry *entry);
 
-/** map_adjust() - add @delta to the crc field of @block's entry, if it has one
- * by the time that is looked at; costs no page load. 0 or -ENOMEM. */
-int map_adjust(struct map *map, uint64_t block, int32_t delta);
+/** map_adjust() - add to the addr and crc fields of @block's entry, if it has
+ * one by the time that is looked at; costs no page load. 0 or -ENOMEM. */
+int map_adjust(struct map *map, uint64_t block, uint64_t addr_delta,
+	       int32_t crc_delta);
 
 /** map_overlay_peek() - the overlay's own entry of a block, for relocation checks
  * in replay: true and *@entry if the overlay decides this block. */
@@ -205,7 +209,8 @@ int map_checkpoint_begin(struct map *map);
  * map_checkpoint_next() - the next page to write.
  * Returns 0 and *@page; -EAGAIN: nothing at this moment, @ready will be called
  * once from the loop of a page load or from map_checkpoint_placed(); -ENODATA:
- * all pages are placed, *@root is the new top entry; another error: the
+ * all pages are placed, *@root is the new top entry (flags: the height, also
+ * when addr is 0); another error: the
  * checkpoint cannot go on (a page cannot be loaded): call _abort().
  */
 int map_checkpoint_next(struct map *map, struct map_dirty_page **page,
@@ -223,10 +228,6 @@ void map_checkpoint_commit(struct map *map, const struct map_entry *root);
 /** map_checkpoint_abort() - merge the frozen overlay back under the newer
  * one; pages handed out must not be used any more. */
 void map_checkpoint_abort(struct map *map);
-
-/** map_checkpoint_height() - levels of the tree that the running checkpoint
- * makes, for the root record. */
-unsigned int map_checkpoint_height(const struct map *map);
 
 struct map_stats {
 	uint64_t overlay_entries, overlay_bytes, cache_pages;

@@ -99,11 +99,6 @@ int map_checkpoint_begin(struct map *map)
 	return 0;
 }
 
-unsigned int map_checkpoint_height(const struct map *map)
-{
-	return map->checkpoint->height;
-}
-
 static void call_ready(struct map_checkpoint *checkpoint)
 {
 	void (*ready)(void *ctx) = checkpoint->ready;
@@ -383,6 +378,14 @@ static bool apply_results(const struct job *job, uint8_t *page)
 	return changed;
 }
 
+static void put_old_root(const struct map *map, uint8_t *page)
+{
+	struct map_entry entry = map->root;
+
+	entry.flags = 0;
+	page_set_entry(page, 0, &entry);
+}
+
 /* Sets job->page. Returns 1: it changed; 0: it did not; or an error. */
 static int job_build(struct job *job)
 {
@@ -394,7 +397,7 @@ static int job_build(struct job *job)
 	if (!job->page)
 		return -ENOMEM;
 	if (job->old_is_root)
-		page_set_entry(job->page->data, 0, &map->root);
+		put_old_root(map, job->page->data);
 	else if (old && page_rebase(old->data, old->load.entry.lineage,
 				    job->page->data))
 		return -EUCLEAN;
@@ -461,10 +464,13 @@ static void new_root(const struct map_checkpoint *checkpoint,
 	const struct page_result *top;
 
 	*root = checkpoint->map->root;
-	if (!checkpoint->results.count)
-		return;
-	top = results_get(&checkpoint->results, 0);
-	*root = (struct map_entry){ .addr = top->addr, .crc = top->crc };
+	if (checkpoint->results.count) {
+		top = results_get(&checkpoint->results, 0);
+		*root = (struct map_entry){
+			.addr = top->addr, .crc = top->crc,
+		};
+	}
+	root->flags = checkpoint->height;
 }
 
 /* The next page of this level: 0, -EAGAIN, -ENODATA (all placed), error. */

@@ -32,8 +32,10 @@ struct map_entry entry_combine(const struct map_entry *newer,
 
 	if (!(newer->flags & MAP_ENTRY_DELTA))
 		return *newer;
-	if (older->addr || older->flags & MAP_ENTRY_DELTA)
+	if (older->addr || older->flags & MAP_ENTRY_DELTA) {
+		sum.addr += newer->addr;
 		sum.crc += newer->crc;
+	}
 	return sum;
 }
 
@@ -160,7 +162,9 @@ static int merge_cleared(struct map_overlay *older,
  */
 static void defuse_delta(struct map_overlay *newer, uint64_t block)
 {
-	btree_find(&newer->entries, block)->b &= ~(uint64_t)UINT32_MAX;
+	static const struct map_entry nothing = { .flags = MAP_ENTRY_DELTA };
+
+	*btree_find(&newer->entries, block) = map_entry_pack(&nothing);
 }
 
 static int merge_entries(struct map_overlay *older, struct map_overlay *newer)
