@@ -30,7 +30,10 @@ enum peer_state {
 /*
  * One request to one peer. The caller owns the memory and all that it points
  * to until done(); peer_call_cancel() ends it without done(), after which none
- * of its memory is touched.
+ * of its memory is touched. Fields that are not used are zero.
+ *
+ * Every request may be sent twice (after a reconnect on behalf of another
+ * call, see peer_call_cancel()): all types of wire/proto.h allow that.
  */
 struct peer_call {
 	/* in */
@@ -61,11 +64,15 @@ struct peer_call {
 	struct env_timer timer;
 	uint64_t request;
 	uint64_t submitted;
-	bool sent;
+	bool receiving;			/* reply_data is in the env's hands */
+	struct peer_flight *flight;	/* data is in the env's hands */
 };
 
 struct peer_set_ops {
-	/* A peer came up, went down (@err says why), or has a new incarnation. */
+	/*
+	 * A peer came up (@err 0; its incarnation may be a new one), or went
+	 * down or could not be reached (@err says why). From the loop.
+	 */
 	void (*changed)(void *ctx, struct peer *peer, int err);
 };
 
@@ -73,9 +80,11 @@ struct peer_set_config {
 	struct uuid cluster;
 	struct uuid self;		/* null for clients */
 	enum wire_role role;
-	uint64_t replica_timeout_ns;	/* calls outstanding and no byte of progress
-					 * for so long: connection is given up */
-	uint64_t connect_timeout_ns;
+	uint64_t replica_timeout_ns;	/* calls outstanding and no progress (a
+					 * frame sent, a reply begun or ended)
+					 * for so long: the connection is given
+					 * up; 0 = 1 s */
+	uint64_t connect_timeout_ns;	/* TCP and HELLO together; 0 = 3 s */
 	const struct peer_set_ops *ops;	/* may be NULL */
 	void *ctx;
 };
@@ -99,16 +108,26 @@ const char *peer_address(const struct peer *peer);
 enum peer_state peer_state(const struct peer *peer);
 
 /**
- * peer_usable() - up, or never tried, or its back-off (1 s doubling to 60 s
- * after failures) is over, so that a call is worth making.
+ * peer_usable() - whether a call is worth making: up, or never tried. After a
+ * failure not before it is up again: the connection is tried by itself after
+ * a back-off (1 s doubling to 60 s, up to a quarter less by chance), and until
+ * one succeeds calls fail at once with the reason of the last failure.
+ * The back-off starts from 1 s again once a call was answered.
  */
 bool peer_usable(struct peer *peer);
 
 /** peer_incarnation() - as of the last HELLO; null before. */
 const struct uuid *peer_incarnation(const struct peer *peer);
 
-/** peer_connect() - bring the connection up without a call. */
+/**
+ * peer_connect() - bring the connection up without a call; at once, whatever
+ * is left of a back-off (the caller has reason to think that it will do).
+ */
 void peer_connect(struct peer *peer);
+
+/** peer_disconnect() - drop the connection and do not try again before the
+ * next call or peer_connect(); calls fail with -ECANCELED. */
+void peer_disconnect(struct peer *peer);
 
 /**
  * peer_fail() - the owner has decided against this peer: drop the connection,
@@ -121,6 +140,14 @@ void peer_fail(struct peer *peer, int err);
  * on the wire. done() comes from the loop, never from inside.
  */
 void peer_call(struct peer *peer, struct peer_call *call);
+
+/**
+ * peer_call_cancel() - harmless for calls that are done or were never
+ * submitted (zeroed memory). Costs nothing once the request has left; while
+ * the env still sends the request's data, or receives into reply_data, the
+ * connection is dropped, made anew, and the other calls are sent again. The
+ * same holds for a call whose timeout passes.
+ */
 void peer_call_cancel(struct peer_call *call);
 
 /* Latency of answered calls of a peer, for status and hedging (ns). */
