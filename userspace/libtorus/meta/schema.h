@@ -32,6 +32,11 @@
 #define HOST_MAX	256
 #define TAIL_EXCLUDED_MAX 32
 #define SEALED_MAX	64	/* a checkpoint is forced above 32 */
+#define VOLUME_SIZE_MAX	(1ull << 52)	/* bytes: what five levels of map hold */
+#define CHUNK_SIZE_MIN	(1ull << 20)	/* bytes */
+#define CHUNK_SIZE_MAX	(64ull << 20)
+#define DOC_VERSION	1
+#define DOC_TEXT_MAX	(1u << 20)	/* longer values are refused */
 
 struct cluster_doc {
 	struct uuid id;
@@ -118,6 +123,8 @@ int volume_doc_decode(const char *key, const char *json, struct volume_doc *doc)
 /* The small ones. */
 char *counter_encode(uint64_t next);
 int counter_decode(const char *key, const char *json, uint64_t *next);
+/* {"version":1}: a key whose being there is all it says. */
+char *marker_encode(void);
 char *name_encode(const char *name);
 int name_decode(const char *key, const char *json, char name[VOLUME_NAME_MAX]);
 
