@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The command line: `torusctl [--meta URL] [--json] NOUN [VERB] [options]
+ * arguments`. Options may stand anywhere. The table below is the only place
+ * that knows which command takes what; help and completion come from it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "ctl.h"
+#include "env/env_uring.h"
+
+static const struct {
+	const char *name;
+	const char *argument;
+} options[OPT_COUNT] = {
+	[OPT_REPLICATION] = { "replication", "R" },
+	[OPT_CHUNK_SIZE] = { "chunk-size", "SIZE" },
+	[OPT_RING] = { "ring", "TYPE" },
+	[OPT_VIEW] = { "view", NULL },
+	[OPT_ALL_PEERS] = { "all-peers", NULL },
+	[OPT_FORCE] = { "force", NULL },
+	[OPT_TYPE] = { "type", "TYPE" },
+	[OPT_UUIDS] = { "uuids", "A,B,..." },
+	[OPT_DEVICE] = { "device", "N" },
+	[OPT_READ_ONLY] = { "read-only", NULL },
+	[OPT_YES] = { "yes-i-am-sure", NULL },
+	[OPT_CA] = { "etcd-ca", "FILE" },
+	[OPT_CERT] = { "etcd-cert", "FILE" },
+	[OPT_KEY] = { "etcd-key", "FILE" },
+	[OPT_USER] = { "etcd-user", "NAME:PASSWORD" },
+	[OPT_TIMEOUT] = { "timeout", "SECONDS" },
+	[OPT_HELPER] = { "helper", "PROGRAM" },
+};
+
+static const struct ctl_command commands[] = {
+	{ "init", NULL, "", "make a new cluster in the metadata store", 0, 0,
+	  { OPT_REPLICATION, OPT_CHUNK_SIZE, OPT_RING, OPT_VIEW, OPT_NONE },
+	  true, false, cmd_init },
+	{ "peer", "list", "", "show the peers", 0, 0, { OPT_NONE },
+	  true, true, cmd_peer_list },
+	{ "peer", "add", "ADDRESS|UUID...", "put peers into the ring", 0, -1,
+	  { OPT_ALL_PEERS, OPT_NONE }, true, true, cmd_peer_add },
+	{ "peer", "remove", "ADDRESS|UUID...", "take peers out of the ring",
+	  1, -1, { OPT_FORCE, OPT_NONE }, true, true, cmd_peer_remove },
+	{ "ring", "get", "", "show the ring", 0, 0, { OPT_NONE },
+	  true, true, cmd_ring_get },
+	{ "ring", "set-replication", "R", "set the default number of copies",
+	  1, 1, { OPT_NONE }, true, true, cmd_ring_set_replication },
+	{ "ring", "manual-change", "", "build a ring by hand (advanced)", 0, 0,
+	  { OPT_TYPE, OPT_UUIDS, OPT_ALL_PEERS, OPT_REPLICATION, OPT_FORCE,
+	    OPT_NONE }, true, true, cmd_ring_manual_change },
+	{ "volume", "create", "NAME SIZE", "make a volume", 2, 2,
+	  { OPT_REPLICATION, OPT_NONE }, true, true, cmd_volume_create },
+	{ "volume", "list", "", "show the volumes", 0, 0, { OPT_NONE },
+	  true, true, cmd_volume_list },
+	{ "volume", "info", "NAME", "show all about one volume", 1, 1,
+	  { OPT_NONE }, true, true, cmd_volume_info },
+	{ "volume", "delete", "NAME", "delete a volume and its data", 1, 1,
+	  { OPT_NONE }, true, true, cmd_volume_delete },
+	{ "attach", NULL, "NAME", "make a volume a block device here", 1, 1,
+	  { OPT_DEVICE, OPT_READ_ONLY, OPT_FORCE, OPT_TIMEOUT, OPT_HELPER,
+	    OPT_NONE }, false, false, cmd_attach },
+	{ "detach", NULL, "NAME|DEVICE", "end an attachment", 1, 1,
+	  { OPT_FORCE, OPT_TIMEOUT, OPT_NONE }, false, false, cmd_detach },
+	{ "status", NULL, "", "say what is well and what is not", 0, 0,
+	  { OPT_NONE }, true, true, cmd_status },
+	{ "wipe", NULL, "", "delete the cluster from the metadata store", 0, 0,
+	  { OPT_YES, OPT_FORCE, OPT_NONE }, true, false, cmd_wipe },
+	{ "config", NULL, "", "write or show the configuration file", 0, 0,
+	  { OPT_VIEW, OPT_CA, OPT_CERT, OPT_KEY, OPT_USER, OPT_NONE },
+	  false, false, cmd_config },
+	{ "version", NULL, "", "print the version", 0, 0, { OPT_NONE },
+	  false, false, cmd_version },
+	{ "completion", NULL, "", "print a completion script for bash", 0, 0,
+	  { OPT_NONE }, false, false, cmd_completion },
+	{ 0 }
+};
+
+const struct ctl_command *ctl_commands(void)
+{
+	return commands;
+}
+
+const char *ctl_option_name(enum ctl_option option)
+{
+	return options[option].name;
+}
+
+const char *ctl_option_argument(enum ctl_option option)
+{
+	return options[option].argument;
+}
+
+static void print_usage_line(FILE *out, const struct ctl_command *c)
+{
+	fprintf(out, "  torusctl %s%s%s", c->noun, c->verb ? " " : "",
+		c->verb ? c->verb : "");
+	if (*c->args)
+		fprintf(out, " %s", c->args);
+	for (const enum ctl_option *o = c->options; *o != OPT_NONE; o++)
+		fprintf(out, " [--%s%s%s]", options[*o].name,
+			options[*o].argument ? " " : "",
+			options[*o].argument ? options[*o].argument : "");
+	fputc('\n', out);
+}
+
+static void print_help(FILE *out)
+{
+	fprintf(out, "usage: torusctl [--meta URL] [--json] COMMAND ...\n\n");
+	for (const struct ctl_command *c = commands; c->noun; c++) {
+		print_usage_line(out, c);
+		fprintf(out, "        %s\n", c->help);
+	}
+	fprintf(out, "\n"
+		"URL is etcd://HOST:PORT[,HOST:PORT...] or local:PATH; without --meta it comes\n"
+		"from TORUS_META, else from /etc/torus/torus.conf. --json makes every list and\n"
+		"info machine-readable. Sizes: 4096, 64MiB, 1.5TiB. See torusctl(8).\n");
+}
+
+int ctl_fail(int err)
+{
+	fprintf(stderr, "torusctl: %s\n", error_text(err));
+	return CTL_FAILED;
+}
+
+int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "torusctl: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	if (ctl->command) {
+		fprintf(stderr, "usage:\n");
+		print_usage_line(stderr, ctl->command);
+	} else {
+		fprintf(stderr, "Try 'torusctl --help'.\n");
+	}
+	return CTL_USAGE;
+}
+
+int ctl_number(const char *what, const char *text, uint64_t min, uint64_t max,
+	       uint64_t *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno ||
+	    *value < min || *value > max)
+		return error_set(-EINVAL,
+				 "%s must be a number from %llu to %llu, not '%s'",
+				 what, (unsigned long long)min,
+				 (unsigned long long)max, text);
+	return 0;
+}
+
+/*
+ * Options may come before or after the command's words, so that the words are
+ * not known while options are parsed: all are parsed, and what the command
+ * does not take is refused afterwards.
+ */
+enum { LONG_META = 1000, LONG_JSON, LONG_HELP, LONG_VERSION };
+
+static int parse_options(struct ctl *ctl, int argc, char **argv)
+{
+	struct option list[OPT_COUNT + 5];
+	int opt, i;
+
+	for (i = 0; i < OPT_COUNT; i++)
+		list[i] = (struct option){ options[i].name,
+			options[i].argument ? required_argument : no_argument,
+			NULL, i };
+	list[i++] = (struct option){ "meta", required_argument, NULL, LONG_META };
+	list[i++] = (struct option){ "json", no_argument, NULL, LONG_JSON };
+	list[i++] = (struct option){ "help", no_argument, NULL, LONG_HELP };
+	list[i++] = (struct option){ "version", no_argument, NULL, LONG_VERSION };
+	list[i] = (struct option){ 0 };
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":hV", list, NULL)) != -1) {
+		if (opt == '?')
+			return ctl_usage(ctl, "unknown option '%s'",
+					 argv[optind - 1]);
+		if (opt == ':')
+			return ctl_usage(ctl, "option '%s' needs a value",
+					 argv[optind - 1]);
+		if (opt == LONG_HELP || opt == 'h') {
+			print_help(stdout);
+			exit(CTL_OK);
+		}
+		if (opt == LONG_VERSION || opt == 'V')
+			exit(cmd_version(ctl, 0, NULL));
+		if (opt == LONG_META)
+			ctl->url = optarg;
+		else if (opt == LONG_JSON)
+			ctl->json = true;
+		else
+			ctl->option[opt] = optarg ? optarg : "";
+	}
+	return 0;
+}
+
+static const struct ctl_command *find_command(int argc, char **argv, int *words)
+{
+	for (const struct ctl_command *c = commands; c->noun; c++) {
+		*words = c->verb ? 2 : 1;
+		if (argc < *words || strcmp(argv[0], c->noun) != 0)
+			continue;
+		if (!c->verb || strcmp(argv[1], c->verb) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+static int unknown_command(const struct ctl *ctl, int argc, char **argv)
+{
+	bool noun = false;
+
+	if (argc == 0)
+		return ctl_usage(ctl, "no command given");
+	for (const struct ctl_command *c = commands; c->noun; c++)
+		noun |= strcmp(c->noun, argv[0]) == 0;
+	if (!noun)
+		return ctl_usage(ctl, "unknown command '%s'", argv[0]);
+	if (argc == 1)
+		return ctl_usage(ctl, "'%s' needs a verb", argv[0]);
+	return ctl_usage(ctl, "unknown command '%s %s'", argv[0], argv[1]);
+}
+
+static int check_options(const struct ctl *ctl)
+{
+	for (int i = 0; i < OPT_COUNT; i++) {
+		const enum ctl_option *o = ctl->command->options;
+
+		while (*o != OPT_NONE && (int)*o != i)
+			o++;
+		if (ctl->option[i] && *o == OPT_NONE)
+			return ctl_usage(ctl, "'%s%s%s' takes no option --%s",
+					 ctl->command->noun,
+					 ctl->command->verb ? " " : "",
+					 ctl->command->verb ? ctl->command->verb : "",
+					 options[i].name);
+	}
+	return 0;
+}
+
+static int run_command(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_command *c = ctl->command;
+	int err;
+
+	if (argc < c->args_min)
+		return ctl_usage(ctl, "too few arguments");
+	if (c->args_max >= 0 && argc > c->args_max)
+		return ctl_usage(ctl, "too many arguments: '%s'",
+				 argv[c->args_max]);
+	if (c->needs_meta) {
+		err = ctl_meta_open(ctl);
+		if (err)
+			return ctl_fail(err);
+	}
+	if (c->needs_cluster) {
+		err = ctl_cluster_load(ctl);
+		if (err)
+			return ctl_fail(err);
+	}
+	return c->run(ctl, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = { 0 };
+	int status, words;
+
+	log_set_sink(log_stderr);
+	log_set_level(LOG_LEVEL_ERROR);
+	status = parse_options(&ctl, argc, argv);
+	if (status)
+		return status;
+	argc -= optind;
+	argv += optind;
+	ctl.command = find_command(argc, argv, &words);
+	if (!ctl.command)
+		return unknown_command(&ctl, argc, argv);
+	status = check_options(&ctl);
+	if (!status)
+		status = run_command(&ctl, argc - words, argv + words);
+	if (ctl.meta)
+		ctl.meta->ops->close(ctl.meta);
+	if (ctl.env)
+		env_uring_free(ctl.env);
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "torusctl: cannot write the output: %m\n");
+		return CTL_FAILED;
+	}
+	return status;
+}

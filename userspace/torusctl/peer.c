@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/* torusctl peer list|add|remove */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "ctl.h"
+#include "peer/ring_change.h"
+#include "ringedit.h"
+#include "table.h"
+
+#define STAT_TIMEOUT_NS (3 * NSEC_PER_SEC)
+
+static const struct column peer_columns[] = {
+	{ "ADDRESS", COLUMN_TEXT },	{ "UUID", COLUMN_TEXT },
+	{ "SIZE", COLUMN_SIZE },	{ "USED", COLUMN_SIZE },
+	{ "STATE", COLUMN_TEXT },	{ "ZONE", COLUMN_TEXT },
+	{ "RACK", COLUMN_TEXT },	{ "HOST", COLUMN_TEXT },
+};
+
+/* As upstream's MEMBER column: where a peer stands, in one word. */
+static const char *peer_word(const struct ctl_peer *p)
+{
+	if (p->member)
+		return p->alive ? "ok" : "down";
+	return p->alive ? "available" : "gone";
+}
+
+int cmd_peer_list(struct ctl *ctl, int argc, char **argv)
+{
+	struct ctl_peer *peers;
+	char id[UUID_TEXT_SIZE];
+	struct table *t;
+	size_t count;
+	int err = ctl_peers(ctl, &peers, &count);
+
+	(void)argc;
+	(void)argv;
+	if (err)
+		return ctl_fail(err);
+	t = table_new("peers", ctl->json, peer_columns,
+		      ARRAY_SIZE(peer_columns));
+	for (size_t i = 0; i < count; i++) {
+		const struct peer_doc *doc = &peers[i].doc;
+
+		uuid_format(&doc->id, id);
+		table_row(t);
+		table_text(t, doc->address);
+		table_text(t, id);
+		table_number(t, doc->size);
+		table_number(t, doc->used);
+		table_text(t, peer_word(&peers[i]));
+		table_text(t, doc->zone);
+		table_text(t, doc->rack);
+		table_text(t, doc->host);
+	}
+	table_print(t);
+	free(peers);
+	return CTL_OK;
+}
+
+/* ---- add ------------------------------------------------------------------- */
+
+static int add_peer(struct ring_spec *spec, const struct ctl_peer *p)
+{
+	if (!p->alive)
+		return error_set(-EHOSTDOWN, "peer %s is down; start its torusd first",
+				 p->doc.address);
+	return ring_change_add(spec, &p->doc);
+}
+
+static int edit_add(struct ctl *ctl, struct ring_spec *spec, void *ctx)
+{
+	struct ringedit_args *args = ctx;
+	struct ctl_peer *peers;
+	size_t count;
+	int err = ctl_peers(ctl, &peers, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; args->all && !err && i < count; i++)
+		if (peers[i].alive && !peers[i].member)
+			err = add_peer(spec, &peers[i]);
+	for (int i = 0; !args->all && !err && i < args->argc; i++) {
+		const struct ctl_peer *p = ringedit_find(peers, count,
+							 args->argv[i]);
+
+		err = p ? add_peer(spec, p) : -ENOENT;
+	}
+	free(peers);
+	return err;
+}
+
+int cmd_peer_add(struct ctl *ctl, int argc, char **argv)
+{
+	struct ringedit_args args = { argc, argv,
+				      ctl_given(ctl, OPT_ALL_PEERS) };
+	int err;
+
+	if (args.all ? argc > 0 : argc == 0)
+		return ctl_usage(ctl, "name peers, or give --all-peers");
+	err = ringedit_change(ctl, edit_add, &args);
+	return err ? ctl_fail(err) : CTL_OK;
+}
+
+/* ---- remove ------------------------------------------------------------------ */
+
+/*
+ * Chunks do not move by themselves yet: a peer that holds some must stay, and
+ * of a peer that does not answer nobody can tell.
+ */
+static int refuse_if_it_holds_chunks(struct ctl *ctl, struct cluster *cluster,
+				     const struct ctl_peer *p)
+{
+	struct peer *peer = peer_find(cluster_peers(cluster), &p->doc.id);
+	struct peer_call call = { .type = WIRE_STAT };
+	struct wire_stat_reply reply;
+	uint64_t chunks;
+	int err;
+
+	if (!peer)
+		return error_set(-ENOENT, "peer %s is not known", p->doc.address);
+	err = ctl_peer_call(ctl, peer, &call, STAT_TIMEOUT_NS, &reply);
+	if (err && ctl_given(ctl, OPT_FORCE))
+		return 0;
+	if (err)
+		return error_set(err, "peer %s does not answer, so that it cannot be told whether it holds chunks; start it, or remove it with --force if it is lost for good",
+				 p->doc.address);
+	chunks = le64_to_cpu(reply.chunks);
+	if (chunks)
+		return error_set(-EBUSY, "peer %s holds %llu chunks and must stay: chunks do not move to other peers yet",
+				 p->doc.address, (unsigned long long)chunks);
+	return 0;
+}
+
+static int remove_peers(struct ctl *ctl, struct cluster *cluster,
+			struct ring_spec *spec, struct ringedit_args *args)
+{
+	struct ctl_peer *peers;
+	size_t count;
+	int err = ctl_peers(ctl, &peers, &count);
+
+	if (err)
+		return err;
+	for (int i = 0; !err && i < args->argc; i++) {
+		const struct ctl_peer *p = ringedit_find(peers, count,
+							 args->argv[i]);
+
+		err = p ? refuse_if_it_holds_chunks(ctl, cluster, p) : -ENOENT;
+		if (!err)
+			err = ring_change_remove(spec, &p->doc.id);
+	}
+	free(peers);
+	return err;
+}
+
+static int edit_remove(struct ctl *ctl, struct ring_spec *spec, void *ctx)
+{
+	struct cluster *cluster = ctl_cluster_open(ctl);
+	int err;
+
+	if (!cluster)
+		return -EIO;
+	err = remove_peers(ctl, cluster, spec, ctx);
+	cluster_close(cluster);
+	return err;
+}
+
+int cmd_peer_remove(struct ctl *ctl, int argc, char **argv)
+{
+	struct ringedit_args args = { argc, argv, false };
+	int err = ringedit_change(ctl, edit_remove, &args);
+
+	return err ? ctl_fail(err) : CTL_OK;
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * torusctl status: what there is, and for each thing that is not well what is
+ * wrong, what it means for the data, and what to type. The exit status says
+ * the worst of it: 0 healthy, 1 degraded, 2 data unavailable.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/size.h"
+#include "ctl.h"
+#include "table.h"
+
+struct finding {
+	enum ctl_exit severity;
+	char what[256], means[256], command[160];
+};
+
+#define FINDINGS_MAX 256
+
+struct status {
+	struct ctl *ctl;
+	struct ctl_peer *peers;
+	size_t peer_count;
+	struct volume_doc *volumes;
+	size_t volume_count;
+	struct ring_doc *ring;
+	struct finding *findings;
+	unsigned int finding_count;
+	enum ctl_exit worst;
+};
+
+static struct finding *add_finding(struct status *s, enum ctl_exit severity)
+{
+	if (severity > s->worst)
+		s->worst = severity;
+	if (s->finding_count == FINDINGS_MAX)
+		return NULL;
+	s->findings[s->finding_count].severity = severity;
+	return &s->findings[s->finding_count++];
+}
+
+static uint32_t members_alive(const struct status *s)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++)
+		n += s->peers[i].member && s->peers[i].alive;
+	return n;
+}
+
+/* How bad a missing peer is depends on what the volumes need. */
+static enum ctl_exit severity_of_missing(const struct status *s,
+					 const char **means)
+{
+	uint32_t missing = s->ring->current.member_count - members_alive(s);
+
+	for (size_t i = 0; i < s->volume_count; i++) {
+		uint32_t r = s->volumes[i].replication;
+
+		if (missing >= r) {
+			*means = "some data may have no copy on the peers that are left: reads of it wait";
+			return CTL_UNAVAILABLE;
+		}
+		if (members_alive(s) < r / 2 + 1) {
+			*means = "too few peers are left for new writes: these wait";
+			return CTL_UNAVAILABLE;
+		}
+	}
+	*means = "every block still has a copy; new writes go to the peers that are left";
+	return CTL_DEGRADED;
+}
+
+static void check_peers(struct status *s)
+{
+	const char *means;
+	enum ctl_exit severity = severity_of_missing(s, &means);
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct ctl_peer *p = &s->peers[i];
+		struct finding *f;
+
+		if (!p->member || p->alive)
+			continue;
+		f = add_finding(s, severity);
+		if (!f)
+			return;
+		snprintf(f->what, sizeof(f->what), "peer %.200s is down",
+			 p->doc.address);
+		snprintf(f->means, sizeof(f->means), "%s", means);
+		snprintf(f->command, sizeof(f->command),
+			 "start its torusd on host %.100s", p->doc.host);
+	}
+}
+
+static void check_ring(struct status *s)
+{
+	uint32_t members = s->ring->current.member_count;
+	struct finding *f;
+
+	if (members >= s->ring->current.replication || !s->peer_count)
+		return;
+	f = add_finding(s, members ? CTL_DEGRADED : CTL_UNAVAILABLE);
+	if (!f)
+		return;
+	snprintf(f->what, sizeof(f->what), "the ring has %u members for %u copies",
+		 members, s->ring->current.replication);
+	snprintf(f->means, sizeof(f->means), "%s", members ?
+		 "new data has fewer copies than wanted" :
+		 "nothing can be written");
+	snprintf(f->command, sizeof(f->command), "torusctl peer add --all-peers");
+}
+
+static bool owner_alive(const struct status *s, const struct volume_doc *v)
+{
+	struct ctl_value value;
+	char key[META_KEY_MAX];
+	bool alive;
+
+	key_owner(&s->ctl->cluster.id, v->id, key);
+	if (ctl_get(s->ctl, key, &value))
+		return true;		/* not known: no accusation */
+	alive = value.text;
+	ctl_value_release(&value);
+	return alive;
+}
+
+static void check_volumes(struct status *s)
+{
+	for (size_t i = 0; i < s->volume_count; i++) {
+		const struct volume_doc *v = &s->volumes[i];
+		struct finding *f;
+
+		if (!v->attachment.present || owner_alive(s, v))
+			continue;
+		f = add_finding(s, CTL_DEGRADED);
+		if (!f)
+			return;
+		snprintf(f->what, sizeof(f->what),
+			 "volume %s: its helper on host %.100s (process %" PRIu64 ") is unreachable",
+			 v->name, v->attachment.host, v->attachment.pid);
+		snprintf(f->means, sizeof(f->means),
+			 "nothing that was acknowledged is lost; the volume stays with that host until someone takes it");
+		snprintf(f->command, sizeof(f->command),
+			 "on that host: torusctl attach %s; elsewhere: torusctl attach %s --force",
+			 v->name, v->name);
+	}
+}
+
+static void check_devices(struct status *s, const struct ctl_device *d,
+			  size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct finding *f;
+
+		if (strcmp(d[i].state, "live") == 0)
+			continue;
+		f = add_finding(s, CTL_DEGRADED);
+		if (!f)
+			return;
+		snprintf(f->what, sizeof(f->what), "device /dev/%s (volume %s) is %s",
+			 d[i].name, d[i].volume, d[i].state);
+		snprintf(f->means, sizeof(f->means), "%s",
+			 strcmp(d[i].state, "recovering") == 0 ?
+			 "its helper is gone; I/O waits for the next one" :
+			 "it serves no I/O");
+		snprintf(f->command, sizeof(f->command),
+			 "torusctl attach %s, or torusctl detach --force /dev/%s",
+			 d[i].volume, d[i].name);
+	}
+}
+
+/* ---- output ------------------------------------------------------------------ */
+
+static const char *const severity_word[] = { "healthy", "degraded",
+					     "unavailable" };
+
+static void print_summary(const struct status *s)
+{
+	char id[UUID_TEXT_SIZE], used[32], size[32];
+	uint64_t total_used = 0, total_size = 0;
+
+	for (size_t i = 0; i < s->peer_count; i++) {
+		total_used += s->peers[i].doc.used;
+		total_size += s->peers[i].doc.size;
+	}
+	uuid_format(&s->ctl->cluster.id, id);
+	size_format(total_used, used, sizeof(used));
+	size_format(total_size, size, sizeof(size));
+	printf("cluster:  %s, %s\n", id, severity_word[s->worst]);
+	printf("ring:     version %" PRIu64 ", %s, %u members, %u copies\n",
+	       s->ring->current.version, ring_type_name(s->ring->current.type),
+	       s->ring->current.member_count, s->ring->current.replication);
+	printf("peers:    %zu known, %u of the ring's alive\n", s->peer_count,
+	       members_alive(s));
+	printf("space:    %s of %s used\n", used, size);
+	printf("volumes:  %zu\n", s->volume_count);
+}
+
+static const struct column device_columns[] = {
+	{ "DEVICE", COLUMN_TEXT },	{ "VOLUME", COLUMN_TEXT },
+	{ "STATE", COLUMN_TEXT },	{ "HELPER", COLUMN_NUMBER },
+};
+
+static void print_devices(const struct ctl_device *d, size_t count)
+{
+	struct table *t = table_new("devices", false, device_columns,
+				    ARRAY_SIZE(device_columns));
+	char path[48];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/dev/%s", d[i].name);
+		table_row(t);
+		table_text(t, path);
+		table_text(t, d[i].volume);
+		table_text(t, d[i].state);
+		table_number(t, (uint64_t)d[i].helper_pid);
+	}
+	table_print(t);
+}
+
+static void print_findings(const struct status *s)
+{
+	for (unsigned int i = 0; i < s->finding_count; i++) {
+		const struct finding *f = &s->findings[i];
+
+		printf("\n%s: %s\n  it means: %s\n  to do:    %s\n",
+		       severity_word[f->severity], f->what, f->means,
+		       f->command);
+	}
+}
+
+static const struct column finding_columns[] = {
+	{ "SEVERITY", COLUMN_TEXT },	{ "WHAT", COLUMN_TEXT },
+	{ "MEANS", COLUMN_TEXT },	{ "COMMAND", COLUMN_TEXT },
+};
+
+static void print_json(const struct status *s)
+{
+	struct table *t = table_new("findings", true, finding_columns,
+				    ARRAY_SIZE(finding_columns));
+
+	for (unsigned int i = 0; i < s->finding_count; i++) {
+		const struct finding *f = &s->findings[i];
+
+		table_row(t);
+		table_text(t, severity_word[f->severity]);
+		table_text(t, f->what);
+		table_text(t, f->means);
+		table_text(t, f->command);
+	}
+	table_print(t);
+}
+
+static int collect(struct status *s)
+{
+	int64_t revision;
+	int err;
+
+	s->ring = malloc(sizeof(*s->ring));
+	s->findings = calloc(FINDINGS_MAX, sizeof(*s->findings));
+	if (!s->ring || !s->findings)
+		return error_set(-ENOMEM, "out of memory");
+	err = ctl_ring_get(s->ctl, s->ring, &revision);
+	if (!err)
+		err = ctl_peers(s->ctl, &s->peers, &s->peer_count);
+	if (!err)
+		err = ctl_volumes(s->ctl, &s->volumes, &s->volume_count);
+	return err;
+}
+
+static void report(struct status *s)
+{
+	struct ctl_device *devices = NULL;
+	size_t count = 0;
+
+	if (ctl_devices(&devices, &count))
+		count = 0;
+	check_ring(s);
+	check_peers(s);
+	check_volumes(s);
+	check_devices(s, devices, count);
+	if (s->ctl->json) {
+		print_json(s);
+	} else {
+		print_summary(s);
+		if (count)
+			print_devices(devices, count);
+		print_findings(s);
+	}
+	free(devices);
+}
+
+int cmd_status(struct ctl *ctl, int argc, char **argv)
+{
+	struct status s = { .ctl = ctl };
+	int err = collect(&s);
+
+	(void)argc;
+	(void)argv;
+	if (!err)
+		report(&s);
+	free(s.ring);
+	free(s.findings);
+	free(s.peers);
+	free(s.volumes);
+	return err ? ctl_fail(err) : (int)s.worst;
+}

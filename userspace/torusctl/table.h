@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A table for people (libsmartcols, as lsblk prints) or, with --json, one
+ * object per row with plain numbers.
+ */
+#ifndef TORUSCTL_TABLE_H
+#define TORUSCTL_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct table;
+
+enum column_kind {
+	COLUMN_TEXT,
+	COLUMN_SIZE,		/* bytes: "1.5 GiB"; JSON: a number */
+	COLUMN_NUMBER,
+	COLUMN_FLAG,		/* yes or no; JSON: true or false */
+};
+
+struct column {
+	const char *title;	/* "SIZE"; JSON: "size" */
+	enum column_kind kind;
+};
+
+/** table_new() - @name: of the array in JSON. Exits when out of memory. */
+struct table *table_new(const char *name, bool json,
+			const struct column *columns, unsigned int count);
+
+/** table_row() - begin a row; cells are filled from left to right. */
+void table_row(struct table *table);
+void table_text(struct table *table, const char *text);	/* NULL: empty */
+void table_number(struct table *table, uint64_t value);	/* all other kinds */
+
+/** table_print() - to standard output, and free it. */
+void table_print(struct table *table);
+
+#endif
