@@ -6,3 +6,26 @@ VERSION := 0.1.0
 
 include userspace/build.mk
 include tests/build.mk
+
+# One torus.ko per kernel that is supported, built against Debian's headers.
+KERNELS := 6.1 6.12
+MODULE_SRC := Kbuild $(shell find kernel include/uapi -name '*.[ch]' -o -name Kbuild)
+
+build/module/%/torus.ko: $(MODULE_SRC)
+	scripts/build-module $* build/module/$*
+
+.PHONY: modules demo check check-fast check-full style
+modules: $(KERNELS:%=build/module/%/torus.ko)
+
+demo:
+	@scripts/demo
+
+style:
+	@scripts/style
+
+# Packages first: what is compiled depends on them. Then one make for each
+# tier's programs, then the suites of tests/suites.
+check-fast check check-full:
+	@scripts/bootstrap
+	@$(MAKE) --no-print-directory -j$$(nproc) test-programs-$@
+	@tests/lib/runner --tier $(patsubst check-%,%,$@) --logs build/logs tests/suites

@@ -11,8 +11,6 @@
 #include "base/size.h"
 #include "ctl.h"
 
-#define CHUNK_SIZE_MIN (1ull << 20)
-#define CHUNK_SIZE_MAX ((uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE)
 
 static int show_cluster(const struct ctl *ctl, const struct cluster_doc *doc)
 {
@@ -160,11 +158,12 @@ static int delete_all(struct ctl *ctl)
 	struct ctl_value *values;
 	struct meta_txn last = { .put = { { KEY_CLUSTER, NULL, 0 } },
 				 .put_count = 1 };
-	char prefix[META_KEY_MAX];
+	char prefix[META_KEY_MAX], id[UUID_TEXT_SIZE];
 	size_t count;
 	int err;
 
-	key_prefix(&ctl->cluster.id, NULL, prefix);
+	uuid_format(&ctl->cluster.id, id);
+	snprintf(prefix, sizeof(prefix), "torus/%s/", id);
 	err = ctl_list(ctl, prefix, &values, &count);
 	if (err)
 		return err;

@@ -281,7 +281,7 @@ int main(int argc, char **argv)
 	struct ctl ctl = { 0 };
 	int status, words;
 
-	log_set_sink(log_stderr);
+	log_set_sink(log_sink_stderr);
 	log_set_level(LOG_LEVEL_ERROR);
 	status = parse_options(&ctl, argc, argv);
 	if (status)

@@ -19,7 +19,7 @@
 
 struct finding {
 	enum ctl_exit severity;
-	char what[256], means[256], command[160];
+	char what[384], means[256], command[256];
 };
 
 #define FINDINGS_MAX 256
