@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A helper whose volume is memory, shared with the test and with the helpers
+ * that come after it. Every operation that changes data appends a record to an
+ * imagined log: a number that grows, and a CRC made from it.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <linux/memfd.h>
+
+#include "test.h"
+
+#ifndef SOL_NETLINK
+#define SOL_NETLINK 270
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+#define HELPERS_MAX 128
+
+static pid_t helpers[HELPERS_MAX];
+static int nr_helpers;
+static pid_t owner_pid;
+
+struct world *world_new(uint64_t size)
+{
+	struct world *world = mmap(NULL, sizeof(*world) + size,
+				   PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(world != MAP_FAILED);
+	world->size = size;
+	return world;
+}
+
+uint32_t world_crc(uint64_t sequence)
+{
+	return sequence ? (uint32_t)(sequence * 2654435761u) ^ 0x5eed : 0;
+}
+
+int arena_new(size_t size, void **map)
+{
+	int fd = memfd_create("arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, size))
+		return -errno;
+	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (*map == MAP_FAILED || mlock(*map, size))
+		return -errno;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW |
+		  F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
+		return -errno;
+	return fd;
+}
+
+int helper_open(struct helper *h, struct world *world, uint32_t dev_id,
+		size_t arena_size)
+{
+	void *map;
+	int ret;
+
+	memset(h, 0, sizeof(*h));
+	h->world = world;
+	h->dev_id = dev_id;
+	h->arena_size = arena_size;
+	h->data.fd = -1;
+	ret = nl_open(&h->control);
+	if (ret)
+		return ret;
+	ret = nl_open(&h->data);
+	if (ret)
+		return ret;
+	h->arena_fd = arena_new(arena_size, &map);
+	if (h->arena_fd < 0)
+		return h->arena_fd;
+	h->arena = map;
+	return 0;
+}
+
+void helper_close(struct helper *h)
+{
+	nl_close(&h->control);
+	nl_close(&h->data);
+	if (h->arena) {
+		munmap(h->arena, h->arena_size);
+		close(h->arena_fd);
+		h->arena = NULL;
+	}
+}
+
+int helper_bind(struct helper *h, bool takeover)
+{
+	struct nl_msg msg, answer;
+	int ret;
+
+	nl_begin(&h->control, &msg, TORUS_CMD_SESSION_BIND, 0);
+	nl_put_u32(&msg, TORUS_A_SESSION_DEV_ID, h->dev_id);
+	nl_put_u32(&msg, TORUS_A_SESSION_CHANNEL, TORUS_CHANNEL_MESSAGES);
+	nl_put_u32(&msg, TORUS_A_SESSION_ARENA_FD, h->arena_fd);
+	if (takeover)
+		nl_put_flag(&msg, TORUS_A_SESSION_TAKEOVER);
+	ret = nl_call(&h->control, &msg, &answer);
+	if (ret)
+		return ret;
+	h->session_id = nl_u64(&answer, TORUS_A_SESSION_ID);
+	h->rcvbuf_min = nl_u32(&answer, TORUS_A_SESSION_RCVBUF_MIN);
+	h->queues = nl_u32(&answer, TORUS_A_SESSION_QUEUES);
+	h->depth = nl_u32(&answer, TORUS_A_SESSION_DEPTH);
+	h->remembered = nl_u64(&answer, TORUS_A_SESSION_SEQUENCE);
+	h->remembered_crc = nl_u32(&answer, TORUS_A_SESSION_HEADER_CRC);
+	return 0;
+}
+
+int helper_queues(struct helper *h, struct nl *nl, uint64_t mask)
+{
+	/* The kernel doubles what it is told. */
+	int bytes = (uint64_t)h->rcvbuf_min *
+		    __builtin_popcountll(mask) / 2, one = 1;
+	struct nl_msg msg;
+
+	if (setsockopt(nl->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes,
+		       sizeof(bytes)))
+		return -errno;
+	setsockopt(nl->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
+	nl_begin(nl, &msg, TORUS_CMD_SESSION_QUEUE, 0);
+	nl_put_u32(&msg, TORUS_A_SESSION_DEV_ID, h->dev_id);
+	nl_put_u64(&msg, TORUS_A_SESSION_ID, h->session_id);
+	nl_put_u64(&msg, TORUS_A_SESSION_QUEUE_MASK, mask);
+	return nl_call(nl, &msg, NULL);
+}
+
+int helper_start(struct helper *h)
+{
+	uint64_t sequence = h->world->sequence;
+	struct nl_msg msg;
+
+	nl_begin(&h->control, &msg, TORUS_CMD_SESSION_START, 0);
+	nl_put_u32(&msg, TORUS_A_SESSION_DEV_ID, h->dev_id);
+	nl_put_u64(&msg, TORUS_A_SESSION_ID, h->session_id);
+	nl_put(&msg, TORUS_A_SESSION_INCARNATION, test_incarnation,
+	       sizeof(test_incarnation));
+	nl_put_u64(&msg, TORUS_A_SESSION_SEQUENCE, sequence);
+	nl_put_u32(&msg, TORUS_A_SESSION_HEADER_CRC, world_crc(sequence));
+	nl_put_u32(&msg, TORUS_A_SESSION_CHECK_CRC, world_crc(h->remembered));
+	return nl_call(&h->control, &msg, NULL);
+}
+
+static uint64_t append_record(struct world *world)
+{
+	return __atomic_add_fetch(&world->sequence, 1, __ATOMIC_SEQ_CST);
+}
+
+void helper_do(struct helper *h, const struct torus_desc *desc,
+	       struct torus_completion *completion)
+{
+	struct world *world = h->world;
+
+	memset(completion, 0, sizeof(*completion));
+	completion->queue = desc->queue;
+	completion->tag = desc->tag;
+	completion->generation = desc->generation;
+	completion->length = desc->length;
+	if (desc->offset + desc->length > world->size ||
+	    desc->op > TORUS_OP_WRITE_ZEROES) {
+		completion->result = TORUS_RESULT_IO_ERROR;
+		return;
+	}
+	__atomic_add_fetch(&world->ops[desc->op], 1, __ATOMIC_RELAXED);
+	switch (desc->op) {
+	case TORUS_OP_READ:
+		memcpy(h->arena + desc->arena_offset,
+		       world->data + desc->offset, desc->length);
+		return;
+	case TORUS_OP_WRITE:
+		memcpy(world->data + desc->offset,
+		       h->arena + desc->arena_offset, desc->length);
+		if (desc->flags & TORUS_IO_FLAG_FUA)
+			__atomic_add_fetch(&world->fua, 1, __ATOMIC_RELAXED);
+		break;
+	case TORUS_OP_DISCARD:
+	case TORUS_OP_WRITE_ZEROES:
+		memset(world->data + desc->offset, 0, desc->length);
+		break;
+	}
+	completion->sequence = append_record(world);
+	completion->header_crc = world_crc(completion->sequence);
+}
+
+int helper_complete(struct helper *h, struct nl *nl,
+		    const struct torus_completion *completions,
+		    unsigned int nr, bool ack)
+{
+	struct nl_msg msg;
+
+	nl_begin(nl, &msg, TORUS_CMD_COMPLETE, 0);
+	nl_put_u32(&msg, TORUS_A_IO_DEV_ID, h->dev_id);
+	nl_put_u64(&msg, TORUS_A_IO_SESSION_ID, h->session_id);
+	nl_put(&msg, TORUS_A_IO_COMPLETIONS, completions,
+	       nr * sizeof(*completions));
+	return ack ? nl_call(nl, &msg, NULL) : nl_send(nl, &msg);
+}
+
+static int flush_ready(struct helper *h)
+{
+	unsigned int nr = h->nr_ready;
+
+	h->nr_ready = 0;
+	return nr ? helper_complete(h, &h->data, h->ready, nr, false) : 0;
+}
+
+static int take_message(struct helper *h, const struct nl_msg *msg)
+{
+	const struct nlmsghdr *hdr = (const void *)msg->data;
+	const struct nlattr *attr;
+	unsigned int i;
+	int ret;
+
+	if (hdr->nlmsg_type == NLMSG_ERROR) {
+		const struct nlmsgerr *err = NLMSG_DATA(hdr);
+
+		return err->error;
+	}
+	attr = nl_attr(msg, TORUS_A_IO_DESCRIPTORS);
+	if (!attr || nl_u64(msg, TORUS_A_IO_SESSION_ID) != h->session_id)
+		return 0;
+	for (i = 0; i < nl_len(attr) / sizeof(struct torus_desc); i++) {
+		struct torus_completion *c = &h->ready[h->nr_ready];
+		struct torus_desc desc;
+
+		memcpy(&desc, (const char *)nl_data(attr) + i * sizeof(desc),
+		       sizeof(desc));
+		helper_do(h, &desc, c);
+		if (h->hook && !h->hook(h, &desc, c))
+			continue;
+		if (++h->nr_ready < TORUS_COMPLETION_BATCH)
+			continue;
+		ret = flush_ready(h);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int helper_serve_once(struct helper *h, int timeout_ms)
+{
+	struct nl_msg msg;
+	int ret;
+
+	ret = nl_receive(&h->data, &msg, timeout_ms);
+	while (!ret) {
+		ret = take_message(h, &msg);
+		if (!ret)
+			ret = nl_receive(&h->data, &msg, 0);
+	}
+	if (ret != -EAGAIN)
+		return ret;
+	ret = flush_ready(h);
+	return ret ? ret : 0;
+}
+
+static void serve(struct world *world, uint32_t dev_id, helper_hook *hook,
+		  bool takeover, size_t arena_size)
+{
+	struct helper h;
+	uint64_t all;
+	int ret;
+
+	ret = helper_open(&h, world, dev_id, arena_size);
+	h.hook = hook;
+	if (!ret)
+		ret = helper_bind(&h, takeover);
+	if (!ret) {
+		all = h.queues == 64 ? ~0ull : (1ull << h.queues) - 1;
+		ret = helper_queues(&h, &h.data, all);
+	}
+	if (!ret)
+		ret = helper_start(&h);
+	if (ret) {
+		printf("# helper cannot start: %s (%s%s)\n", strerror(-ret),
+		       h.control.error, h.data.error);
+		fflush(stdout);
+		_exit(1);
+	}
+	__atomic_add_fetch(&world->started, 1, __ATOMIC_SEQ_CST);
+	do {
+		ret = helper_serve_once(&h, -1);
+	} while (!ret || ret == -EINTR || ret == -EAGAIN);
+	_exit(ret == -ESTALE || ret == -ENODEV ? 0 : 1);
+}
+
+pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
+			bool takeover, size_t arena_size)
+{
+	uint32_t before = __atomic_load_n(&world->started, __ATOMIC_SEQ_CST);
+	uint64_t end = now_ms() + 20000;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve(world, dev_id, hook, takeover, arena_size);
+	}
+	owner_pid = getpid();
+	if (nr_helpers < HELPERS_MAX)
+		helpers[nr_helpers++] = pid;
+	while (__atomic_load_n(&world->started, __ATOMIC_SEQ_CST) == before) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			FAIL("the helper ended before it had started");
+		if (now_ms() > end)
+			FAIL("the helper did not start in time");
+		usleep(1000);
+	}
+	return pid;
+}
+
+pid_t helper_spawn(struct world *world, uint32_t dev_id, helper_hook *hook)
+{
+	return helper_spawn_with(world, dev_id, hook, false, 8 << 20);
+}
+
+void helper_kill(pid_t pid)
+{
+	int i;
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	for (i = 0; i < nr_helpers; i++)
+		if (helpers[i] == pid)
+			helpers[i] = helpers[--nr_helpers];
+}
+
+uint32_t device_serve(const struct device_config *config, struct world **world,
+		      pid_t *helper)
+{
+	uint32_t id = device_add(config);
+
+	*world = world_new(config->size);
+	*helper = helper_spawn(*world, id, NULL);
+	if (!device_wait_state(id, TORUS_STATE_LIVE, 20000))
+		FAIL("the device is not live, but in state %u",
+		     device_state(id));
+	return id;
+}
+
+void helper_cleanup(void)
+{
+	if (owner_pid != getpid())
+		return;
+	while (nr_helpers)
+		helper_kill(helpers[nr_helpers - 1]);
+}

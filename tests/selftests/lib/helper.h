@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SELFTEST_HELPER_H
+#define SELFTEST_HELPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <linux/torus.h>
+#include <linux/torus_io.h>
+
+#include "nl.h"
+
+/* What survives a helper: shared by all of a test's processes. */
+struct world {
+	uint64_t size;
+	/* the log: how many records, each with a CRC made from its number */
+	uint64_t sequence;
+	/* counts by operation, and writes with FUA */
+	uint64_t ops[TORUS_OP_WRITE_ZEROES + 1];
+	uint64_t fua;
+	/* a helper counts itself here when its session has started */
+	uint32_t started;
+	/* what tests tell their helpers, and helpers their tests */
+	uint32_t order;
+	uint32_t answer;
+	_Alignas(4096) uint8_t data[];
+};
+
+struct helper;
+
+/*
+ * Decides what becomes of a descriptor that has just been carried out: true
+ * lets the completion go, changed or not; false keeps it back.
+ */
+typedef bool helper_hook(struct helper *h, const struct torus_desc *desc,
+			 struct torus_completion *completion);
+
+struct helper {
+	struct nl control;
+	struct nl data;
+	struct world *world;
+	helper_hook *hook;
+	uint32_t dev_id;
+	uint64_t session_id;
+	uint32_t rcvbuf_min;
+	uint32_t queues;
+	uint32_t depth;
+	uint64_t remembered;
+	uint32_t remembered_crc;
+	int arena_fd;
+	size_t arena_size;
+	uint8_t *arena;
+	struct torus_completion ready[TORUS_COMPLETION_BATCH];
+	unsigned int nr_ready;
+};
+
+struct world *world_new(uint64_t size);
+uint32_t world_crc(uint64_t sequence);
+
+/* Makes a sealed, locked memfd. The descriptor, or -errno. */
+int arena_new(size_t size, void **map);
+
+/* The steps of a helper's start; each is 0 or -errno. */
+int helper_open(struct helper *h, struct world *world, uint32_t dev_id,
+		size_t arena_size);
+int helper_bind(struct helper *h, bool takeover);
+int helper_queues(struct helper *h, struct nl *nl, uint64_t mask);
+int helper_start(struct helper *h);
+void helper_close(struct helper *h);
+
+/* Takes and carries out what has come; -EAGAIN after the time, or -errno. */
+int helper_serve_once(struct helper *h, int timeout_ms);
+
+/* Carries out one descriptor on the world's data. */
+void helper_do(struct helper *h, const struct torus_desc *desc,
+	       struct torus_completion *completion);
+
+/* Sends completions as they are; with ack, returns what the driver said. */
+int helper_complete(struct helper *h, struct nl *nl,
+		    const struct torus_completion *completions,
+		    unsigned int nr, bool ack);
+
+/*
+ * Starts a process that serves a device until it is killed, and waits until its
+ * session has started. Fails the test if it does not.
+ */
+pid_t helper_spawn(struct world *world, uint32_t dev_id, helper_hook *hook);
+pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
+			bool takeover, size_t arena_size);
+
+/* Kills it and waits for its end. */
+void helper_kill(pid_t pid);
+
+/* A device that is live and served; the usual beginning. */
+struct device_config;
+uint32_t device_serve(const struct device_config *config, struct world **world,
+		      pid_t *helper);
+
+/* Ends all helpers of this test. */
+void helper_cleanup(void);
+
+#endif
