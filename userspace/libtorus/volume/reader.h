@@ -17,7 +17,8 @@ struct reader;
 
 struct reader_config {
 	uint64_t volume;		/* attached volume */
-	uint64_t io_timeout_ns;
+	uint32_t replication;		/* R of the volume; 0 = the ring's */
+	uint64_t io_timeout_ns;		/* 0 = 120 s */
 	/* A peer says a higher epoch exists: we are fenced. */
 	void (*fenced)(void *ctx, uint64_t epoch);
 	/*
@@ -27,15 +28,31 @@ struct reader_config {
 	 */
 	uint32_t (*holders)(void *ctx, uint64_t chunk, struct uuid *out,
 			    uint32_t max);
+	/*
+	 * The volume whose chunks an entry of this lineage (not 0) names; 0 if
+	 * there is none. May be NULL: no ancestors.
+	 */
+	uint64_t (*ancestor)(void *ctx, uint16_t lineage);
+	/* A peer's copy of a chunk is damaged or lacks what it must have: a
+	 * hint for repair. May be NULL. Must not free the reader. */
+	void (*bad_copy)(void *ctx, const struct uuid *peer, uint64_t volume,
+			 uint64_t chunk);
 	void *ctx;
 };
 
 struct reader *reader_new(struct env *env, struct cluster *cluster,
 			  const struct reader_config *cfg);
+
+/** reader_free() - cancels what is in flight; no done() is called. May be
+ * called from done() and fenced(). */
 void reader_free(struct reader *reader);
 
 /** reader_set_epoch() - the epoch that reads carry from now on. */
 void reader_set_epoch(struct reader *reader, uint64_t epoch);
+
+/** reader_peers_changed() - optional: reads that wait for peers to come back
+ * try again at once, not at the end of their back-off. */
+void reader_peers_changed(struct reader *reader);
 
 /* Memory is the caller's until done(). Entries with addr 0 give zeros. */
 struct block_read {
@@ -44,17 +61,18 @@ struct block_read {
 	uint8_t *buffer;		/* count * BLOCK_SIZE */
 	void (*done)(struct block_read *read, int err);
 	void *ctx;
-	struct list_head node;		/* private */
-	struct list_head runs;		/* private: of contiguous blocks */
-	uint32_t pending;		/* private */
-	int err;			/* private */
-	uint64_t deadline;		/* private */
+	struct list_head node;		/* private from here on */
+	uint32_t started;		/* blocks given to runs so far */
+	uint32_t pending;		/* runs under way */
+	int err;
+	uint64_t deadline;
 };
 
 /**
  * reader_read() - done() follows, never from inside: 0; -EIO only when every
- * peer that could hold a block has answered and none has a good copy;
- * -ETIMEDOUT after io_timeout; -ESTALE when fenced.
+ * peer that could hold a block has answered (twice: a chunk may be on its way
+ * from one to another) and none has a good copy; -ETIMEDOUT after io_timeout;
+ * -ESTALE when fenced; -EUCLEAN: an entry names an ancestor that is not known.
  */
 void reader_read(struct reader *reader, struct block_read *read);
 
