@@ -31,8 +31,11 @@
 struct volume;
 struct active_chunk;
 
-/* Bound on the list: above it the writer begins no further chunk. */
-#define ACTIVE_MAX 32
+/*
+ * The writer begins no further chunk while so many are OPEN or CLOSING; SEALED
+ * ones with enough copies are dropped when there are more of them than that.
+ */
+#define ACTIVE_MAX 16
 
 enum active_state { ACTIVE_OPEN, ACTIVE_CLOSING, ACTIVE_SEALED };
 
@@ -41,7 +44,8 @@ struct active_member {
 	struct peer *peer;
 	struct active_chunk *chunk;
 	bool failed;			/* OPEN, CLOSING: counts no more */
-	bool gone;			/* SEALED: has no good copy */
+	bool gone;			/* answered that it has no good copy */
+	bool lacks;			/* gone, but what it has may be added to */
 	bool sealed;			/* answered SEAL */
 	uint32_t acked;			/* blocks that it has, in its own words */
 	uint32_t durable;		/* of those, durable */
@@ -51,7 +55,10 @@ struct active_member {
 	struct peer_call call;
 	struct wire_range range;
 	struct iovec iov;
+	bool in_round;			/* the round waits for this call */
 	uint32_t asked;			/* length that the call is about */
+	uint32_t tries;			/* SEALs that got no answer */
+	uint64_t retry_at;		/* next SEAL not before */
 };
 
 struct active_chunk {
@@ -64,27 +71,36 @@ struct active_chunk {
 	uint32_t length;		/* acknowledged in order */
 	uint32_t end_crc;		/* header that ends there; 0 for 0 */
 	uint64_t last_sequence;		/* of that record; 0 for 0 */
+	uint32_t mark_length;		/* length and sequence when the round */
+	uint64_t mark_sequence;		/* of sync.c began */
 	uint32_t member_count;
 	struct active_member members[RING_REPLICATION_MAX];
 	struct copy *copy;		/* a copy under way, or NULL */
 	struct uuid copy_target;
+	uint32_t copy_tried;		/* targets of the permutation so far */
+	uint64_t copy_at;		/* next attempt not before */
 	uint32_t extra;			/* durable copies made on non-members */
-	uint32_t tried;			/* targets tried for it */
 };
 
 struct active {
 	struct list_head chunks;
-	uint32_t count;
+	uint32_t count;			/* OPEN and CLOSING ones */
 };
 
 void active_init(struct volume *v);
 void active_release(struct volume *v);
 
-/** active_open() - begin chunk @number with its declared members. Returns it,
- * or NULL with *@err: -ENOMEM, -EAGAIN (the ring is not known yet). */
+/**
+ * active_open() - begin chunk @number with its declared members.
+ * Returns it, or NULL with *@err: -ENOMEM, -ENOENT (the ring of the tail is
+ * not known any more, or knows too few peers).
+ */
 struct active_chunk *active_open(struct volume *v, uint64_t number, int *err);
 
 struct active_chunk *active_find(struct volume *v, uint64_t number);
+
+/** active_set_state() - keeps the count. */
+void active_set_state(struct active_chunk *chunk, enum active_state state);
 
 /** active_drop() - forget a chunk; its calls are cancelled. */
 void active_drop(struct active_chunk *chunk);

@@ -19,26 +19,32 @@
 #include "volume/writer.h"
 
 struct volume;
+struct page_write;
 
 enum checkpoint_state {
 	CHECKPOINT_IDLE,
-	CHECKPOINT_PAGES,
+	CHECKPOINT_MAP,
+	CHECKPOINT_TABLE,
 	CHECKPOINT_ROOT,
 	CHECKPOINT_FLUSH,
 	CHECKPOINT_PUBLISH,
+	CHECKPOINT_ABORT,		/* pages are still in the writer's hands */
 };
 
 #define CHECKPOINT_PAGES_MAX 128u	/* pages in the writer's hands */
+/* Entries of the sealed list above which a checkpoint must come. */
+#define CHECKPOINT_SEALED_MAX 32u
 
 struct checkpoint {
 	enum checkpoint_state state;
 	bool wanted;
-	struct volume_doc *doc;		/* of the root record */
-	uint64_t sequence;		/* S */
-	uint64_t chunk;			/* replay starts here */
-	uint32_t block;
-	uint32_t prev_crc;
-	uint64_t log_bytes;		/* log_since_root at S */
+	bool blocked;			/* the map says when it goes on */
+	/* The state that becomes the root: after record `end.last`. */
+	uint64_t sequence;
+	uint32_t record_crc;
+	block_addr_t log_next;
+	uint64_t log_bytes;		/* log_since_root then */
+	uint64_t stored_blocks, live_blocks;
 	struct map_entry map_root, table_root;
 	struct page_write *pages;	/* CHECKPOINT_PAGES_MAX of them */
 	struct list_head free_pages;
@@ -48,7 +54,7 @@ struct checkpoint {
 	struct root_ref root;
 	struct sync_wait wait;
 	struct doc_change publish;
-	uint64_t backoff_ns;
+	uint32_t failures;
 	struct env_timer retry;
 };
 
@@ -58,13 +64,14 @@ void checkpoint_release(struct volume *v);
 /** checkpoint_start() - run one soon, also when nothing demands it. */
 void checkpoint_start(struct volume *v);
 
-/** checkpoint_run() - from the turn: begin one if something demands it. */
+/** checkpoint_run() - from the turn: begin one if something demands it, go on
+ * with the one that is under way. */
 void checkpoint_run(struct volume *v);
 
 /** checkpoint_running() - one is wanted or under way. */
 bool checkpoint_running(const struct volume *v);
 
-/** checkpoint_needed() - there is anything that the newest root lacks. */
+/** checkpoint_needed() - the newest root lacks changes of the map. */
 bool checkpoint_needed(const struct volume *v);
 
 #endif

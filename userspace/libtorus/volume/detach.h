@@ -12,12 +12,14 @@
 
 #include "env/env.h"
 #include "volume/docwriter.h"
+#include "volume/sync.h"
 #include "volume/volume.h"
 
 enum detach_state {
 	DETACH_NONE,
 	DETACH_DRAIN,			/* requests */
 	DETACH_CHECKPOINT,
+	DETACH_FLUSH,
 	DETACH_RELEASE,			/* the transaction */
 	DETACH_SETTLE,			/* SEALs */
 	DETACH_OVER,
@@ -25,11 +27,15 @@ enum detach_state {
 
 struct detach {
 	enum detach_state state;
-	bool checkpointed;
-	volume_done_fn done;
+	volume_done_fn done;		/* NULL: nothing is owed */
 	void *ctx;
 	int err;
+	bool checkpointed;		/* one was asked for */
+	bool submitted;			/* the transaction is docwriter's */
+	bool waiting;			/* for `wait` */
+	struct sync_wait wait;
 	struct doc_change change;
+	uint64_t progress;		/* at the last deadline */
 	struct env_timer deadline;
 };
 
@@ -40,8 +46,7 @@ void detach_start(struct volume *v, volume_done_fn done, void *ctx);
 /** detach_run() - from the turn: go on if the current state is finished. */
 void detach_run(struct volume *v);
 
-/** detach_owed() - detach is over and its done() was not called yet: takes the
- * debt; *@err says how it ended. */
-bool detach_owed(struct volume *v, int *err);
+/** detach_stop() - the volume failed: so does detaching. */
+void detach_stop(struct volume *v, int err);
 
 #endif

@@ -22,23 +22,26 @@ struct doc_change {
 	 * Make the change to @doc, a copy of the newest committed value that
 	 * may hold earlier changes of the same batch. Called again if the
 	 * value turns out to be newer: it must not have other effects than
-	 * ones that may be overwritten.
+	 * ones that may be overwritten. An error leaves @doc as it was and
+	 * ends the change with done(err).
 	 */
-	void (*apply)(struct doc_change *change, struct volume_doc *doc);
-	/* Committed: v->doc has it. Does not come when the volume fails. */
-	void (*done)(struct doc_change *change);
+	int (*apply)(struct doc_change *change, struct volume_doc *doc);
+	/* 0: committed, v->doc has it. Does not come when the volume fails. */
+	void (*done)(struct doc_change *change, int err);
 	void *ctx;
 	struct list_head node;		/* private */
+	int err;			/* private */
 };
 
 struct docwriter {
-	struct list_head waiting, batch;
+	struct list_head waiting, batch, refused;
 	struct volume_doc *attempt;	/* what the transaction holds */
 	char *attempt_json;
 	bool in_flight;
 	bool ambiguous;			/* read before the next attempt */
 	uint64_t backoff_ns;
 	struct env_timer retry;
+	char key[META_KEY_MAX];
 };
 
 int docwriter_init(struct volume *v);
@@ -47,6 +50,9 @@ void docwriter_release(struct volume *v);
 /** docwriter_submit() - queue a change; done() comes from the loop. It is
  * retried until it is committed or the volume fails. */
 void docwriter_submit(struct volume *v, struct doc_change *change);
+
+/** docwriter_run() - from the turn: send what waits. */
+void docwriter_run(struct volume *v);
 
 /** docwriter_idle() - nothing queued or in flight. */
 bool docwriter_idle(const struct volume *v);

@@ -37,6 +37,10 @@ void health_release(struct volume *v);
 /** health_failed() - @peer failed as a member of a chunk with @err. */
 void health_failed(struct volume *v, const struct uuid *peer, int err);
 
+/** health_watch() - @peer was excluded without having failed us: say when it
+ * can be had. */
+void health_watch(struct volume *v, const struct uuid *peer);
+
 /** health_peer_changed() - its connection came up or went down. */
 void health_peer_changed(struct volume *v, const struct uuid *peer);
 

@@ -11,7 +11,8 @@
  *   active.c      chunks with records that are not yet settled everywhere
  *   tail.c        the declared window, its extension, change of ensemble
  *   health.c      which peers may be members of the next ensemble
- *   sync.c        flush, FUA, background sync, SEAL, re-copy
+ *   sync.c        flush, FUA, background sync
+ *   sealer.c      SEAL, copies of sealed chunks that have too few
  *   docwriter.c   serialised changes of the volume's value in the metadata
  *   checkpoint.c  fold, write pages, write root, publish
  *   pages.c       owner of map and chunk table: loads their pages; applies
@@ -53,6 +54,7 @@
 #ifndef TORUS_VOLUME_INTERNAL_H
 #define TORUS_VOLUME_INTERNAL_H
 
+#include "base/error.h"
 #include "peer/cluster.h"
 #include "volume/active.h"
 #include "volume/attach.h"
@@ -66,10 +68,18 @@
 #include "volume/pages.h"
 #include "volume/reader.h"
 #include "volume/readpath.h"
+#include "volume/sealer.h"
 #include "volume/sync.h"
 #include "volume/tail.h"
+#include "volume/unaligned.h"
 #include "volume/volume.h"
 #include "volume/writer.h"
+
+/*
+ * A call to a member may take so many replica timeouts in all: the connection
+ * may make progress with other things for ever while one call does not.
+ */
+#define VOLUME_CALL_TIMEOUTS 4
 
 enum volume_state {
 	VOLUME_ATTACHING,
@@ -116,19 +126,24 @@ struct volume {
 	struct log_tail tail;
 	struct writer writer;
 	struct sync sync;
+	struct sealer sealer;
 	struct checkpoint checkpoint;
 	struct readpath readpath;
 	struct lease lease;
 	struct detach detach;
 
 	/* volume.c's own */
+	struct unaligned *unaligned;
 	struct env_timer turn;
+	struct list_head early;		/* requests before SERVING */
 	struct list_head finished;	/* requests to be handed back, in order */
-	volume_done_fn attach_done;
-	void *attach_ctx;
+	volume_done_fn attached;	/* NULL: nothing is owed */
+	void *attached_ctx;
 	int attach_err;
-	bool attach_over;		/* attach_done is owed */
+	bool attach_over;
+	char attach_text[ERROR_TEXT_MAX];
 	bool failing;			/* volume_fail() was called */
+	bool stopped;			/* and the parts know */
 	enum volume_failure why;
 	char why_text[256];
 	bool failed_told;

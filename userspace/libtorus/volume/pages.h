@@ -24,6 +24,8 @@ struct pages {
 	struct list_head queue;		/* map_page_loads that wait */
 	struct page_load *loads;	/* PAGES_LOADS_MAX of them */
 	struct list_head free_loads;
+	uint64_t stored_blocks;		/* in the chunks of the table */
+	uint64_t live_blocks;		/* of those; an estimate */
 };
 
 /**
@@ -34,14 +36,25 @@ struct pages {
 int pages_open(struct volume *v, const struct map_entry *map_root,
 	       const struct map_entry *table_root);
 
+/** pages_set_totals() - as the root says; 0 and 0 for an empty volume. */
+void pages_set_totals(struct volume *v, uint64_t stored, uint64_t live);
+
 /** pages_release() - harmless when pages_open() was never called. */
 void pages_release(struct volume *v);
+
+/**
+ * pages_reserve() - memory for pages_apply() of @r, so that it cannot fail;
+ * pages_unreserve() after it. 0 or -ENOMEM.
+ */
+int pages_reserve(struct volume *v, const struct record *r);
+void pages_unreserve(struct volume *v, const struct record *r);
 
 /**
  * pages_apply() - the effect of one record on map and chunk table, live (when
  * it is acknowledged) and in replay. @r: chunk, block, header_blocks, extents
  * and payload_crc are used.
- * Returns 0 or -ENOMEM.
+ * Returns 0, -ENOMEM, -ERANGE (beyond the volume's end), or -EPROTONOSUPPORT
+ * (an extent of a kind that this version does not write).
  */
 int pages_apply(struct volume *v, const struct record *r);
 

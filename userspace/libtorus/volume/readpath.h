@@ -17,8 +17,7 @@ struct read_op;
 struct readpath {
 	struct list_head waiting;	/* requests */
 	struct read_op *ops;		/* READS_MAX of them */
-	struct list_head free_ops;
-	uint32_t busy;
+	struct list_head free_ops, busy_ops;
 };
 
 int readpath_init(struct volume *v);
@@ -30,8 +29,9 @@ void readpath_submit(struct volume *v, struct volume_request *req);
 /** readpath_run() - from the turn. */
 void readpath_run(struct volume *v);
 
-/** readpath_fail() - hand back all reads, also those in flight, with @err. */
-void readpath_fail(struct volume *v, int err);
+/** readpath_stop() - the volume failed: hand back all reads with @err, but for
+ * those that the reader has: these end by themselves. */
+void readpath_stop(struct volume *v, int err);
 
 bool readpath_idle(const struct volume *v);
 

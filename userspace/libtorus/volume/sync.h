@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Durability. One round at a time: it remembers what is acknowledged, asks
- * every member of every active chunk that lacks some of it (SYNC, or SEAL for
- * chunks that are sealed in the metadata), and when all have answered raises
+ * Durability. One round at a time: it remembers what is acknowledged, sends
+ * SYNC to every member that lacks some of it, and when all have answered raises
  * v->durable as far as invariant 1 allows. Whoever waits for less is done; for
- * the rest the next round begins.
+ * the rest the next round begins. Chunks that are sealed in the metadata are
+ * made durable by SEAL: sealer.h.
  */
 #ifndef TORUS_VOLUME_SYNC_H
 #define TORUS_VOLUME_SYNC_H
@@ -31,7 +31,6 @@ struct sync {
 	uint32_t busy;			/* calls in flight */
 	bool wanted;			/* a round should begin */
 	struct env_timer timer;		/* background sync */
-	struct env_timer retry;		/* SEALED chunks short of copies */
 	struct env_timer deadline;
 };
 
@@ -52,17 +51,16 @@ void sync_kick(struct volume *v);
 /** sync_acknowledged() - there is data that is not durable: background sync. */
 void sync_acknowledged(struct volume *v);
 
+/** sync_update() - raise v->durable to what the members' answers allow. */
+void sync_update(struct volume *v);
+
 /** sync_run() - from the turn. */
 void sync_run(struct volume *v);
 
-/** sync_fail_waiting() - hand everything that waits back with @err. */
-void sync_fail_waiting(struct volume *v, int err);
+/** sync_stop() - the volume failed: hand everything that waits back. */
+void sync_stop(struct volume *v, int err);
 
 /** sync_idle() - no request waits. */
 bool sync_idle(const struct volume *v);
-
-/** sync_settled() - every active chunk is sealed at its members, or cannot be
- * by now. */
-bool sync_settled(const struct volume *v);
 
 #endif

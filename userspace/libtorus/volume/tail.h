@@ -26,16 +26,18 @@
 
 struct volume;
 
-enum tail_state { TAIL_STEADY, TAIL_DRAINING, TAIL_WAITING, TAIL_COMMITTING };
+enum tail_state { TAIL_STEADY, TAIL_DRAINING, TAIL_WAITING, TAIL_COMMITTING,
+		  TAIL_ENDED };		/* detach: nothing is appended any more */
 
 struct log_tail {
 	enum tail_state state;
 	bool extending;
-	bool declared_short;		/* ensembles have fewer than R members */
+	uint32_t members;		/* of each ensemble of the tail */
+	bool full;			/* full peers had to be declared */
 	struct doc_change extend, change;
 	struct env_timer retry;		/* WAITING; short tail; idle chunk */
-	uint64_t declared_at;		/* when `declared_chunk` became current */
-	uint64_t declared_chunk;
+	uint64_t rate_at;		/* when the writer was at rate_chunk */
+	uint64_t rate_chunk;
 	uint64_t used_at;		/* last append */
 };
 
@@ -68,11 +70,21 @@ void tail_advanced(struct volume *v, uint64_t chunk);
 /** tail_replica_failed() - a member of an active chunk failed: change. */
 void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);
 
+/** tail_decide() - what "decide L" does to the writer and to active chunks. */
+void tail_decide(struct volume *v);
+
+/** tail_seal() - put CLOSING chunks into doc's sealed list; the log goes on at
+ * chunk @next. 0, or -ENOBUFS with @doc half changed. */
+int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next);
+
+/** tail_sealed() - such a change is committed. */
+void tail_sealed(struct volume *v);
+
 /** tail_renew() - for a reason other than failure: drain, then change. */
 void tail_renew(struct volume *v, const char *reason);
 
-/** tail_drained() - the writer has nothing in flight any more. */
-void tail_drained(struct volume *v);
+/** tail_run() - from the turn: go on if the current state is finished. */
+void tail_run(struct volume *v);
 
 /** tail_peers_changed() - health of some peer or the ring changed. */
 void tail_peers_changed(struct volume *v);

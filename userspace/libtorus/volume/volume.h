@@ -48,6 +48,8 @@ struct volume_request {
 	struct list_head node;		/* private from here on */
 	uint64_t sequence;
 	uint64_t submitted;
+	uint32_t progress;		/* blocks that are in a record already */
+	int err;
 	void *engine;
 };
 
@@ -61,6 +63,7 @@ enum volume_failure {
 	VOLUME_FENCED,			/* somebody else attached */
 	VOLUME_LOST_DATA,		/* acknowledged data is gone everywhere */
 	VOLUME_META_CONFLICT,		/* the volume's key was changed by others */
+	VOLUME_OUT_OF_MEMORY,		/* for the map */
 };
 
 struct volume_ops {

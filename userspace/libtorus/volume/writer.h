@@ -29,7 +29,7 @@ struct flight;
 /* A second record is not sent before so much waits: headers stay under 5 %. */
 #define WRITER_PIPELINE_BYTES (80u << 10)
 /* Users' writes wait above so many entries of the sealed list. */
-#define WRITER_SEALED_STOP 48u
+#define WRITER_SEALED_STOP 40u
 
 /* Blocks that the engine itself puts into the log. */
 struct log_write {
@@ -52,7 +52,7 @@ struct flight_member {
 	struct flight *flight;
 	struct peer_call call;
 	struct uuid id;
-	bool busy, acked;
+	bool busy;
 };
 
 struct flight {
@@ -63,6 +63,7 @@ struct flight {
 	bool zombie;
 	bool durable;			/* sent with WIRE_DURABLE */
 	uint32_t pending;		/* calls not answered */
+	uint32_t acked;			/* members that have it */
 	uint32_t member_count;
 	uint32_t iov_count, data_len;
 	struct list_head requests;	/* that end with this record */
@@ -89,7 +90,6 @@ struct writer {
 	uint32_t block;
 	uint64_t sequence;
 	uint32_t prev_crc;
-	bool close_chunk;		/* end it with a header-only record */
 	struct env_timer deadline;
 };
 
@@ -102,7 +102,6 @@ void writer_submit(struct volume *v, struct volume_request *req);
 
 /** writer_log() - pages and roots; never time out. */
 void writer_log(struct volume *v, struct log_write *write);
-void writer_log_cancel(struct volume *v, struct log_write *write);
 
 /** writer_run() - send what may be sent; from the turn. */
 void writer_run(struct volume *v);
@@ -113,8 +112,9 @@ void writer_requeue(struct volume *v);
 /** writer_restart() - a new tail is committed: go on from there. */
 void writer_restart(struct volume *v);
 
-/** writer_fail_waiting() - hand everything that waits back with @err. */
-void writer_fail_waiting(struct volume *v, int err);
+/** writer_stop() - the volume failed: hand every request back with @err,
+ * those in flight too; nothing is sent any more. */
+void writer_stop(struct volume *v, int err);
 
 /** writer_fail_data() - hand WRITEs back: no peer has room. */
 void writer_fail_data(struct volume *v, int err);
@@ -124,6 +124,10 @@ bool writer_idle(const struct volume *v);
 
 /** writer_zombies_cancel() - before a buffer goes back to its owner. */
 void writer_zombies_cancel(struct volume *v);
+
+/** writer_users_may() - users' writes may be sent now; else only the engine's
+ * own, because a checkpoint has to come first. */
+bool writer_users_may(const struct volume *v);
 
 /* batch.c */
 

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Checkpoint.
+ *
+ * At its start the overlays of map and chunk table are frozen, at the same
+ * record S; what is acknowledged from then on belongs to the next checkpoint,
+ * and to replay, which starts at S + 1. Pages go through the writer like
+ * everything else, bottom up, since a parent needs the address of its child.
+ * When the top entries are known the root record is written, and when all of
+ * it is durable the metadata store is told.
+ *
+ *   IDLE -> MAP -> TABLE -> ROOT -> FLUSH -> PUBLISH -> IDLE
+ *             \______\________________________> ABORT -> IDLE
+ *
+ * A page that cannot be loaded aborts the checkpoint; it is tried again later,
+ * and the log since the last root just grows meanwhile. Pages that the writer
+ * has cannot be called back, so ABORT waits for them.
+ */
+#include "volume/checkpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "volume/chunk_table.h"
+#include "volume/internal.h"
+#include "volume/root.h"
+
+#define RETRY_MIN	(1 * NSEC_PER_SEC)
+#define RETRY_MAX_SHIFT	6u
+
+struct page_write {
+	struct list_head node;		/* free_pages, or none */
+	struct volume *volume;
+	struct map *map;
+	struct map_dirty_page *page;
+	struct log_write write;
+};
+
+static void page_written(struct log_write *write, block_addr_t header,
+			 uint32_t crc, block_addr_t payload,
+			 const uint32_t *payload_crc);
+static void root_written(struct log_write *write, block_addr_t header,
+			 uint32_t crc, block_addr_t payload,
+			 const uint32_t *payload_crc);
+static void flushed(struct sync_wait *wait);
+static int publish_apply(struct doc_change *change, struct volume_doc *doc);
+static void publish_done(struct doc_change *change, int err);
+static void retry_fired(struct env_timer *timer);
+
+int checkpoint_init(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	unsigned int i;
+
+	list_init(&c->free_pages);
+	list_init(&c->wait.node);
+	env_timer_init(&c->retry, retry_fired);
+	c->root_write.done = root_written;
+	c->root_write.ctx = v;
+	c->root_write.kind = EXTENT_ROOT;
+	c->wait.done = flushed;
+	c->wait.ctx = v;
+	c->publish.apply = publish_apply;
+	c->publish.done = publish_done;
+	c->publish.ctx = v;
+	c->pages = calloc(CHECKPOINT_PAGES_MAX, sizeof(*c->pages));
+	if (c->pages == NULL)
+		return -ENOMEM;
+	for (i = 0; i < CHECKPOINT_PAGES_MAX; i++) {
+		c->pages[i].volume = v;
+		c->pages[i].write.done = page_written;
+		list_add_tail(&c->pages[i].node, &c->free_pages);
+	}
+	return 0;
+}
+
+void checkpoint_release(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+
+	env_timer_cancel(v->env, &c->retry);
+	free(c->pages);
+	free(c->root_data);
+	c->pages = NULL;
+	c->root_data = NULL;
+}
+
+void checkpoint_start(struct volume *v)
+{
+	v->checkpoint.wanted = true;
+	volume_kick(v);
+}
+
+bool checkpoint_running(const struct volume *v)
+{
+	return v->checkpoint.wanted || v->checkpoint.state != CHECKPOINT_IDLE;
+}
+
+bool checkpoint_needed(const struct volume *v)
+{
+	return v->doc.root.addr == 0 || map_overlay_bytes(v->pages.map) > 0;
+}
+
+/* Whether limits demand one. */
+static bool demanded(const struct volume *v)
+{
+	return v->checkpoint.wanted || map_wants_checkpoint(v->pages.map) ||
+	       map_wants_checkpoint(chunk_table_map(v->pages.table)) ||
+	       v->log_since_root > v->cfg.checkpoint_log_bytes ||
+	       v->doc.sealed_count > CHECKPOINT_SEALED_MAX;
+}
+
+static void retry_fired(struct env_timer *timer)
+{
+	volume_kick(container_of(timer, struct volume, checkpoint.retry));
+}
+
+/* ---- the end, either way ---------------------------------------------- */
+
+static void over(struct volume *v, int err)
+{
+	struct checkpoint *c = &v->checkpoint;
+
+	free(c->root_data);
+	c->root_data = NULL;
+	c->state = CHECKPOINT_IDLE;
+	c->failures = err ? c->failures + 1 : 0;
+	if (err)
+		env_timer_after(v->env, &c->retry, RETRY_MIN <<
+				(c->failures < RETRY_MAX_SHIFT ?
+				 c->failures : RETRY_MAX_SHIFT));
+	volume_kick(v);
+}
+
+/* The writer has no page of it any more. */
+static void abort_now(struct volume *v)
+{
+	map_checkpoint_abort(v->pages.map);
+	chunk_table_checkpoint_abort(v->pages.table);
+	over(v, -EIO);
+}
+
+static void fail(struct volume *v, int err)
+{
+	log_warning("volume %s: checkpoint failed (%s), will be tried again",
+		    v->doc.name, strerror(-err));
+	v->checkpoint.state = CHECKPOINT_ABORT;
+	volume_kick(v);
+}
+
+/* ---- pages ------------------------------------------------------------ */
+
+static int begin(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	int err;
+
+	err = map_checkpoint_begin(v->pages.map);
+	if (err)
+		return err;
+	err = chunk_table_checkpoint_begin(v->pages.table);
+	if (err) {
+		map_checkpoint_abort(v->pages.map);
+		return err;
+	}
+	c->wanted = false;
+	c->blocked = false;
+	c->sequence = v->end.last.sequence;
+	c->record_crc = v->end.last.header_crc;
+	c->log_next = block_addr(v->end.chunk, v->end.block);
+	c->log_bytes = v->log_since_root;
+	c->stored_blocks = v->pages.stored_blocks;
+	c->live_blocks = v->pages.live_blocks;
+	c->state = CHECKPOINT_MAP;
+	return 0;
+}
+
+static void page_written(struct log_write *write, block_addr_t header,
+			 uint32_t crc, block_addr_t payload,
+			 const uint32_t *payload_crc)
+{
+	struct page_write *pw = container_of(write, struct page_write, write);
+	struct volume *v = pw->volume;
+
+	v->checkpoint.in_flight--;
+	list_add_tail(&pw->node, &v->checkpoint.free_pages);
+	map_checkpoint_placed(pw->map, pw->page, payload, payload_crc[0]);
+	volume_kick(v);
+}
+
+static void map_ready(void *ctx)
+{
+	struct volume *v = ctx;
+
+	v->checkpoint.blocked = false;
+	volume_kick(v);
+}
+
+static void write_page(struct volume *v, struct map *map,
+		       struct map_dirty_page *page, enum extent_kind kind)
+{
+	struct checkpoint *c = &v->checkpoint;
+	struct page_write *pw;
+
+	pw = list_first_entry(&c->free_pages, struct page_write, node);
+	list_del_init(&pw->node);
+	c->in_flight++;
+	pw->map = map;
+	pw->page = page;
+	pw->write.kind = kind;
+	pw->write.first = (uint64_t)page->level << 56 | page->index;
+	pw->write.data = page->page;
+	pw->write.blocks = 1;
+	writer_log(v, &pw->write);
+}
+
+/* Hands out pages of one tree. 0: go on later; -ENODATA: the tree is done. */
+static int write_tree(struct volume *v, struct map *map, enum extent_kind kind,
+		      struct map_entry *root)
+{
+	struct checkpoint *c = &v->checkpoint;
+	struct map_dirty_page *page;
+	int err;
+
+	while (!c->blocked && !list_empty(&c->free_pages)) {
+		/* Set first: ready() may come from inside. */
+		c->blocked = true;
+		err = map_checkpoint_next(map, &page, root, map_ready, v);
+		if (err == -EAGAIN)
+			return 0;
+		c->blocked = false;
+		if (err)
+			return err;
+		write_page(v, map, page, kind);
+	}
+	return 0;
+}
+
+static void run_map(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	int err;
+
+	err = write_tree(v, v->pages.map, EXTENT_MAP_PAGE, &c->map_root);
+	if (err == -ENODATA)
+		c->state = CHECKPOINT_TABLE;
+	else if (err)
+		fail(v, err);
+}
+
+/* ---- root ------------------------------------------------------------- */
+
+static int write_root(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	struct volume_doc doc = v->doc;
+	struct root root;
+	char *json;
+
+	json = volume_doc_encode(&doc);
+	if (json == NULL)
+		return -ENOMEM;
+	memset(&root, 0, sizeof(root));
+	root.volume = v->doc.id;
+	root.sequence = c->sequence;
+	root.record_crc = c->record_crc;
+	root.log_next = c->log_next;
+	root.next_chunk = v->doc.next_chunk;
+	root.horizon = v->doc.tail.first;
+	root.stored_blocks = c->stored_blocks;
+	root.live_blocks = c->live_blocks;
+	root.map = c->map_root;
+	root.chunk_table = c->table_root;
+	root.freed_count = chunk_table_freed(v->pages.table, &root.freed);
+	root.document = json;
+	c->root_write.blocks = root_blocks(&root);
+	c->root_data = calloc(c->root_write.blocks, BLOCK_SIZE);
+	if (c->root_data != NULL)
+		root_encode(&root, c->root_data);
+	free(json);
+	if (c->root_data == NULL)
+		return -ENOMEM;
+	c->root_write.data = c->root_data;
+	c->state = CHECKPOINT_ROOT;
+	writer_log(v, &c->root_write);
+	return 0;
+}
+
+static void run_table(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	int err;
+
+	err = write_tree(v, chunk_table_map(v->pages.table), EXTENT_CHUNK_PAGE,
+			 &c->table_root);
+	if (err == -ENODATA)
+		err = write_root(v);
+	if (err)
+		fail(v, err);
+}
+
+static void root_written(struct log_write *write, block_addr_t header,
+			 uint32_t crc, block_addr_t payload,
+			 const uint32_t *payload_crc)
+{
+	struct volume *v = write->ctx;
+	struct checkpoint *c = &v->checkpoint;
+
+	c->root.addr = header;
+	c->root.crc = crc;
+	c->root.sequence = c->sequence;
+	c->state = CHECKPOINT_FLUSH;
+	c->wait.sequence = write->sequence;
+	sync_wait(v, &c->wait);
+}
+
+static void flushed(struct sync_wait *wait)
+{
+	struct volume *v = wait->ctx;
+
+	v->checkpoint.state = CHECKPOINT_PUBLISH;
+	docwriter_submit(v, &v->checkpoint.publish);
+}
+
+/* The log before the replay position is not scanned any more. */
+static void drop_sealed(struct volume_doc *doc, uint64_t first)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < doc->sealed_count; i++)
+		if (doc->sealed[i].chunk >= first)
+			doc->sealed[kept++] = doc->sealed[i];
+	doc->sealed_count = kept;
+}
+
+static int publish_apply(struct doc_change *change, struct volume_doc *doc)
+{
+	struct volume *v = change->ctx;
+
+	doc->root = v->checkpoint.root;
+	drop_sealed(doc, block_addr_chunk(v->checkpoint.log_next));
+	return 0;
+}
+
+static void publish_done(struct doc_change *change, int err)
+{
+	struct volume *v = change->ctx;
+	struct checkpoint *c = &v->checkpoint;
+
+	map_checkpoint_commit(v->pages.map, &c->map_root);
+	chunk_table_checkpoint_commit(v->pages.table, &c->table_root);
+	v->log_since_root -= c->log_bytes;
+	v->stats.checkpoints++;
+	over(v, 0);
+}
+
+void checkpoint_run(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	int err;
+
+	if (!volume_serving(v))
+		return;
+	if (c->state == CHECKPOINT_IDLE && demanded(v) &&
+	    v->detach.state < DETACH_FLUSH && !env_timer_armed(&c->retry)) {
+		err = begin(v);
+		if (err)
+			over(v, err);
+	}
+	if (c->state == CHECKPOINT_MAP)
+		run_map(v);
+	if (c->state == CHECKPOINT_TABLE)
+		run_table(v);
+	if (c->state == CHECKPOINT_ABORT && c->in_flight == 0)
+		abort_now(v);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The owner's key: granted, put, and made again when the lease is lost. Any
+ * failure is only tried again; nothing waits for it.
+ */
+#include "volume/lease.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "volume/internal.h"
+
+#define RETRY_NS (5 * NSEC_PER_SEC)
+
+static void retry_fired(struct env_timer *timer);
+
+void lease_init(struct volume *v)
+{
+	env_timer_init(&v->lease.retry, retry_fired);
+}
+
+void lease_release(struct volume *v)
+{
+	env_timer_cancel(v->env, &v->lease.retry);
+}
+
+static void retry_later(struct volume *v)
+{
+	if (!v->lease.stopped)
+		env_timer_after(v->env, &v->lease.retry, RETRY_NS);
+}
+
+static void put_done(void *ctx, int err, bool succeeded, int64_t revision)
+{
+	struct volume *v = ctx;
+
+	v->lease.busy = false;
+	if (err || !succeeded)
+		retry_later(v);
+}
+
+/* Without a compare: whoever has the volume now says so. */
+static int put_owner(struct volume *v)
+{
+	char key[META_KEY_MAX], value[128];
+	struct meta_txn txn;
+
+	key_owner(&cluster_doc(v->cluster)->id, v->doc.id, key);
+	snprintf(value, sizeof(value), "{\"version\":1,\"epoch\":%llu}",
+		 (unsigned long long)v->epoch);
+	memset(&txn, 0, sizeof(txn));
+	txn.put[0].key = key;
+	txn.put[0].value = value;
+	txn.put[0].lease = v->lease.id;
+	txn.put_count = 1;
+	return metacall_txn(&v->metacalls, &txn, put_done, v);
+}
+
+static void granted(void *ctx, int err, int64_t lease)
+{
+	struct volume *v = ctx;
+
+	v->lease.busy = false;
+	if (err) {
+		retry_later(v);
+		return;
+	}
+	v->lease.id = lease;
+	if (v->lease.stopped)
+		lease_stop(v);
+	else if (put_owner(v))
+		retry_later(v);
+	else
+		v->lease.busy = true;
+}
+
+static void lost(void *ctx, int64_t lease)
+{
+	struct volume *v = ctx;
+
+	v->lease.id = 0;
+	retry_later(v);
+}
+
+void lease_start(struct volume *v)
+{
+	int err;
+
+	if (v->lease.busy || v->lease.stopped)
+		return;
+	err = v->lease.id != 0 ? put_owner(v) :
+	      metacall_lease_grant(&v->metacalls, LEASE_TTL_S, granted, lost,
+				   v);
+	if (err)
+		retry_later(v);
+	else
+		v->lease.busy = true;
+}
+
+static void retry_fired(struct env_timer *timer)
+{
+	lease_start(container_of(timer, struct volume, lease.retry));
+}
+
+static void revoked(void *ctx, int err, int64_t lease)
+{
+	/* If it failed the lease ends by itself: nobody keeps it alive. */
+}
+
+void lease_stop(struct volume *v)
+{
+	int64_t lease = v->lease.id;
+
+	v->lease.stopped = true;
+	v->lease.id = 0;
+	env_timer_cancel(v->env, &v->lease.retry);
+	if (lease != 0)
+		metacall_lease_revoke(&v->metacalls, lease, revoked, v);
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A read takes one of READS_MAX operations, or waits for one. The map says
+ * where the blocks were at the moment of its answer; blocks of the log never
+ * change, so what is read there is the state of that moment.
+ */
+#include "volume/readpath.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "volume/internal.h"
+
+struct read_op {
+	struct list_head node;		/* free_ops, or busy_ops */
+	struct volume *volume;
+	struct volume_request *req;
+	bool looking;			/* in the map; else in the reader */
+	struct map_lookup lookup;
+	struct block_read read;
+	struct map_entry entries[RECORD_PAYLOAD_BLOCKS_MAX];
+};
+
+int readpath_init(struct volume *v)
+{
+	struct readpath *r = &v->readpath;
+	unsigned int i;
+
+	list_init(&r->waiting);
+	list_init(&r->free_ops);
+	list_init(&r->busy_ops);
+	r->ops = calloc(READS_MAX, sizeof(*r->ops));
+	if (r->ops == NULL)
+		return -ENOMEM;
+	for (i = 0; i < READS_MAX; i++) {
+		r->ops[i].volume = v;
+		list_add_tail(&r->ops[i].node, &r->free_ops);
+	}
+	return 0;
+}
+
+/* Lookups only: the reader drops its reads when it is freed. */
+static void cancel_lookups(struct volume *v)
+{
+	struct read_op *op;
+
+	list_for_each_entry(op, &v->readpath.busy_ops, node)
+		if (op->looking)
+			map_lookup_cancel(&op->lookup);
+}
+
+void readpath_release(struct volume *v)
+{
+	cancel_lookups(v);
+	free(v->readpath.ops);
+	v->readpath.ops = NULL;
+}
+
+bool readpath_idle(const struct volume *v)
+{
+	return list_empty(&v->readpath.waiting) &&
+	       list_empty(&v->readpath.busy_ops);
+}
+
+static void finish(struct read_op *op, int err)
+{
+	struct volume *v = op->volume;
+
+	if (err && err != -ETIMEDOUT && err != -ESTALE)
+		err = -EIO;
+	list_move_tail(&op->node, &v->readpath.free_ops);
+	volume_finish(v, op->req, err);
+}
+
+static void read_done(struct block_read *read, int err)
+{
+	finish(container_of(read, struct read_op, read), err);
+}
+
+static void fetch(struct read_op *op)
+{
+	op->looking = false;
+	op->read = (struct block_read){
+		.entries = op->entries, .count = op->lookup.count,
+		.buffer = op->req->buffer, .done = read_done,
+	};
+	reader_read(op->volume->reader, &op->read);
+}
+
+static void lookup_done(struct map_lookup *lookup, int err)
+{
+	struct read_op *op = container_of(lookup, struct read_op, lookup);
+
+	op->looking = false;
+	if (err)
+		finish(op, err);
+	else
+		fetch(op);
+}
+
+static void start(struct volume *v, struct volume_request *req)
+{
+	struct read_op *op;
+	int err;
+
+	op = list_first_entry(&v->readpath.free_ops, struct read_op, node);
+	list_move_tail(&op->node, &v->readpath.busy_ops);
+	op->req = req;
+	op->lookup = (struct map_lookup){
+		.first = req->offset >> BLOCK_SHIFT,
+		.count = (uint32_t)(req->length >> BLOCK_SHIFT),
+		.entries = op->entries, .done = lookup_done,
+	};
+	op->looking = true;
+	err = map_lookup(v->pages.map, &op->lookup);
+	if (err == -EINPROGRESS)
+		return;
+	op->looking = false;
+	if (err)
+		finish(op, err);
+	else
+		fetch(op);
+}
+
+void readpath_submit(struct volume *v, struct volume_request *req)
+{
+	list_add_tail(&req->node, &v->readpath.waiting);
+	volume_kick(v);
+}
+
+void readpath_run(struct volume *v)
+{
+	struct readpath *r = &v->readpath;
+	struct volume_request *req;
+
+	while (volume_serving(v) && !list_empty(&r->waiting) &&
+	       !list_empty(&r->free_ops)) {
+		req = list_first_entry(&r->waiting, struct volume_request, node);
+		list_del_init(&req->node);
+		start(v, req);
+	}
+}
+
+/* Reads that the reader has end by themselves: it owns their buffers. */
+void readpath_stop(struct volume *v, int err)
+{
+	struct readpath *r = &v->readpath;
+	struct volume_request *req;
+	struct read_op *op, *next;
+
+	while (!list_empty(&r->waiting)) {
+		req = list_first_entry(&r->waiting, struct volume_request, node);
+		list_del_init(&req->node);
+		volume_finish(v, req, err);
+	}
+	list_for_each_entry_safe(op, next, &r->busy_ops, node) {
+		if (!op->looking)
+			continue;
+		map_lookup_cancel(&op->lookup);
+		op->looking = false;
+		finish(op, err);
+	}
+}

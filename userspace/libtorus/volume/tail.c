@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The declared tail. What the metadata store holds is enough for a recoverer
+ * to know the ensemble of every chunk that may have been appended to: so
+ * nothing is appended to a chunk before its tail is committed, and once L is
+ * decided nothing that the old tail's chunks may still receive counts.
+ *
+ * How the sealed list tells the order of the log: a chunk in it is followed by
+ * `next`, any other one, which then ends with LAST, by number + 1. A tail that
+ * was given up before anything was acknowledged in it leaves no entry behind:
+ * the entry that leads to it is made to lead to its successor, so that peers
+ * which fail again and again cannot fill the list.
+ */
+#include "volume/tail.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "volume/internal.h"
+
+#define WINDOW_SECONDS	120u		/* at the recent rate */
+#define WINDOW_MAX	4096u		/* chunks */
+#define WAITING_RETRY	(1 * NSEC_PER_SEC)
+#define IDLE_LIMIT	(600 * NSEC_PER_SEC)
+
+static void timer_fired(struct env_timer *timer);
+static int change_apply(struct doc_change *change, struct volume_doc *doc);
+static void change_done(struct doc_change *change, int err);
+static int extend_apply(struct doc_change *change, struct volume_doc *doc);
+static void extend_done(struct doc_change *change, int err);
+
+void tail_init(struct volume *v)
+{
+	struct log_tail *t = &v->tail;
+
+	t->change.apply = change_apply;
+	t->change.done = change_done;
+	t->change.ctx = v;
+	t->extend.apply = extend_apply;
+	t->extend.done = extend_done;
+	t->extend.ctx = v;
+	env_timer_init(&t->retry, timer_fired);
+}
+
+void tail_release(struct volume *v)
+{
+	env_timer_cancel(v->env, &v->tail.retry);
+}
+
+/* ---- declaring -------------------------------------------------------- */
+
+/* Chunks to declare ahead: 16, or 120 s at the recent rate. */
+static uint64_t window(const struct volume *v)
+{
+	const struct log_tail *t = &v->tail;
+	uint64_t elapsed = (env_now(v->env) - t->rate_at) / NSEC_PER_SEC + 1;
+	uint64_t used = v->writer.chunk - t->rate_chunk;
+	uint64_t ahead = MAX(v->cfg.tail_chunks, 2ull);
+
+	if (v->state != VOLUME_ATTACHING && v->writer.chunk > t->rate_chunk)
+		ahead = MAX(ahead, used * WINDOW_SECONDS / elapsed);
+	return MIN(ahead, (uint64_t)WINDOW_MAX);
+}
+
+struct choice {
+	const struct ring_spec *spec;
+	bool usable[RING_MEMBERS_MAX];
+	uint32_t count;
+	bool full;			/* some usable peer is full */
+};
+
+/* Who may be a member: the good ones, and others where these are too few. */
+static void choose(struct volume *v, struct choice *c)
+{
+	uint32_t i;
+
+	memset(c, 0, sizeof(*c));
+	c->spec = ring_spec(cluster_ring(v->cluster));
+	for (i = 0; i < c->spec->member_count; i++) {
+		c->usable[i] = health_good(v, &c->spec->members[i].peer);
+		c->count += c->usable[i];
+	}
+	for (i = 0; i < c->spec->member_count; i++) {
+		if (c->count >= v->min_replicas)
+			break;
+		if (c->usable[i] ||
+		    !health_last_resort(v, &c->spec->members[i].peer))
+			continue;
+		c->usable[i] = true;
+		c->count++;
+		c->full |= health_full(v, &c->spec->members[i].peer);
+	}
+}
+
+static bool excluded(const struct tail *tail, const struct uuid *peer)
+{
+	uint32_t i;
+
+	for (i = 0; i < tail->excluded_count; i++)
+		if (uuid_equal(&tail->excluded[i], peer))
+			return true;
+	return false;
+}
+
+/*
+ * Excludes who must not be a member of @chunk, and nobody else: the list is
+ * short. Returns false if it has no room for them.
+ */
+static bool exclude(struct volume *v, const struct volume_doc *doc,
+		    struct tail *tail, const struct choice *c, uint64_t chunk)
+{
+	uint16_t order[RING_MEMBERS_MAX];
+	uint32_t count, taken = 0, i;
+
+	count = ring_permutation(cluster_ring(v->cluster), doc->id, chunk,
+				 order);
+	for (i = 0; i < count && taken < doc->replication; i++) {
+		if (c->usable[order[i]]) {
+			taken++;
+			continue;
+		}
+		if (excluded(tail, &c->spec->members[order[i]].peer))
+			continue;
+		if (tail->excluded_count == TAIL_EXCLUDED_MAX)
+			return false;
+		tail->excluded[tail->excluded_count++] =
+			c->spec->members[order[i]].peer;
+	}
+	return true;
+}
+
+uint32_t tail_declare(struct volume *v, struct volume_doc *doc)
+{
+	struct choice c;
+	struct tail tail, next;
+	uint64_t chunk;
+
+	choose(v, &c);
+	if (c.count < v->min_replicas || c.count == 0)
+		return c.count;
+	memset(&tail, 0, sizeof(tail));
+	tail.ring_version = c.spec->version;
+	tail.first = doc->next_chunk;
+	tail.last = tail.first;
+	for (chunk = tail.first; chunk < tail.first + window(v); chunk++) {
+		next = tail;
+		if (!exclude(v, doc, &next, &c, chunk) && chunk > tail.first)
+			break;
+		tail = next;
+		tail.last = chunk;
+	}
+	doc->tail = tail;
+	doc->next_chunk = tail.last + 1;
+	v->tail.full = c.full;
+	return MIN(c.count, doc->replication);
+}
+
+uint32_t tail_ensemble(struct volume *v, const struct volume_doc *doc,
+		       uint64_t chunk, struct uuid *out)
+{
+	const struct ring *ring;
+
+	ring = cluster_ring_version(v->cluster, doc->tail.ring_version);
+	if (ring == NULL)
+		return 0;
+	return ring_ensemble(ring, doc->id, chunk, doc->replication,
+			     doc->tail.excluded, doc->tail.excluded_count, out);
+}
+
+static void count_members(struct volume *v)
+{
+	struct uuid ids[RING_REPLICATION_MAX];
+
+	v->tail.members = tail_ensemble(v, &v->doc, v->doc.tail.first, ids);
+}
+
+/* Peers that the excluded list names are asked now and then whether they can
+ * be had again. */
+static void watch_excluded(struct volume *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->doc.tail.excluded_count; i++)
+		health_watch(v, &v->doc.tail.excluded[i]);
+}
+
+static void arm_idle(struct volume *v)
+{
+	env_timer_after(v->env, &v->tail.retry, IDLE_LIMIT);
+}
+
+void tail_start(struct volume *v)
+{
+	v->tail.state = TAIL_STEADY;
+	v->tail.rate_at = env_now(v->env);
+	v->tail.rate_chunk = v->doc.tail.first;
+	v->tail.used_at = env_now(v->env);
+	count_members(v);
+	watch_excluded(v);
+	arm_idle(v);
+}
+
+bool tail_can_append(const struct volume *v, uint64_t chunk)
+{
+	return v->tail.state == TAIL_STEADY && chunk >= v->doc.tail.first &&
+	       chunk <= v->doc.tail.last;
+}
+
+/* ---- extending -------------------------------------------------------- */
+
+/* The lowest chunk that a recoverer must still ask about. */
+static uint64_t lowest_open(const struct volume *v)
+{
+	const struct active_chunk *chunk;
+
+	list_for_each_entry(chunk, &v->active.chunks, node)
+		if (chunk->state == ACTIVE_OPEN &&
+		    !(chunk->complete &&
+		      active_durable_all(chunk, chunk->length)))
+			return MIN(chunk->number, v->end.chunk);
+	return v->end.chunk;
+}
+
+static int extend_apply(struct doc_change *change, struct volume_doc *doc)
+{
+	struct volume *v = change->ctx;
+
+	if (v->tail.state != TAIL_STEADY ||
+	    doc->next_chunk != doc->tail.last + 1)
+		return -EAGAIN;
+	doc->tail.last = MAX(doc->tail.last, v->writer.chunk + window(v));
+	doc->tail.first = MAX(doc->tail.first, lowest_open(v));
+	doc->next_chunk = doc->tail.last + 1;
+	v->tail.rate_at = env_now(v->env);
+	v->tail.rate_chunk = v->writer.chunk;
+	return 0;
+}
+
+static void extend_done(struct doc_change *change, int err)
+{
+	struct volume *v = change->ctx;
+
+	v->tail.extending = false;
+	volume_kick(v);
+}
+
+void tail_advanced(struct volume *v, uint64_t chunk)
+{
+	const struct tail *tail = &v->doc.tail;
+	uint64_t ahead = chunk > tail->last ? 0 : tail->last - chunk;
+
+	v->tail.used_at = env_now(v->env);
+	if (v->tail.extending || v->tail.state != TAIL_STEADY ||
+	    ahead >= window(v) / 2)
+		return;
+	v->tail.extending = true;
+	docwriter_submit(v, &v->tail.extend);
+}
+
+/* ---- changing --------------------------------------------------------- */
+
+static struct sealed_chunk *leading_to(struct volume_doc *doc, uint64_t chunk)
+{
+	uint32_t i;
+
+	for (i = 0; i < doc->sealed_count; i++)
+		if (doc->sealed[i].next == chunk)
+			return &doc->sealed[i];
+	return NULL;
+}
+
+/* Adds an entry, or replaces the one that the chunk has. */
+static int put_sealed(struct volume_doc *doc, uint64_t chunk, uint32_t length,
+		      uint32_t end_crc, uint64_t next)
+{
+	struct sealed_chunk *s;
+	uint32_t i;
+
+	for (i = 0; i < doc->sealed_count; i++)
+		if (doc->sealed[i].chunk == chunk)
+			break;
+	if (i == SEALED_MAX)
+		return -ENOBUFS;
+	s = &doc->sealed[i];
+	s->chunk = chunk;
+	s->length = length;
+	s->end_crc = end_crc;
+	s->next = next;
+	if (i == doc->sealed_count)
+		doc->sealed_count++;
+	return 0;
+}
+
+/* Makes the log, which ends at (chunk, block), go on at @next. */
+static int lead_on(struct volume *v, struct volume_doc *doc, uint64_t next)
+{
+	const struct log_end *end = &v->end;
+	struct sealed_chunk *s;
+
+	if (end->block != 0)
+		return put_sealed(doc, end->chunk, end->block,
+				  end->last.header_crc, next);
+	s = leading_to(doc, end->chunk);
+	if (s != NULL) {
+		s->next = next;
+		return 0;
+	}
+	if (end->chunk == next)
+		return 0;
+	return put_sealed(doc, end->chunk, 0, 0, next);
+}
+
+int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next)
+{
+	struct active_chunk *chunk;
+	int err = 0;
+
+	list_for_each_entry(chunk, &v->active.chunks, node) {
+		if (chunk->state != ACTIVE_CLOSING ||
+		    chunk->number == v->end.chunk)
+			continue;
+		err = put_sealed(doc, chunk->number, chunk->length,
+				 chunk->end_crc, chunk->number + 1);
+		if (err)
+			return err;
+	}
+	return lead_on(v, doc, next);
+}
+
+static int change_apply(struct doc_change *change, struct volume_doc *doc)
+{
+	struct volume *v = change->ctx;
+	struct volume_doc before = *doc;
+	uint64_t next = doc->next_chunk;
+	int err;
+
+	if (tail_declare(v, doc) < v->min_replicas)
+		return -EAGAIN;
+	err = tail_seal(v, doc, next);
+	if (err)
+		*doc = before;
+	return err;
+}
+
+void tail_sealed(struct volume *v)
+{
+	struct active_chunk *chunk;
+
+	list_for_each_entry(chunk, &v->active.chunks, node) {
+		if (chunk->state != ACTIVE_CLOSING)
+			continue;
+		active_set_state(chunk, ACTIVE_SEALED);
+		chunk->complete = true;
+	}
+	sync_kick(v);
+}
+
+static void change_done(struct doc_change *change, int err)
+{
+	struct volume *v = change->ctx;
+
+	if (err) {
+		v->tail.state = TAIL_WAITING;
+		env_timer_after(v->env, &v->tail.retry, WAITING_RETRY);
+		return;
+	}
+	tail_sealed(v);
+	v->end.chunk = v->doc.tail.first;
+	v->end.block = 0;
+	v->tail.state = TAIL_STEADY;
+	v->tail.used_at = env_now(v->env);
+	v->stats.ensemble_changes++;
+	count_members(v);
+	watch_excluded(v);
+	writer_restart(v);
+	arm_idle(v);
+	if (v->tail.members < v->doc.replication)
+		volume_say(v, "degraded: writing %u of %u copies",
+			   v->tail.members, v->doc.replication);
+	else
+		volume_say(v, "healthy");
+	volume_kick(v);
+}
+
+/* Brings up the connections of everybody who could help. */
+static void wake_peers(struct volume *v)
+{
+	const struct ring_spec *spec = ring_spec(cluster_ring(v->cluster));
+	struct peer *peer;
+	uint32_t i;
+
+	for (i = 0; i < spec->member_count; i++) {
+		peer = peer_find(cluster_peers(v->cluster),
+				 &spec->members[i].peer);
+		if (peer != NULL && peer_state(peer) == PEER_DOWN)
+			peer_connect(peer);
+	}
+}
+
+static bool any_full(struct volume *v)
+{
+	const struct ring_spec *spec = ring_spec(cluster_ring(v->cluster));
+	uint32_t i;
+
+	for (i = 0; i < spec->member_count; i++)
+		if (health_full(v, &spec->members[i].peer))
+			return true;
+	return false;
+}
+
+/* WAITING: declare a tail if there are peers for it. */
+static void try_change(struct volume *v)
+{
+	struct choice c;
+
+	choose(v, &c);
+	if (c.full || (c.count < v->min_replicas && any_full(v)))
+		writer_fail_data(v, -ENOSPC);
+	if (c.count >= v->min_replicas && c.count > 0) {
+		v->tail.state = TAIL_COMMITTING;
+		env_timer_cancel(v->env, &v->tail.retry);
+		docwriter_submit(v, &v->tail.change);
+		return;
+	}
+	volume_say(v, "writes wait: %u peers can be reached, %u are needed",
+		   c.count, v->min_replicas);
+	wake_peers(v);
+	env_timer_after(v->env, &v->tail.retry, WAITING_RETRY);
+}
+
+void tail_decide(struct volume *v)
+{
+	struct active_chunk *chunk, *next;
+
+	writer_requeue(v);
+	list_for_each_entry_safe(chunk, next, &v->active.chunks, node) {
+		if (chunk->state != ACTIVE_OPEN)
+			continue;
+		if (chunk->length == 0)
+			active_drop(chunk);
+		else if (!chunk->complete ||
+			 !active_durable_all(chunk, chunk->length))
+			active_set_state(chunk, ACTIVE_CLOSING);
+	}
+}
+
+static void decide(struct volume *v)
+{
+	tail_decide(v);
+	/* The survivors make what they have durable at once. */
+	sync_kick(v);
+	v->tail.state = TAIL_WAITING;
+	try_change(v);
+}
+
+void tail_replica_failed(struct volume *v, const struct uuid *peer, int err)
+{
+	char text[UUID_TEXT_SIZE];
+
+	health_failed(v, peer, err);
+	if (!volume_serving(v) ||
+	    (v->tail.state != TAIL_STEADY && v->tail.state != TAIL_DRAINING))
+		return;
+	uuid_format(peer, text);
+	log_warning("volume %s: replica on peer %s failed (%s): changing the ensemble",
+		    v->doc.name, text, strerror(-err));
+	decide(v);
+}
+
+void tail_renew(struct volume *v, const char *reason)
+{
+	if (!volume_serving(v) || v->tail.state != TAIL_STEADY ||
+	    v->detach.state >= DETACH_RELEASE)
+		return;
+	log_info("volume %s: new tail: %s", v->doc.name, reason);
+	v->tail.state = TAIL_DRAINING;
+	volume_kick(v);
+}
+
+void tail_run(struct volume *v)
+{
+	if (v->tail.state == TAIL_DRAINING && volume_serving(v) &&
+	    list_empty(&v->writer.flights))
+		decide(v);
+}
+
+void tail_peers_changed(struct volume *v)
+{
+	struct choice c;
+
+	if (!volume_serving(v))
+		return;
+	if (v->tail.state == TAIL_WAITING) {
+		try_change(v);
+		return;
+	}
+	if (v->tail.state != TAIL_STEADY)
+		return;
+	choose(v, &c);
+	if (c.spec->version != v->doc.tail.ring_version)
+		tail_renew(v, "the ring changed");
+	else if (MIN(c.count, v->doc.replication) > v->tail.members)
+		tail_renew(v, "a peer is back");
+	else if (v->tail.full && !c.full)
+		tail_renew(v, "there is room again");
+}
+
+static void timer_fired(struct env_timer *timer)
+{
+	struct volume *v = container_of(timer, struct volume, tail.retry);
+
+	if (!volume_serving(v))
+		return;
+	if (v->tail.state == TAIL_WAITING) {
+		try_change(v);
+		return;
+	}
+	if (v->tail.state == TAIL_STEADY && v->end.block > 0 &&
+	    env_now(v->env) - v->tail.used_at >= IDLE_LIMIT)
+		tail_renew(v, "idle");
+	arm_idle(v);
+}
