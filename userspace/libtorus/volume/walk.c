@@ -392,6 +392,19 @@ static bool declared_or_listed(const struct attach *a, uint64_t chunk)
 	return attach_sealed(a, chunk) || attach_in_tail(a, chunk);
 }
 
+/*
+ * Whether the log may go on in @chunk: it is listed or declared, or older than
+ * what is declared, and then complete and durable on all its members.
+ */
+static bool chunk_exists(const struct attach *a, uint64_t chunk)
+{
+	const struct volume_doc *doc = &a->volume->doc;
+	bool declared = doc->tail.last && doc->tail.first <= doc->tail.last;
+
+	return declared_or_listed(a, chunk) ||
+	       chunk < (declared ? doc->tail.first : doc->next_chunk);
+}
+
 /* The walked chunk is at its end; go on in the next, or end. */
 static void leave_chunk(struct attach *a)
 {
@@ -403,12 +416,9 @@ static void leave_chunk(struct attach *a)
 		attach_fail(a, -ENOMEM, "out of memory");
 		return;
 	}
-	if (s && declared_or_listed(a, s->next))
+	if (s && chunk_exists(a, s->next))
 		enter_chunk(a, s->next, 0);
-	else if (s || !w->complete)
-		end_of_log(a);
-	else if (declared_or_listed(a, w->chunk + 1) ||
-		 w->chunk + 1 < a->volume->doc.tail.first)
+	else if (!s && w->complete && chunk_exists(a, w->chunk + 1))
 		enter_chunk(a, w->chunk + 1, 0);
 	else
 		end_of_log(a);
@@ -451,8 +461,7 @@ static bool nothing_there(const struct attach *a)
 {
 	uint64_t chunk = a->walk.chunk;
 
-	return !declared_or_listed(a, chunk) && a->walk.block == 0 &&
-	       chunk >= a->volume->doc.tail.first &&
+	return !chunk_exists(a, chunk) && a->walk.block == 0 &&
 	       !a->volume->doc.root.addr;
 }
 
