@@ -2,8 +2,7 @@
 /*
  * The border between attach and the running engine (design section 6).
  *
- * attach.c begins with an open cluster view and a reader, and ends with a
- * volume that is claimed (our epoch and attachment are committed), fenced,
+ * attach.c begins with an open cluster view, and ends with a volume that is claimed (our epoch and attachment are committed), fenced,
  * whose log prefix lies on min_replicas peers, durable, sealed in the metadata
  * store with a fresh tail declared, and replayed.
  *
@@ -12,7 +11,7 @@
  *   doc             as committed, mod_revision included: epoch and attachment
  *                   ours; sealed[] says where every chunk of the old tail ends;
  *                   tail and next_chunk as tail_declare() made them
- *   epoch           doc.epoch; reader_set_epoch() was called as soon as the
+ *   epoch           doc.epoch; volume_open_reader() was called as soon as the
  *                   claim was committed
  *   min_replicas    cfg's, or a majority of doc.replication
  *   pages           opened with pages_open() from the root (or empty), every

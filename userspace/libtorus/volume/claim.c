@@ -26,8 +26,11 @@ static void claim_won(struct attach *a, const struct volume_doc *doc)
 	v->epoch = doc->epoch;
 	v->min_replicas = v->cfg.min_replicas ? v->cfg.min_replicas :
 						doc->replication / 2 + 1;
-	reader_set_epoch(v->reader, v->epoch);
 	a->claimed = true;
+	if (volume_open_reader(v)) {
+		attach_fail(a, -ENOMEM, "out of memory");
+		return;
+	}
 	attach_progress(a);
 	fence_start(a);
 	a->phase = ATTACH_FENCE;

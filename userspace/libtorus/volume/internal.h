@@ -113,8 +113,11 @@ struct volume {
 
 	/* Made by volume.c before attach_start(). */
 	struct cluster *cluster;
-	struct reader *reader;
 	struct metacalls metacalls;	/* pending metadata calls */
+
+	/* Made by volume_open_reader(), which attach.c calls when it has
+	 * claimed the volume. */
+	struct reader *reader;
 
 	/* Made by pages_open(), which attach.c calls when it knows the root. */
 	struct pages pages;		/* holds map and chunk table */
@@ -175,6 +178,9 @@ static inline bool volume_serving(const struct volume *v)
 	return !v->failing && (v->state == VOLUME_SERVING ||
 			       v->state == VOLUME_DETACHING);
 }
+
+/** volume_open_reader() - doc and epoch are known. 0 or -ENOMEM. */
+int volume_open_reader(struct volume *v);
 
 /** volume_answer() - what a peer's answer means for the volume as a whole:
  * calls volume_fail() if the peer says that we are fenced.

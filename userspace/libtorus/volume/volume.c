@@ -184,18 +184,26 @@ void attach_done(struct volume *v, int err)
 	volume_kick(v);
 }
 
-static void cluster_opened(void *ctx, int err)
+int volume_open_reader(struct volume *v)
 {
-	struct volume *v = ctx;
 	const struct reader_config cfg = {
-		.io_timeout_ns = v->cfg.io_timeout_ns,
+		.volume = v->doc.id, .io_timeout_ns = v->cfg.io_timeout_ns,
 		.fenced = fenced, .holders = holders, .ctx = v,
 	};
 
-	if (!err) {
-		v->reader = reader_new(v->env, v->cluster, &cfg);
-		err = v->reader == NULL ? -ENOMEM : attach_start(v);
-	}
+	v->reader = reader_new(v->env, v->cluster, &cfg);
+	if (v->reader == NULL)
+		return -ENOMEM;
+	reader_set_epoch(v->reader, v->epoch);
+	return 0;
+}
+
+static void cluster_opened(void *ctx, int err)
+{
+	struct volume *v = ctx;
+
+	if (!err)
+		err = attach_start(v);
 	if (err)
 		attach_done(v, err);
 }
