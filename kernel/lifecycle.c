@@ -287,7 +287,7 @@ void torus_add_work(struct work_struct *work)
 		return;
 	}
 	spin_lock_bh(&dev->lock);
-	dev->disk_added = true;
+	WRITE_ONCE(dev->disk_added, true);
 	if (dev->state == TORUS_STATE_STARTING)
 		torus_device_set_state_locked(dev, TORUS_STATE_LIVE, 0);
 	spin_unlock_bh(&dev->lock);
@@ -427,7 +427,8 @@ int torus_device_delete(struct torus_device *dev, bool force,
 {
 	int ret = 0;
 
-	if (!force && torus_device_openers(dev)) {
+	/* Until the disk is added, it is we who have it open, for its partitions. */
+	if (!force && READ_ONCE(dev->disk_added) && torus_device_openers(dev)) {
 		NL_SET_ERR_MSG(extack, "device is open: close it, or delete with force");
 		return -EBUSY;
 	}

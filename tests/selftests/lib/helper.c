@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/memfd.h>
 
@@ -306,6 +307,8 @@ pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
 	CHECK(pid >= 0);
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Not the test's open device, nor its sockets. */
+		syscall(SYS_close_range, 3u, ~0u, 0u);
 		serve(world, dev_id, hook, takeover, arena_size);
 	}
 	owner_pid = getpid();

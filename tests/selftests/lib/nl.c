@@ -166,6 +166,8 @@ int nl_call(struct nl *nl, struct nl_msg *msg, struct nl_msg *answer)
 			find_error_text(nl, hdr);
 			return err->error;
 		}
+		if (hdr->nlmsg_type == NLMSG_DONE)
+			return *(const int *)NLMSG_DATA(hdr);
 		if (answer)
 			memcpy(answer, &in, sizeof(in));
 	}

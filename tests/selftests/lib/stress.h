@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SELFTEST_STRESS_H
+#define SELFTEST_STRESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Threads that each write, read and verify a region of their own with direct
+ * I/O of 4 to 256 KiB, and remember what every block must hold.
+ */
+struct stress_thread {
+	pthread_t thread;
+	struct stress *stress;
+	unsigned int index;
+	uint64_t ios;
+	int error;
+	char what[96];
+};
+
+struct stress {
+	int fd;
+	uint64_t region;
+	unsigned int nr_threads;
+	unsigned int io_max;
+	bool stop;
+	struct stress_thread threads[32];
+};
+
+/* Starts nr_threads on fd; each owns size / nr_threads bytes. */
+void stress_start(struct stress *s, int fd, uint64_t size,
+		  unsigned int nr_threads, unsigned int io_max);
+
+/* How many I/Os have ended so far. */
+uint64_t stress_ios(struct stress *s);
+
+/* Waits until n more I/Os have ended; fails the test if they do not. */
+void stress_wait_ios(struct stress *s, uint64_t n, int timeout_ms);
+
+/* Tells the threads to stop, without waiting for them. */
+void stress_halt(struct stress *s);
+
+/* Stops and fails the test upon an error or wrong data. I/Os done. */
+uint64_t stress_stop(struct stress *s);
+
+/* The same, but errors are no failure; returns the first error or 0. */
+int stress_stop_error(struct stress *s);
+
+#endif
