@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is done to the cluster. Every fault ends by itself; `last_fault` is
+ * when the last one's effect does.
+ */
+#include "base/cleanup.h"
+#include "world.h"
+
+#define MSEC NSEC_PER_MSEC
+
+static struct store_node *any_store(struct world *w)
+{
+	return &w->stores[sim_below(w->sim, w->store_count)];
+}
+
+static struct client *any_client(struct world *w)
+{
+	if (w->current && sim_chance(w->sim, 3, 4))
+		return w->current;
+	return &w->clients[sim_below(w->sim, CLIENTS)];
+}
+
+/* Mostly short, sometimes long enough for every timeout. */
+static uint64_t duration(struct world *w)
+{
+	static const uint64_t most[] = { 20, 100, 500, 1500, 4000 };
+	uint64_t ns = sim_between(w->sim, 1, most[sim_below(w->sim,
+				  ARRAY_SIZE(most))]) * MSEC;
+
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim) + ns);
+	return ns;
+}
+
+static void fault_break(struct world *w)
+{
+	struct client *c = any_client(w);
+
+	sim_net_break(c->node, sim_chance(w->sim, 1, 4) ? NULL :
+		      any_store(w)->node);
+}
+
+static void fault_block(struct world *w)
+{
+	struct store_node *s = any_store(w);
+	struct client *c = any_client(w);
+	uint64_t ns = duration(w), ways = 1 + sim_below(w->sim, 3);
+
+	if (ways & 1)
+		sim_net_block(c->node, s->node, ns);
+	if (ways & 2)
+		sim_net_block(s->node, c->node, ns);
+}
+
+/* Cut a client off from some stores, or all, one way or both. */
+static void partition(struct world *w, struct client *c)
+{
+	uint64_t ns = duration(w), ways = 1 + sim_below(w->sim, 3);
+	bool all = sim_chance(w->sim, 1, 2);
+	unsigned int i;
+
+	for (i = 0; i < w->store_count; i++) {
+		if (!all && sim_chance(w->sim, 1, 2))
+			continue;
+		if (ways & 1)
+			sim_net_block(c->node, w->stores[i].node, ns);
+		if (ways & 2)
+			sim_net_block(w->stores[i].node, c->node, ns);
+	}
+}
+
+static void fault_partition(struct world *w)
+{
+	partition(w, any_client(w));
+}
+
+static void fault_store_kill(struct world *w)
+{
+	store_node_kill(any_store(w), duration(w));
+}
+
+static void fault_store_crash(struct world *w)
+{
+	store_node_crash(any_store(w), duration(w));
+}
+
+static void fault_store_hang(struct world *w)
+{
+	sim_node_hang(any_store(w)->node, duration(w));
+}
+
+static void fault_store_incarnation(struct world *w)
+{
+	struct store_node *s = any_store(w);
+
+	store_node_kill(s, duration(w));
+	s->force_incarnation = true;
+}
+
+static void fault_all_stores(struct world *w)
+{
+	bool power = sim_chance(w->sim, 1, 2);
+	unsigned int i;
+
+	for (i = 0; i < w->store_count; i++) {
+		if (power)
+			store_node_crash(&w->stores[i], duration(w));
+		else
+			store_node_kill(&w->stores[i], duration(w));
+	}
+}
+
+static void fault_slow_disk(struct world *w)
+{
+	struct sim_disk_faults *f = sim_node_disk_faults(any_store(w)->node);
+
+	f->slow_until = sim_now(w->sim) + duration(w);
+	f->slow_extra = sim_between(w->sim, 1, 100) * MSEC;
+}
+
+static void fault_client_kill(struct world *w)
+{
+	client_kill(any_client(w), false);
+}
+
+static void fault_client_crash(struct world *w)
+{
+	client_kill(any_client(w), true);
+}
+
+static void fault_client_hang(struct world *w)
+{
+	sim_node_hang(any_client(w)->node, duration(w));
+}
+
+/* Another host takes the volume while the old one goes on, seeing little. */
+static void fault_takeover(struct world *w)
+{
+	struct client *old = w->current;
+
+	supervisor_takeover(w);
+	if (!old || old == w->current)
+		return;
+	if (sim_chance(w->sim, 1, 2))
+		partition(w, old);
+	if (sim_chance(w->sim, 1, 2))
+		sim_meta_unreachable(old->node, duration(w));
+	if (sim_chance(w->sim, 1, 4))
+		sim_node_hang(old->node, duration(w));
+}
+
+static void fault_handover(struct world *w)
+{
+	supervisor_handover(w);
+}
+
+static void fault_meta_down(struct world *w)
+{
+	sim_meta_faults(w->sim)->down_until = sim_now(w->sim) + duration(w);
+}
+
+static void fault_meta_unreachable(struct world *w)
+{
+	sim_meta_unreachable(any_client(w)->node, duration(w));
+}
+
+/* The next transactions may time out, and land or not. */
+static void fault_meta_timeouts(struct world *w)
+{
+	struct sim_meta_faults *f = sim_meta_faults(w->sim);
+
+	f->txn_timeout = f->txn_timeout ? 0 :
+		(uint32_t)sim_between(w->sim, 1, 4);
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
+}
+
+static void fault_leases(struct world *w)
+{
+	if (sim_chance(w->sim, 1, 2))
+		sim_meta_lose_leases(any_client(w)->node);
+	else
+		sim_meta_lose_leases(any_store(w)->node);
+}
+
+static const struct fault {
+	void (*run)(struct world *w);
+	uint32_t weight;
+} faults[] = {
+	{ fault_break, 10 },
+	{ fault_block, 8 },
+	{ fault_partition, 6 },
+	{ fault_store_kill, 14 },
+	{ fault_store_crash, 8 },
+	{ fault_store_hang, 8 },
+	{ fault_store_incarnation, 2 },
+	{ fault_all_stores, 2 },
+	{ fault_slow_disk, 4 },
+	{ fault_client_kill, 8 },
+	{ fault_client_crash, 6 },
+	{ fault_client_hang, 4 },
+	{ fault_takeover, 8 },
+	{ fault_handover, 6 },
+	{ fault_meta_down, 4 },
+	{ fault_meta_unreachable, 4 },
+	{ fault_meta_timeouts, 8 },
+	{ fault_leases, 3 },
+};
+
+void fault_random(struct world *w)
+{
+	uint32_t total = 0, n;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(faults); i++)
+		total += faults[i].weight;
+	n = (uint32_t)sim_below(w->sim, total);
+	for (i = 0; n >= faults[i].weight; i++)
+		n -= faults[i].weight;
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
+	w->stats.faults++;
+	sim_trace(w->sim, NULL, "fault %llu", i, 0, 0, 0);
+	faults[i].run(w);
+}
+
+void faults_end(struct world *w)
+{
+	unsigned int i;
+
+	sim_meta_faults(w->sim)->txn_timeout = 0;
+	for (i = 0; i < w->store_count; i++)
+		store_node_start(&w->stores[i]);
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The simulator's command line (Documentation/testing.md).
+ *
+ * A seed runs in a process of its own when there are several, so that one that
+ * crashes is one failure and not the end. Workers take the seeds n, n + jobs,
+ * n + 2 * jobs ... and report through a pipe.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "world.h"
+
+#define JOBS_MAX 64
+#define SEED_SECONDS 120
+#define TAIL_LINES 40
+
+struct options {
+	uint64_t first, last;
+	const char *file;
+	uint32_t steps;
+	unsigned int jobs;
+	bool trace, verify, one;
+	unsigned int tail;
+};
+
+struct result {
+	uint64_t seed, hash;
+	bool failed;
+	struct world_stats stats;
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: sim [--seed N | --seeds A-B | --count K | --file FILE]\n"
+	      "           [--steps M] [--jobs J] [--verify] [--trace] [--tail L]\n"
+	      "\n"
+	      "  --seed N     run one seed, here\n"
+	      "  --seeds A-B  run the seeds from A to B\n"
+	      "  --count K    run the seeds from 1 to K (default 100)\n"
+	      "  --file FILE  run the seeds that FILE lists, one a line\n"
+	      "  --steps M    client operations of a seed (default 320)\n"
+	      "  --jobs J     in so many processes (default 1)\n"
+	      "  --verify     run each seed twice and compare the histories\n"
+	      "  --trace      print everything that happens\n"
+	      "  --tail L     lines of the trace shown with a failure\n", out);
+}
+
+/* ---- one seed ------------------------------------------------------------------- */
+
+static void report(const struct world *w, const struct options *opt)
+{
+	fprintf(stderr, "seed %" PRIu64 " failed after %" PRIu64
+		" operations and %" PRIu64 " faults: %s\n", w->seed,
+		w->stats.operations, w->stats.faults, w->failure);
+	sim_trace_dump(w->sim, stderr, opt->tail);
+	fprintf(stderr, "replay: sim --seed %" PRIu64 " --steps %" PRIu32
+		" --trace\n", w->seed, w->target);
+}
+
+static struct result run_once(uint64_t seed, const struct options *opt)
+{
+	struct world *w = world_new(seed, opt->steps,
+				    opt->trace ? stdout : NULL);
+	struct result r = { .seed = seed };
+
+	scenario_run(w);
+	r.hash = sim_hash(w->sim);
+	r.failed = w->failed;
+	r.stats = w->stats;
+	if (w->failed)
+		report(w, opt);
+	world_free(w);
+	return r;
+}
+
+static struct result run_seed(uint64_t seed, const struct options *opt)
+{
+	struct result r = run_once(seed, opt), again;
+
+	if (!opt->verify || r.failed)
+		return r;
+	again = run_once(seed, opt);
+	if (again.hash != r.hash) {
+		fprintf(stderr, "seed %" PRIu64 " has two histories: %016"
+			PRIx64 " and %016" PRIx64 "\n", seed, r.hash,
+			again.hash);
+		r.failed = true;
+	}
+	return r;
+}
+
+/* ---- many seeds ------------------------------------------------------------------ */
+
+struct totals {
+	uint64_t passed, failed;
+	struct world_stats sum;
+};
+
+static void add(struct totals *t, const struct result *r)
+{
+	const uint64_t *from = (const uint64_t *)&r->stats;
+	uint64_t *to = (uint64_t *)&t->sum;
+	size_t i;
+
+	if (r->failed)
+		t->failed++;
+	else
+		t->passed++;
+	for (i = 0; i < sizeof(r->stats) / sizeof(*from); i++)
+		to[i] += from[i];
+}
+
+/* A child for one seed: a crash of the code under test ends only that. */
+static struct result run_child(uint64_t seed, const struct options *opt)
+{
+	struct result r = { .seed = seed, .failed = true };
+	int fds[2], status = 0;
+	pid_t pid;
+	ssize_t n;
+
+	if (pipe(fds))
+		return r;
+	pid = fork();
+	if (pid == 0) {
+		close(fds[0]);
+		alarm(SEED_SECONDS);
+		r = run_seed(seed, opt);
+		fflush(NULL);
+		n = write(fds[1], &r, sizeof(r));
+		_exit(n == sizeof(r) ? 0 : 1);
+	}
+	close(fds[1]);
+	if (pid < 0 || read(fds[0], &r, sizeof(r)) != sizeof(r))
+		r = (struct result){ .seed = seed, .failed = true };
+	close(fds[0]);
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	if (pid > 0 && WIFSIGNALED(status))
+		fprintf(stderr, "seed %" PRIu64 " died of signal %d%s\n", seed,
+			WTERMSIG(status), WTERMSIG(status) == SIGALRM ?
+			" (it took too long)" : "");
+	return r;
+}
+
+static uint64_t *read_seeds(const char *path, size_t *count)
+{
+	FILE *f = fopen(path, "r");
+	uint64_t *seeds = NULL, seed;
+	char line[512], *end;
+
+	*count = 0;
+	if (!f) {
+		fprintf(stderr, "sim: %s: %s\n", path, strerror(errno));
+		exit(2);
+	}
+	while (fgets(line, sizeof(line), f)) {
+		seed = strtoull(line, &end, 10);
+		if (end == line)
+			continue;
+		seeds = realloc(seeds, (*count + 1) * sizeof(*seeds));
+		if (!seeds)
+			abort();
+		seeds[(*count)++] = seed;
+	}
+	fclose(f);
+	return seeds;
+}
+
+static uint64_t *list_seeds(const struct options *opt, size_t *count)
+{
+	uint64_t *seeds;
+	size_t i;
+
+	if (opt->file)
+		return read_seeds(opt->file, count);
+	*count = (size_t)(opt->last - opt->first + 1);
+	seeds = malloc(*count * sizeof(*seeds));
+	if (!seeds)
+		abort();
+	for (i = 0; i < *count; i++)
+		seeds[i] = opt->first + i;
+	return seeds;
+}
+
+static void work(const uint64_t *seeds, size_t count, size_t start,
+		 const struct options *opt, int out)
+{
+	struct result r;
+	size_t i;
+
+	for (i = start; i < count; i += opt->jobs) {
+		r = run_child(seeds[i], opt);
+		if (write(out, &r, sizeof(r)) != sizeof(r))
+			_exit(1);
+	}
+}
+
+static struct totals run_many(const uint64_t *seeds, size_t count,
+			      const struct options *opt)
+{
+	struct totals t = { 0 };
+	struct result r;
+	unsigned int i;
+	int fds[2];
+
+	if (pipe(fds))
+		exit(2);
+	for (i = 0; i < opt->jobs; i++) {
+		if (fork() == 0) {
+			close(fds[0]);
+			work(seeds, count, i, opt, fds[1]);
+			_exit(0);
+		}
+	}
+	close(fds[1]);
+	while (read(fds[0], &r, sizeof(r)) == sizeof(r))
+		add(&t, &r);
+	close(fds[0]);
+	while (wait(NULL) > 0)
+		;
+	t.failed += count - (size_t)(t.passed + t.failed);
+	return t;
+}
+
+static void summary(const struct totals *t)
+{
+	const struct world_stats *s = &t->sum;
+	double n = (double)MAX(t->passed + t->failed, 1ull);
+
+	printf("per seed: %.0f operations, %.1f faults, %.1f chunks, "
+	       "%.1f ensemble changes, %.1f checkpoints, %.1f recoveries, "
+	       "%.1f takeovers, %.1f detaches, %.1f failed operations, "
+	       "%.2f lost devices, %.1f s simulated, %.0f events\n",
+	       (double)s->operations / n, (double)s->faults / n,
+	       (double)s->chunks / n, (double)s->ensemble_changes / n,
+	       (double)s->checkpoints / n, (double)s->recoveries / n,
+	       (double)s->takeovers / n, (double)s->detaches / n,
+	       (double)s->errors / n, (double)s->lost_devices / n,
+	       (double)s->virtual_ns / n / 1e9, (double)s->events / n);
+	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed,
+	       t->failed);
+}
+
+/* ---- command line ------------------------------------------------------------------- */
+
+static uint64_t number(const char *name, const char *text, char **rest)
+{
+	char *end;
+	uint64_t n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (end == text || errno || *text == '-' || (!rest && *end)) {
+		fprintf(stderr, "sim: --%s: '%s' is not a number\n", name,
+			text);
+		exit(2);
+	}
+	if (rest)
+		*rest = end;
+	return n;
+}
+
+static void parse_range(const char *text, struct options *opt)
+{
+	char *rest;
+
+	opt->first = number("seeds", text, &rest);
+	if (*rest != '-') {
+		fprintf(stderr, "sim: --seeds: '%s' is not A-B\n", text);
+		exit(2);
+	}
+	opt->last = number("seeds", rest + 1, NULL);
+	if (opt->last < opt->first) {
+		fprintf(stderr, "sim: --seeds: %s is empty\n", text);
+		exit(2);
+	}
+}
+
+static void parse_option(int c, const char *arg, struct options *opt)
+{
+	switch (c) {
+	case 's':
+		opt->first = opt->last = number("seed", arg, NULL);
+		opt->one = true;
+		break;
+	case 'r':
+		parse_range(arg, opt);
+		break;
+	case 'c':
+		opt->first = 1;
+		opt->last = MAX(number("count", arg, NULL), 1ull);
+		break;
+	case 'f':
+		opt->file = arg;
+		break;
+	case 'm':
+		opt->steps = (uint32_t)number("steps", arg, NULL);
+		break;
+	case 'j':
+		opt->jobs = (unsigned int)number("jobs", arg, NULL);
+		break;
+	case 'l':
+		opt->tail = (unsigned int)number("tail", arg, NULL);
+		break;
+	case 't':
+		opt->trace = true;
+		break;
+	case 'v':
+		opt->verify = true;
+		break;
+	case 'h':
+		usage(stdout);
+		exit(0);
+	default:
+		usage(stderr);
+		exit(2);
+	}
+}
+
+static void parse(int argc, char **argv, struct options *opt)
+{
+	static const struct option longs[] = {
+		{ "seed", required_argument, NULL, 's' },
+		{ "seeds", required_argument, NULL, 'r' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "steps", required_argument, NULL, 'm' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "tail", required_argument, NULL, 'l' },
+		{ "trace", no_argument, NULL, 't' },
+		{ "verify", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		parse_option(c, optarg, opt);
+	if (optind < argc) {
+		fprintf(stderr, "sim: what is '%s'?\n", argv[optind]);
+		exit(2);
+	}
+	if (!opt->jobs || opt->jobs > JOBS_MAX) {
+		fprintf(stderr, "sim: --jobs: 1 to %d\n", JOBS_MAX);
+		exit(2);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options opt = {
+		.first = 1, .last = 100, .steps = 320, .jobs = 1,
+		.tail = TAIL_LINES,
+	};
+	struct totals t = { 0 };
+	struct result r;
+	uint64_t *seeds;
+	size_t count;
+
+	parse(argc, argv, &opt);
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
+	log_set_level(opt.trace ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	if (opt.one) {
+		r = run_seed(opt.first, &opt);
+		add(&t, &r);
+		printf("history %016" PRIx64 "\n", r.hash);
+	} else {
+		seeds = list_seeds(&opt, &count);
+		t = run_many(seeds, count, &opt);
+		free(seeds);
+	}
+	summary(&t);
+	return t.failed ? 1 : 0;
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The course of one seed:
+ *
+ *   storm    client operations and faults, until enough operations are done
+ *   calm     faults end; soon somebody has the volume and everything succeeds
+ *   ordeal   flush; then all machines lose power at once; the next owner must
+ *            find everything; detach in order; the one after that as well
+ */
+#include <inttypes.h>
+
+#include "world.h"
+
+#define STORM_MAX (7200 * NSEC_PER_SEC)
+#define CALM_MAX (600 * NSEC_PER_SEC)
+#define BACKOFF_MAX (70 * NSEC_PER_SEC)
+#define TURN (20 * NSEC_PER_MSEC)
+
+/* The pause before the next operation. */
+static uint64_t pause_ns(struct world *w)
+{
+	uint64_t kind = sim_below(w->sim, 100);
+
+	if (kind < 50)
+		return 0;
+	if (kind < 95)
+		return sim_below(w->sim, 3 * NSEC_PER_MSEC);
+	if (kind < 99)
+		return sim_below(w->sim, 200 * NSEC_PER_MSEC);
+	return sim_below(w->sim, 8 * NSEC_PER_SEC);
+}
+
+/* Those who have lost the volume, and do not know or care. */
+static void zombies_try(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < CLIENTS; i++)
+		if (&w->clients[i] != w->current && sim_chance(w->sim, 1, 3) &&
+		    w->clients[i].op_count < 4)
+			client_submit_random(&w->clients[i]);
+}
+
+static void storm_step(struct world *w)
+{
+	uint64_t before = w->stats.operations;
+
+	supervisor_turn(w);
+	if (sim_chance(w->sim, 1, w->fault_gap))
+		fault_random(w);
+	if (w->current)
+		client_submit_random(w->current);
+	zombies_try(w);
+	if (w->stats.operations == before)
+		sim_run(w->sim, sim_below(w->sim, TURN));
+	else
+		sim_run(w->sim, pause_ns(w));
+}
+
+static void storm(struct world *w)
+{
+	while (!w->failed && w->stats.operations < w->target) {
+		storm_step(w);
+		if (sim_now(w->sim) > STORM_MAX)
+			world_fail(w, "no progress: %" PRIu64 " operations in "
+				   "two hours", w->stats.operations);
+	}
+}
+
+/* Until @c serves and has nothing in flight. */
+static bool settled(const struct world *w)
+{
+	const struct client *c = w->current;
+
+	return c && c->state == CLIENT_SERVING && !c->op_count && !c->failed;
+}
+
+static void settle(struct world *w, const char *when)
+{
+	uint64_t end = sim_now(w->sim) + CALM_MAX;
+
+	while (!w->failed && !settled(w)) {
+		supervisor_turn(w);
+		sim_run(w->sim, TURN);
+		if (sim_now(w->sim) > end)
+			world_fail(w, "%s: nothing fails any more, but %s is "
+				   "still %s with %u operations", when,
+				   sim_node_name(w->current->node),
+				   client_state_name(w->current),
+				   w->current->op_count);
+	}
+}
+
+static void end_others(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < CLIENTS; i++)
+		if (&w->clients[i] != w->current)
+			client_kill(&w->clients[i], true);
+}
+
+static void some_operations(struct world *w, unsigned int count)
+{
+	while (count-- && !w->failed && w->current->state == CLIENT_SERVING) {
+		client_submit_random(w->current);
+		sim_run(w->sim, sim_below(w->sim, 2 * NSEC_PER_MSEC));
+	}
+}
+
+static void calm(struct world *w)
+{
+	uint64_t end;
+
+	faults_end(w);
+	end = sim_now(w->sim) + BACKOFF_MAX;
+	if (w->last_fault > sim_now(w->sim))
+		end += w->last_fault - sim_now(w->sim);
+	while (!w->failed && sim_now(w->sim) < end) {
+		supervisor_turn(w);
+		sim_run(w->sim, TURN * 5);
+	}
+	if (w->failed)
+		return;
+	if (w->current)
+		w->current->errors = 0;
+	w->last_fault = 0;
+	w->quiet = true;
+	settle(w, "after the faults");
+	end_others(w);
+	some_operations(w, 20);
+	settle(w, "in the calm");
+}
+
+static void everybody_loses_power(struct world *w)
+{
+	unsigned int i;
+
+	client_kill(w->current, true);
+	for (i = 0; i < w->store_count; i++)
+		store_node_crash(&w->stores[i], 0);
+	for (i = 0; i < w->store_count; i++)
+		store_node_start(&w->stores[i]);
+	sim_run(w->sim, NSEC_PER_SEC);
+}
+
+static void ordeal(struct world *w)
+{
+	if (!client_submit_flush(w->current))
+		world_fail(w, "nobody serves the volume");
+	settle(w, "at the last flush");
+	if (w->failed)
+		return;
+	everybody_loses_power(w);
+	w->last_fault = 0;
+	settle(w, "after the power came back");
+	if (w->failed)
+		return;
+	some_operations(w, 10);
+	settle(w, "before the last detach");
+	supervisor_handover(w);
+	sim_run(w->sim, NSEC_PER_SEC);
+	settle(w, "after the last detach");
+}
+
+void scenario_run(struct world *w)
+{
+	sim_run(w->sim, NSEC_PER_SEC / 2);
+	storm(w);
+	if (!w->failed)
+		calm(w);
+	if (!w->failed)
+		ordeal(w);
+	w->stats.virtual_ns = sim_now(w->sim);
+	w->stats.events = sim_events(w->sim);
+}

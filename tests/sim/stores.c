@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The store processes: started, killed, crashed with their machine, and
+ * started again by themselves after a while.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "world.h"
+
+#define LEASE_S 30
+
+static void restart_task(struct sim_task *task)
+{
+	store_node_start(container_of(task, struct store_node, restart));
+}
+
+void store_node_init(struct world *w, unsigned int i)
+{
+	struct store_node *s = &w->stores[i];
+	char name[16];
+
+	snprintf(name, sizeof(name), "store%u", i);
+	s->world = w;
+	s->node = sim_node_new(w->sim, name);
+	snprintf(s->address, sizeof(s->address), "%s:1", name);
+	sim_task_init(w->sim, &s->restart, restart_task);
+	sim_node_kill(s->node);
+}
+
+static void on_alive(void *ctx, int err, bool succeeded, int64_t revision)
+{
+}
+
+/* As torusd does: a key under a lease says that the peer is alive. */
+static void on_lease(void *ctx, int err, int64_t lease)
+{
+	struct store_node *s = ctx;
+	struct meta *meta = sim_node_meta(s->node);
+	struct meta_txn txn = { .put_count = 1 };
+	char key[META_KEY_MAX];
+
+	if (err)
+		return;
+	key_alive(&s->world->cluster, &s->id, key);
+	txn.put[0] = (struct meta_put){ key, "{\"version\":1}", lease };
+	meta->ops->txn(meta, &txn, on_alive, NULL);
+}
+
+static void on_open(void *ctx, int err)
+{
+	struct store_node *s = ctx;
+	struct meta *meta = sim_node_meta(s->node);
+
+	if (!err)
+		err = store_serve(s->store, s->address);
+	if (err) {
+		world_fail(s->world, "%s cannot start: %s",
+			   sim_node_name(s->node), error_text(err));
+		return;
+	}
+	s->serving = true;
+	meta->ops->lease_grant(meta, LEASE_S, on_lease, NULL, s);
+}
+
+void store_node_start(struct store_node *s)
+{
+	struct world *w = s->world;
+	struct store_config cfg = {
+		.cluster = w->cluster, .peer = s->id,
+		.new_incarnation = s->force_incarnation,
+		.sync_interval_ns = w->config.sync_interval_ns,
+	};
+
+	if (s->store)
+		return;
+	sim_task_cancel(&s->restart);
+	snprintf(cfg.boot_id, sizeof(cfg.boot_id), "boot-%u",
+		 sim_node_boots(s->node));
+	sim_node_start(s->node);
+	s->force_incarnation = false;
+	s->store = store_open(sim_node_env(s->node), &cfg, on_open, s);
+	if (!s->store)
+		abort();
+}
+
+static void store_end(struct store_node *s, uint64_t after)
+{
+	if (s->store)
+		store_free(s->store);
+	s->store = NULL;
+	s->serving = false;
+	if (after)
+		sim_task_after(&s->restart, after);
+}
+
+void store_node_kill(struct store_node *s, uint64_t after)
+{
+	sim_node_kill(s->node);
+	store_end(s, after);
+}
+
+void store_node_crash(struct store_node *s, uint64_t after)
+{
+	struct world *w = s->world;
+
+	sim_node_crash(s->node);
+	store_end(s, after);
+	s->power_loss = sim_now(w->sim);
+	w->last_power_loss = s->power_loss;
+	model_power_loss(w->model, s->power_loss);
+	inspect_power_loss(s);
+}
+
+void store_node_free(struct store_node *s)
+{
+	store_node_kill(s, 0);
+	sim_task_cancel(&s->restart);
+}
+
+unsigned int stores_serving(const struct world *w)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < w->store_count; i++)
+		n += w->stores[i].serving;
+	return n;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One seed: a cluster of stores, hosts that attach its one volume, what is
+ * done to it, and what went wrong.
+ *
+ *   world.c     makes it and takes it down
+ *   stores.c    the store processes and their deaths
+ *   client.c    one host with a volume attached: life and requests
+ *   supervisor.c  who has the volume next
+ *   faults.c    what is done to all of them
+ *   inspect.c   looks at the stores' disks behind their backs
+ *   scenario.c  the course of one seed
+ *   main.c      many seeds
+ */
+#ifndef TORUS_SIM_WORLD_H
+#define TORUS_SIM_WORLD_H
+
+#include "lib/env_sim.h"
+#include "lib/model.h"
+
+#include "base/uuid.h"
+#include "meta/schema.h"
+#include "store/store.h"
+#include "volume/volume.h"
+
+#define STORES_MAX 5
+#define CLIENTS 3
+#define VOLUME_NAME "vol"
+
+struct world;
+struct client;
+
+struct store_node {
+	struct world *world;
+	struct sim_node *node;
+	struct store *store;		/* NULL: not running */
+	struct uuid id;
+	char address[24];
+	bool serving;
+	bool force_incarnation;
+	uint64_t power_loss;		/* when it last lost unsynced bytes */
+	struct sim_task restart;
+	int64_t lease;
+	/* inspect.c */
+	struct inspect_store *inspect;
+};
+
+enum client_state {
+	CLIENT_OFF,		/* no process */
+	CLIENT_ATTACHING,
+	CLIENT_CHECKING,	/* attached; reads the whole volume */
+	CLIENT_SERVING,
+	CLIENT_DETACHING,
+	CLIENT_FAILED,		/* the volume said so; the process lives on */
+};
+
+struct client_op {
+	struct list_head node;		/* on client->ops */
+	struct client *client;
+	struct volume_request req;
+	uint32_t id;			/* of the model; 0 for reads */
+	struct model_read read;
+	uint64_t started;
+	bool submitting;
+	bool checking;			/* part of the check of the volume */
+};
+
+struct client {
+	struct world *world;
+	struct sim_node *node;
+	struct volume *volume;
+	enum client_state state;
+	uint32_t owner;			/* epoch of its attachment */
+	struct list_head ops;
+	uint32_t op_count;
+	/* What the kernel would remember of the device. */
+	bool device;			/* it exists */
+	struct uuid incarnation;
+	struct log_position remembered;
+	uint64_t acked_at;		/* last acknowledgement */
+	uint32_t claim;			/* number of its last attach call */
+	bool others_came;		/* since the device was made */
+	/* The attach or detach under way. */
+	bool force, surviving;
+	uint64_t began;
+	uint64_t retry_at;
+	uint32_t errors;		/* attach attempts that failed in a row */
+	int last_error;
+	/* CHECKING */
+	uint8_t *image;
+	uint64_t check_next;		/* bytes whose read was submitted */
+	bool failed;			/* the volume said so */
+	uint64_t failed_at;
+	struct volume_stats seen;	/* counted in the world already */
+};
+
+struct world_stats {
+	uint64_t operations, faults, recoveries, takeovers, detaches;
+	uint64_t chunks, ensemble_changes, checkpoints, records, errors;
+	uint64_t late_reads, lost_devices, virtual_ns, events;
+};
+
+struct world {
+	struct sim *sim;
+	uint64_t seed;
+	uint32_t target;		/* client operations */
+	/* drawn from the seed */
+	uint64_t blocks;
+	uint32_t store_count, replication, chunk_blocks, depth;
+	uint32_t fault_gap;		/* operations between two faults, on average */
+	uint64_t io_timeout, replica_timeout;
+	struct volume_config config;	/* what every attach has in common */
+
+	struct uuid cluster;
+	struct store_node stores[STORES_MAX];
+	struct client clients[CLIENTS];
+	struct client *current;		/* who is to have the volume */
+	uint32_t owner;			/* highest epoch that was attached */
+	uint32_t claims;		/* attach calls so far */
+	bool detached;			/* in order, and nobody claimed since */
+	uint64_t last_fault;		/* end of the last fault's effect */
+	uint64_t last_power_loss;
+	bool quiet;			/* no faults any more: no errors either */
+	struct model *model;
+	struct ring *ring;		/* inspect.c */
+	struct world_stats stats;
+	bool failed;
+	char failure[512];
+};
+
+/** world_fail() - an invariant is broken; the first sentence is kept. */
+void world_fail(struct world *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* world.c */
+struct world *world_new(uint64_t seed, uint32_t target, FILE *trace);
+void world_free(struct world *w);
+
+/* stores.c */
+void store_node_init(struct world *w, unsigned int i);
+void store_node_start(struct store_node *s);
+/* @after: when it comes back. */
+void store_node_kill(struct store_node *s, uint64_t after);
+void store_node_crash(struct store_node *s, uint64_t after);
+void store_node_free(struct store_node *s);
+unsigned int stores_serving(const struct world *w);
+
+/* client.c */
+void client_init(struct world *w, unsigned int i);
+void client_attach(struct client *c, bool force, bool surviving);
+void client_detach(struct client *c);
+/* The process ends at once; @power: the host too, and the device with it. */
+void client_kill(struct client *c, bool power);
+bool client_submit_random(struct client *c);
+bool client_submit_flush(struct client *c);
+void client_check_pump(struct client *c);
+/* Look for requests that wait too long. */
+void client_check_ages(struct client *c);
+/* Somebody else has tried to attach since this one did. */
+bool client_superseded(const struct client *c);
+const char *client_state_name(const struct client *c);
+
+/* supervisor.c: keeps somebody attached. */
+void supervisor_turn(struct world *w);
+void supervisor_takeover(struct world *w);
+void supervisor_handover(struct world *w);
+
+/* faults.c */
+void fault_random(struct world *w);
+void faults_end(struct world *w);
+
+/* inspect.c */
+void inspect_init(struct world *w);
+void inspect_free(struct world *w);
+void inspect_power_loss(struct store_node *s);
+/** inspect_acknowledged() - @at was acknowledged by @c's volume: who has it? */
+void inspect_acknowledged(struct client *c, struct log_position at);
+
+/* scenario.c */
+void scenario_run(struct world *w);
+
+#endif
