@@ -5,6 +5,7 @@
  *   identity              cluster id, peer uuid (text, written once)
  *   journal               fences, seals, deletes, bad copies, incarnation
  *   chunks/VOLUME/CHUNK   one file per chunk (hex), records only
+ *   aside/                files that were found and are no chunks
  *
  * The valid length of an unsealed chunk comes from the chain of records in
  * it, of a sealed one from the journal. The store answers requests; it asks
@@ -31,6 +32,10 @@ struct store_config {
 				 * this differs from the journal's */
 	bool new_incarnation;	/* tests: as if unsynced bytes may be lost */
 	uint64_t sync_interval_ns;	/* background sync; 0 = 5 s */
+	uint64_t chunk_size;	/* bytes, the cluster's: for the reserve of
+				 * space; 0 = 64 MiB */
+	uint64_t receive_bytes;	/* memory for data of appends; 0 = 4 MiB */
+	uint64_t send_bytes;	/* memory for data of replies; 0 = 4 MiB */
 };
 
 /* @err 0, or -errno with error text naming the directory's file. */
@@ -47,8 +52,19 @@ typedef void (*store_open_fn)(void *ctx, int err);
 struct store *store_open(struct env *env, const struct store_config *cfg,
 			 store_open_fn done, void *ctx);
 
-/** store_close() - sync, close files; @done, then the caller frees. */
+/**
+ * store_close() - drop the connections, finish what is at work, sync, close the
+ * files; @done, then the caller frees. Only after store_open() ended well.
+ * The env goes on listening: nobody is answered any more, and before
+ * store_free() the caller stops its loop or lets go of the env.
+ */
 void store_close(struct store *store, store_open_fn done, void *ctx);
+
+/**
+ * store_free() - free the memory, at any time. Without store_close() this is a
+ * crash: file operations and callbacks under way must never come back, so the
+ * env has to have dropped them before.
+ */
 void store_free(struct store *store);
 
 const struct uuid *store_cluster(const struct store *store);
@@ -63,7 +79,10 @@ int store_serve(struct store *store, const char *address);
 
 /**
  * store_delete_volume() - a tombstone for @volume was seen in the metadata
- * store of the right cluster: remove all its chunks, refuse new ones.
+ * store of the right cluster: remove all its chunks, refuse new ones. The
+ * tombstone is remembered durably; every later request for the volume is
+ * EFENCED. @done comes when the files are gone, from inside when there is
+ * nothing to do.
  */
 void store_delete_volume(struct store *store, uint64_t volume,
 			 store_open_fn done, void *ctx);

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Deleting.
+ *
+ *   one chunk:  JOURNAL_DELETE durable -> idle -> unlink -> directory synced
+ *               -> JOURNAL_FORGET -> gone from the index -> answer
+ *   a volume:   JOURNAL_VOLUME with the tombstone durable -> chunk by chunk
+ *               idle, unlink, gone from the index -> directory synced -> done
+ *
+ * Between DELETE and FORGET a crash leaves a file that start-up removes; only
+ * then may a chunk of that number be made again. A tombstone needs neither
+ * entry: start-up removes every file of such a volume. To everybody else a
+ * tombstone looks like a fence with the highest epoch there is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "store/private.h"
+#include "store/request.h"
+
+/* ---- one chunk ----------------------------------------------------------- */
+
+static void erase(struct store_chunk *chunk)
+{
+	struct store *store = chunk->volume->store;
+
+	store_space_add(store, -(int64_t)store_chunk_footprint(chunk) *
+			       BLOCK_SIZE);
+	store_chunk_live_free(chunk);
+	store_chunk_remove(chunk);
+	store_space_look(store);
+}
+
+static struct store_request *delete_request(struct store_delete *del)
+{
+	return container_of(del, struct store_request, u.delete);
+}
+
+static void answer(struct store_request *request, uint32_t status)
+{
+	store_chunk_reply(request);
+	store_request_finish(request, status);
+}
+
+static void log_chunk(struct store_request *request, enum journal_type type,
+		      void (*done)(struct store_journal_entry *entry, int err))
+{
+	struct store_journal_entry *entry = &request->u.delete.entry;
+	const struct wire_chunk *body = &request->body.chunk;
+
+	memset(entry, 0, sizeof(*entry));
+	entry->type = type;
+	entry->done = done;
+	entry->body.chunk.volume = body->volume;
+	entry->body.chunk.chunk = body->chunk;
+	store_journal_submit(&request->store->journal, entry);
+}
+
+static struct store_chunk *deleted_chunk(struct store_request *request)
+{
+	return store_chunk_find(request->volume,
+				le64_to_cpu(request->body.chunk.chunk));
+}
+
+static void forgotten(struct store_journal_entry *entry, int err)
+{
+	struct store_delete *del = container_of(entry, struct store_delete,
+						entry);
+	struct store_request *request = delete_request(del);
+
+	if (err == 0)
+		erase(deleted_chunk(request));
+	answer(request, err == 0 ? WIRE_OK : WIRE_EIO);
+}
+
+static void name_gone(struct store_sync_wait *wait, int err)
+{
+	struct store_delete *del = container_of(wait, struct store_delete,
+						names);
+
+	if (err < 0)
+		answer(delete_request(del), WIRE_EIO);
+	else
+		log_chunk(delete_request(del), JOURNAL_FORGET, forgotten);
+}
+
+static void unlinked(struct env_file_op *op)
+{
+	struct store_request *request = op->ctx;
+	struct store_volume *volume = request->volume;
+
+	if (op->result < 0 && op->result != -ENOENT) {
+		log_error("store: cannot remove %s: %s", op->path,
+			  strerror((int)-op->result));
+		answer(request, WIRE_EIO);
+		return;
+	}
+	request->u.delete.names.fn = name_gone;
+	store_syncer_wait(&volume->names, &request->u.delete.names,
+			  ++volume->names.written);
+}
+
+static void idle(struct store_chunk_idle_wait *wait)
+{
+	struct store_delete *del = container_of(wait, struct store_delete,
+						idle);
+	struct store_request *request = delete_request(del);
+	struct store_chunk *chunk = deleted_chunk(request);
+
+	store_file_forget(chunk);
+	if (!(chunk->flags & STORE_CHUNK_FILE)) {
+		log_chunk(request, JOURNAL_FORGET, forgotten);
+		return;
+	}
+	store_file_path(chunk, del->path);
+	store_op_path(request->store, &request->op, FILE_UNLINK, del->path,
+		      unlinked, request);
+}
+
+static void delete_logged(struct store_journal_entry *entry, int err)
+{
+	struct store_delete *del = container_of(entry, struct store_delete,
+						entry);
+	struct store_request *request = delete_request(del);
+	struct store_chunk *chunk = deleted_chunk(request);
+
+	if (err < 0) {
+		chunk->flags &= ~STORE_CHUNK_DELETING;
+		answer(request, WIRE_EIO);
+		return;
+	}
+	del->idle.fn = idle;
+	store_chunk_when_idle(chunk, &del->idle);
+}
+
+static uint32_t check_chunk(struct store_request *request)
+{
+	const struct wire_chunk *body = &request->body.chunk;
+	struct store_chunk *chunk = NULL;
+	uint32_t status = WIRE_OK;
+
+	if (!store_request_maintenance(request))
+		return WIRE_EINVAL;
+	if (body->epoch != 0)
+		status = store_request_epoch(request, le64_to_cpu(body->volume),
+					     le64_to_cpu(body->epoch), false);
+	if (status != WIRE_OK)
+		return status;
+	if (request->volume != NULL)
+		chunk = deleted_chunk(request);
+	if (chunk == NULL)
+		return WIRE_ENOCHUNK;
+	if (chunk->flags & STORE_CHUNK_DELETING)
+		return WIRE_EBUSY;
+	if (store_chunk_live(chunk) == NULL)
+		return WIRE_EIO;
+	chunk->flags |= STORE_CHUNK_DELETING;
+	return WIRE_OK;
+}
+
+static void volume_deleted(void *ctx, int err)
+{
+	answer(ctx, err == 0 ? WIRE_OK : WIRE_EIO);
+}
+
+void store_delete_run(struct store_request *request)
+{
+	const struct wire_chunk *body = &request->body.chunk;
+	uint64_t id = le64_to_cpu(body->volume);
+	uint32_t status;
+
+	request->volume = store_volume_find(&request->store->index, id);
+	if (body->chunk == 0) {
+		/* Only a tombstone in the metadata store condemns a volume. */
+		if (request->volume == NULL || !request->volume->tombstone)
+			answer(request, WIRE_EINVAL);
+		else
+			store_delete_volume(request->store, id, volume_deleted,
+					    request);
+		return;
+	}
+	status = check_chunk(request);
+	if (status == WIRE_OK)
+		log_chunk(request, JOURNAL_DELETE, delete_logged);
+	else
+		answer(request, status);
+}
+
+/* ---- a volume ------------------------------------------------------------ */
+
+struct volume_delete {
+	struct list_head node;		/* store->volume_deletes */
+	struct store_volume *volume;
+	struct store_chunk *chunk;	/* whose turn it is */
+	struct store_journal_entry entry;
+	struct store_chunk_idle_wait idle;
+	struct env_file_op op;
+	char path[48];
+	bool unlinked_any;
+	store_open_fn done;
+	void *ctx;
+};
+
+static void volume_delete_end(struct volume_delete *del, int err)
+{
+	struct store *store = del->volume->store;
+	store_open_fn done = del->done;
+	void *ctx = del->ctx;
+
+	if (err < 0)
+		error_set(err, "cannot remove the chunks of volume %016" PRIx64 ": %s",
+			  del->volume->id, strerror(-err));
+	list_del_init(&del->node);
+	free(del);
+	done(ctx, err);
+	store_close_step(store);
+}
+
+static void next_chunk(struct volume_delete *del);
+
+static void chunk_unlinked(struct env_file_op *op)
+{
+	struct volume_delete *del = op->ctx;
+
+	if (op->result < 0 && op->result != -ENOENT) {
+		volume_delete_end(del, (int)op->result);
+		return;
+	}
+	del->unlinked_any = true;
+	erase(del->chunk);
+	next_chunk(del);
+}
+
+static void volume_chunk_idle(struct store_chunk_idle_wait *wait)
+{
+	struct volume_delete *del = container_of(wait, struct volume_delete,
+						 idle);
+
+	store_file_forget(del->chunk);
+	store_file_path(del->chunk, del->path);
+	store_op_path(del->volume->store, &del->op, FILE_UNLINK, del->path,
+		      chunk_unlinked, del);
+}
+
+static void dir_synced(struct env_file_op *op)
+{
+	volume_delete_end(op->ctx, op->result < 0 ? (int)op->result : 0);
+}
+
+/* Those that a DELETE has in hand already are left to it. */
+static struct store_chunk *first_chunk(const struct store_volume *volume)
+{
+	uint32_t i;
+
+	for (i = 0; i < volume->chunk_count; i++)
+		if (!(volume->chunks[i]->flags & STORE_CHUNK_DELETING))
+			return volume->chunks[i];
+	return NULL;
+}
+
+static void next_chunk(struct volume_delete *del)
+{
+	struct store_chunk *chunk = first_chunk(del->volume);
+
+	del->chunk = chunk;
+	if (chunk == NULL && del->unlinked_any) {
+		store_op_path(del->volume->store, &del->op, FILE_SYNC_DIR,
+			      del->volume->path, dir_synced, del);
+		return;
+	}
+	if (chunk == NULL || store_chunk_live(chunk) == NULL) {
+		volume_delete_end(del, chunk == NULL ? 0 : -ENOMEM);
+		return;
+	}
+	chunk->flags |= STORE_CHUNK_DELETING;
+	del->idle.fn = volume_chunk_idle;
+	store_chunk_when_idle(chunk, &del->idle);
+}
+
+static void tombstone_logged(struct store_journal_entry *entry, int err)
+{
+	struct volume_delete *del = container_of(entry, struct volume_delete,
+						 entry);
+
+	if (err < 0) {
+		volume_delete_end(del, err);
+		return;
+	}
+	del->volume->tombstone = true;
+	del->volume->epoch_fenced = UINT64_MAX;
+	next_chunk(del);
+}
+
+void store_delete_volume(struct store *store, uint64_t id,
+			 store_open_fn done, void *ctx)
+{
+	struct store_volume *volume = store_volume_get(store, id);
+	struct volume_delete *del = calloc(1, sizeof(*del));
+
+	if (volume == NULL || del == NULL) {
+		free(del);
+		done(ctx, error_set(-ENOMEM, "out of memory"));
+		return;
+	}
+	list_add_tail(&del->node, &store->volume_deletes);
+	del->volume = volume;
+	del->done = done;
+	del->ctx = ctx;
+	volume->epoch_seen = UINT64_MAX;
+	if (volume->tombstone) {
+		next_chunk(del);
+		return;
+	}
+	del->entry.type = JOURNAL_VOLUME;
+	del->entry.done = tombstone_logged;
+	del->entry.body.volume.volume = cpu_to_le64(id);
+	del->entry.body.volume.epoch = cpu_to_le64(UINT64_MAX);
+	del->entry.body.volume.flags = cpu_to_le32(JOURNAL_TOMBSTONE);
+	store_journal_submit(&store->journal, &del->entry);
+}
+
+void store_volume_deletes_release(struct store *store)
+{
+	struct volume_delete *del, *next;
+
+	list_for_each_entry_safe(del, next, &store->volume_deletes, node)
+		free(del);
+}

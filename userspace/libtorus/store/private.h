@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store as its own files see it.
+ *
+ *	server.c -> request -> append.c sync.c read.c scan.c seal.c fence.c
+ *	                       list.c delete.c
+ *	                             |
+ *	        chunk.c files.c dir.c durable.c chain.c   index.c   journal*.c
+ *	                             |
+ *	                          env.h
+ */
+#ifndef TORUS_STORE_PRIVATE_H
+#define TORUS_STORE_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/uuid.h"
+#include "env/env.h"
+#include "store/buffers.h"
+#include "store/fileop.h"
+#include "store/index.h"
+#include "store/journal.h"
+#include "store/store.h"
+#include "wire/proto.h"
+#include "wire/record.h"
+
+#define STORE_FILES_MAX		256u	/* open chunk files */
+#define STORE_WALKS_MAX		8u	/* chains that are read at a time */
+#define STORE_REQUESTS_MAX	8192u	/* at work, of all connections */
+#define STORE_CONN_REQUESTS_MAX	4096u	/* at work, of one */
+#define STORE_SYNC_INTERVAL	(5 * NSEC_PER_SEC)
+#define STORE_POOL_BYTES	(4u << 20)
+#define STORE_CHUNK_BYTES_MAX	((uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE)
+#define STORE_STATFS_BYTES	(64u << 20)	/* appended between two looks */
+
+enum store_state { STORE_OPENING, STORE_SERVING, STORE_CLOSING, STORE_DEAD };
+
+struct store {
+	struct env *env;
+	struct store_config cfg;
+	enum store_state state;
+	struct uuid cluster, peer, incarnation;
+	struct store_index index;
+	struct store_journal journal;
+	struct store_pool receive;	/* data of appends */
+	struct store_pool send;		/* data of replies */
+	struct record *record;		/* decoder for what is done in one go */
+	/* requests at work */
+	struct list_head requests;
+	uint32_t request_count;
+	struct list_head conns;		/* server.c */
+	/* files */
+	struct list_head idle_files;	/* live->lru, longest idle first */
+	struct list_head starved;	/* live->lru: wait for a handle */
+	uint32_t files_open;
+	struct list_head detached;	/* small operations nobody waits for */
+	uint32_t detached_count;
+	/* durability */
+	struct list_head dirty;		/* live->dirty, oldest first */
+	struct env_timer sync_timer;
+	uint32_t background_count;	/* background syncs under way */
+	struct list_head log_durable;	/* live->log_node */
+	/* chains that are read (chain.c) */
+	struct list_head walks, walk_queue;
+	uint32_t walk_count;
+	/* space, in bytes */
+	uint64_t size;			/* what it may use */
+	uint64_t chunk_bytes;		/* footprint of all chunks */
+	uint64_t disk_free;		/* of the file system, as last seen */
+	uint64_t appended_since;	/* ... and what was written since */
+	bool statfs_running;
+	struct env_file_op statfs_op;
+	struct store_stats stats;
+	/* opening, closing */
+	struct store_open *open;	/* open.c */
+	struct store_close *close;	/* close.c */
+	struct list_head volume_deletes;	/* delete.c */
+};
+
+/** store_now() - ns. */
+static inline uint64_t store_now(struct store *store)
+{
+	return env_now(store->env);
+}
+
+/** store_refuses_changes() - the journal failed: nothing can be promised. */
+static inline bool store_refuses_changes(const struct store *store)
+{
+	return store->journal.failed;
+}
+
+/* ---- space.c ------------------------------------------------------------ */
+
+/**
+ * store_space_check() - whether @bytes more may be appended. @user: new user
+ * data, which must leave the reserve of DESIGN invariant 10 alone.
+ */
+bool store_space_check(struct store *store, uint64_t bytes, bool user);
+/** store_space_add() - @bytes of chunk files more (less: negative). */
+void store_space_add(struct store *store, int64_t bytes);
+/** store_space_used() - bytes, journal included. */
+uint64_t store_space_used(const struct store *store);
+/** store_space_look() - ask the file system again. */
+void store_space_look(struct store *store);
+
+/* ---- detached operations (detached.c) ---------------------------------- */
+
+/* Small, fire and forget; failures are logged. */
+void store_detached_close(struct store *store, int file);
+void store_detached_punch(struct store_chunk *chunk, uint32_t from_block);
+
+/** store_detached_release() - forget those under way: the store ends. */
+void store_detached_release(struct store *store);
+
+/** store_volume_deletes_release() - free those under way: the store ends. */
+void store_volume_deletes_release(struct store *store);
+
+/** store_close_step() - something ended: a store that is being closed may go
+ * on. */
+void store_close_step(struct store *store);
+
+#endif
