@@ -248,6 +248,17 @@ static void extend_done(struct doc_change *change, int err)
 	volume_kick(v);
 }
 
+/* Somebody whom the tail excludes could be a member again. */
+static bool excluded_is_back(struct volume *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->doc.tail.excluded_count; i++)
+		if (health_good(v, &v->doc.tail.excluded[i]))
+			return true;
+	return false;
+}
+
 void tail_advanced(struct volume *v, uint64_t chunk)
 {
 	const struct tail *tail = &v->doc.tail;
@@ -257,6 +268,10 @@ void tail_advanced(struct volume *v, uint64_t chunk)
 	if (v->tail.extending || v->tail.state != TAIL_STEADY ||
 	    ahead >= window(v) / 2)
 		return;
+	if (excluded_is_back(v)) {
+		tail_renew(v, "an excluded peer is back");
+		return;
+	}
 	v->tail.extending = true;
 	docwriter_submit(v, &v->tail.extend);
 }
