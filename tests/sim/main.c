@@ -23,13 +23,14 @@
 #define JOBS_MAX 64
 #define SEED_SECONDS 120
 #define TAIL_LINES 40
+#define KNOWN_SEEDS "tests/sim/seeds"	/* that failed once */
 
 struct options {
 	uint64_t first, last;
 	const char *file;
 	uint32_t steps;
 	unsigned int jobs;
-	bool trace, verify, one;
+	bool trace, verify, one, known;
 	unsigned int tail;
 };
 
@@ -46,10 +47,11 @@ static void usage(FILE *out)
 	      "\n"
 	      "  --seed N     run one seed, here\n"
 	      "  --seeds A-B  run the seeds from A to B\n"
-	      "  --count K    run the seeds from 1 to K (default 100)\n"
+	      "  --count K    run the seeds from 1 to K (default 100), after those of\n"
+	      "               " KNOWN_SEEDS " if that is here\n"
 	      "  --file FILE  run the seeds that FILE lists, one a line\n"
 	      "  --steps M    client operations of a seed (default 320)\n"
-	      "  --jobs J     in so many processes (default 1)\n"
+	      "  --jobs J     in so many processes (default: one per processor)\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --tail L     lines of the trace shown with a failure\n", out);
@@ -152,60 +154,71 @@ static struct result run_child(uint64_t seed, const struct options *opt)
 	return r;
 }
 
-static uint64_t *read_seeds(const char *path, size_t *count)
+struct seeds {
+	uint64_t *seed;
+	size_t count;
+};
+
+static void seeds_add(struct seeds *list, uint64_t seed)
+{
+	list->seed = realloc(list->seed, (list->count + 1) * sizeof(seed));
+	if (!list->seed)
+		abort();
+	list->seed[list->count++] = seed;
+}
+
+/* A number at the beginning of a line is a seed, the rest a comment. */
+static int seeds_read(struct seeds *list, const char *path)
 {
 	FILE *f = fopen(path, "r");
-	uint64_t *seeds = NULL, seed;
 	char line[512], *end;
+	uint64_t seed;
 
-	*count = 0;
-	if (!f) {
-		fprintf(stderr, "sim: %s: %s\n", path, strerror(errno));
-		exit(2);
-	}
+	if (!f)
+		return -errno;
 	while (fgets(line, sizeof(line), f)) {
 		seed = strtoull(line, &end, 10);
-		if (end == line)
-			continue;
-		seeds = realloc(seeds, (*count + 1) * sizeof(*seeds));
-		if (!seeds)
-			abort();
-		seeds[(*count)++] = seed;
+		if (end != line)
+			seeds_add(list, seed);
 	}
 	fclose(f);
-	return seeds;
+	return 0;
 }
 
-static uint64_t *list_seeds(const struct options *opt, size_t *count)
+static void seeds_list(struct seeds *list, const struct options *opt)
 {
-	uint64_t *seeds;
-	size_t i;
+	uint64_t seed;
+	int err;
 
-	if (opt->file)
-		return read_seeds(opt->file, count);
-	*count = (size_t)(opt->last - opt->first + 1);
-	seeds = malloc(*count * sizeof(*seeds));
-	if (!seeds)
-		abort();
-	for (i = 0; i < *count; i++)
-		seeds[i] = opt->first + i;
-	return seeds;
+	if (opt->file) {
+		err = seeds_read(list, opt->file);
+		if (err) {
+			fprintf(stderr, "sim: %s: %s\n", opt->file,
+				strerror(-err));
+			exit(2);
+		}
+		return;
+	}
+	if (opt->known)
+		seeds_read(list, KNOWN_SEEDS);
+	for (seed = opt->first; seed <= opt->last; seed++)
+		seeds_add(list, seed);
 }
 
-static void work(const uint64_t *seeds, size_t count, size_t start,
+static void work(const struct seeds *list, size_t start,
 		 const struct options *opt, int out)
 {
 	struct result r;
 	size_t i;
 
-	for (i = start; i < count; i += opt->jobs) {
-		r = run_child(seeds[i], opt);
+	for (i = start; i < list->count; i += opt->jobs) {
+		r = run_child(list->seed[i], opt);
 		if (write(out, &r, sizeof(r)) != sizeof(r))
 			_exit(1);
 	}
 }
 
-static struct totals run_many(const uint64_t *seeds, size_t count,
+static struct totals run_many(const struct seeds *list,
 			      const struct options *opt)
 {
 	struct totals t = { 0 };
@@ -218,7 +231,7 @@ static struct totals run_many(const uint64_t *seeds, size_t count,
 	for (i = 0; i < opt->jobs; i++) {
 		if (fork() == 0) {
 			close(fds[0]);
-			work(seeds, count, i, opt, fds[1]);
+			work(list, i, opt, fds[1]);
 			_exit(0);
 		}
 	}
@@ -228,7 +241,7 @@ static struct totals run_many(const uint64_t *seeds, size_t count,
 	close(fds[0]);
 	while (wait(NULL) > 0)
 		;
-	t.failed += count - (size_t)(t.passed + t.failed);
+	t.failed += list->count - (size_t)(t.passed + t.failed);
 	return t;
 }
 
@@ -295,6 +308,7 @@ static void parse_option(int c, const char *arg, struct options *opt)
 		break;
 	case 'r':
 		parse_range(arg, opt);
+		opt->known = false;
 		break;
 	case 'c':
 		opt->first = 1;
@@ -359,13 +373,13 @@ static void parse(int argc, char **argv, struct options *opt)
 int main(int argc, char **argv)
 {
 	struct options opt = {
-		.first = 1, .last = 100, .steps = 320, .jobs = 1,
-		.tail = TAIL_LINES,
+		.first = 1, .last = 100, .steps = 320, .tail = TAIL_LINES,
+		.jobs = (unsigned int)MIN(sysconf(_SC_NPROCESSORS_ONLN), JOBS_MAX),
+		.known = true,
 	};
 	struct totals t = { 0 };
 	struct result r;
-	uint64_t *seeds;
-	size_t count;
+	struct seeds list = { 0 };
 
 	parse(argc, argv, &opt);
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
@@ -376,9 +390,9 @@ int main(int argc, char **argv)
 		add(&t, &r);
 		printf("history %016" PRIx64 "\n", r.hash);
 	} else {
-		seeds = list_seeds(&opt, &count);
-		t = run_many(seeds, count, &opt);
-		free(seeds);
+		seeds_list(&list, &opt);
+		t = run_many(&list, &opt);
+		free(list.seed);
 	}
 	summary(&t);
 	return t.failed ? 1 : 0;
