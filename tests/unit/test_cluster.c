@@ -451,7 +451,7 @@ static void nonsense_never_replaces_sense(void **state)
 	key_peer(&cluster_id, &peer_a, key);
 	fake_put(&w->meta, key, strdup("{\"version\":99}"));
 	key_prefix(&cluster_id, "peers", key);
-	strcat(key, "rubbish");
+	snprintf(key + strlen(key), 16, "rubbish");
 	fake_put(&w->meta, key, strdup("{}"));
 	expect_peers(w, "a:1+ b:1 ");
 }

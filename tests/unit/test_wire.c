@@ -180,12 +180,13 @@ static void data_is_limited_by_type(void **state)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct wire_header hdr = {
 			.type = (uint16_t)cases[i].type,
-			.flags = cases[i].reply ? WIRE_REPLY : 0,
 			.data_len = cases[i].len,
 			.body_len = (uint32_t)wire_body_size(cases[i].type,
 							     cases[i].reply),
 		};
 
+		if (cases[i].reply)
+			hdr.flags = WIRE_REPLY;
 		assert_int_equal(decode(&hdr), cases[i].err);
 	}
 }

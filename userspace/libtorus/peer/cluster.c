@@ -573,9 +573,8 @@ bool cluster_peer_alive(const struct cluster *c, const struct uuid *peer)
 	return m != NULL && m->alive;
 }
 
-void cluster_for_each_peer(const struct cluster *c,
-			   void (*fn)(void *ctx, const struct peer_doc *doc,
-				      bool alive), void *ctx)
+void cluster_for_each_peer(const struct cluster *c, cluster_peer_fn fn,
+			   void *ctx)
 {
 	struct member *m, *next;
 

@@ -45,7 +45,10 @@ void cluster_close(struct cluster *cluster);
 const struct cluster_doc *cluster_doc(const struct cluster *cluster);
 struct peer_set *cluster_peers(struct cluster *cluster);
 
-/** cluster_ring() - the current ring; never NULL after open. */
+/**
+ * cluster_ring() - the current ring; never NULL after open. A ring lives until
+ * ring_changed() returns.
+ */
 const struct ring *cluster_ring(const struct cluster *cluster);
 
 /** cluster_ring_version() - current or previous ring if it has that version,
@@ -56,9 +59,11 @@ const struct ring *cluster_ring_version(const struct cluster *cluster,
 /** cluster_peer_alive() - whether its lease stands: a hint, never a proof. */
 bool cluster_peer_alive(const struct cluster *cluster, const struct uuid *peer);
 
+typedef void (*cluster_peer_fn)(void *ctx, const struct peer_doc *doc,
+				bool alive);
+
 /** cluster_for_each_peer() - every peer document known, in order of uuid. */
-void cluster_for_each_peer(const struct cluster *cluster,
-			   void (*fn)(void *ctx, const struct peer_doc *doc,
-				      bool alive), void *ctx);
+void cluster_for_each_peer(const struct cluster *cluster, cluster_peer_fn fn,
+			   void *ctx);
 
 #endif
