@@ -159,7 +159,7 @@ struct wire_hello world_hello(uint8_t incarnation)
 }
 
 void world_answer_hello(struct env_conn *conn, const struct wire_hello *hello,
-			 uint32_t status)
+			uint32_t status)
 {
 	struct wire_header hdr = {
 		.type = WIRE_HELLO,
@@ -211,7 +211,7 @@ uint64_t world_take_request(struct env_conn *conn, enum wire_type type)
 }
 
 struct wire_header world_reply_header(enum wire_type type, uint64_t request,
-				       uint32_t data_len)
+				      uint32_t data_len)
 {
 	return (struct wire_header) {
 		.type = (uint16_t)type,
@@ -225,7 +225,7 @@ struct wire_header world_reply_header(enum wire_type type, uint64_t request,
 const uint8_t world_zeros[65536];
 
 void world_reply(struct env_conn *conn, enum wire_type type, uint64_t request,
-		  const void *data, uint32_t data_len)
+		 const void *data, uint32_t data_len)
 {
 	struct wire_header hdr = world_reply_header(type, request, data_len);
 	struct fake_receipt r;

@@ -51,13 +51,13 @@ void world_cancel(struct world *w, struct test_call *t);
 /* The other end. */
 struct wire_hello world_hello(uint8_t incarnation);
 void world_answer_hello(struct env_conn *conn, const struct wire_hello *hello,
-			 uint32_t status);
+			uint32_t status);
 struct env_conn *world_open_conn(struct world *w);
 struct env_conn *world_bring_up(struct world *w);
 uint64_t world_take_request(struct env_conn *conn, enum wire_type type);
 struct wire_header world_reply_header(enum wire_type type, uint64_t request,
-				       uint32_t data_len);
+				      uint32_t data_len);
 void world_reply(struct env_conn *conn, enum wire_type type, uint64_t request,
-		  const void *data, uint32_t data_len);
+		 const void *data, uint32_t data_len);
 
 #endif

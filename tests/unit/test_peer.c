@@ -68,13 +68,13 @@ static void replies_land_where_the_call_said(void **state)
 	world_submit_read(w, &scratch);
 	/* A shorter answer is fine: the caller sees its length. */
 	world_reply(conn, WIRE_READ, world_take_request(conn, WIRE_READ), blocks,
-	      sizeof(blocks));
+		    sizeof(blocks));
 	assert_int_equal(room.done, 1);
 	assert_int_equal(room.call.reply_len, sizeof(blocks));
 	assert_null(room.call.scratch);
 	assert_memory_equal(room.room.iov_base, blocks, sizeof(blocks));
 	world_reply(conn, WIRE_READ, world_take_request(conn, WIRE_READ), blocks,
-	      BLOCK_SIZE);
+		    BLOCK_SIZE);
 	assert_int_equal(scratch.done, 1);
 	assert_int_equal(scratch.got_len, BLOCK_SIZE);
 	assert_memory_equal(scratch.got, blocks, sizeof(scratch.got));
@@ -356,7 +356,7 @@ static void a_timeout_while_data_arrives_makes_a_new_connection(void **state)
 	call.call.timeout_ns = 500 * MSEC;
 	world_submit(w, &call);
 	hdr = world_reply_header(WIRE_READ, world_take_request(conn, WIRE_READ),
-			   BLOCK_SIZE);
+				 BLOCK_SIZE);
 	fake_receive_begin(conn, &hdr, world_zeros, &r);
 	assert_ptr_equal(r.room[0].iov_base, call.room.iov_base);
 	fake_env_run(&w->env, 500 * MSEC);
