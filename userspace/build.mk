@@ -3,7 +3,9 @@
 # B=build is the normal one, B=build/asan (SAN=1) has ASan and UBSan. Source
 # files are found by name: adding one needs no edit here.
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 PKGS := libnl-3.0 libnl-genl-3.0 libcurl json-c liburing sqlite3 libisal \
 	smartcols libsystemd
 OPT ?= -O2
