@@ -66,6 +66,10 @@ struct cluster {
 	struct view views[VIEW_COUNT];
 };
 
+/* Tickets without a cluster: the metadata store may be closed without ever
+ * answering, so they must be found from somewhere. */
+static struct list_head orphans = LIST_HEAD_INIT(orphans);
+
 /* ---- members ------------------------------------------------------------ */
 
 static struct member *member_find(const struct cluster *c,
@@ -516,7 +520,7 @@ struct cluster *cluster_open(struct env *env, struct meta *meta,
 
 void cluster_close(struct cluster *c)
 {
-	struct ticket *t, *next_ticket;
+	struct ticket *t;
 	struct member *m, *next_member;
 	unsigned int i;
 
@@ -527,10 +531,9 @@ void cluster_close(struct cluster *c)
 		if (c->views[i].watch != NULL)
 			c->meta->ops->unwatch(c->meta, c->views[i].watch);
 	}
-	list_for_each_entry_safe(t, next_ticket, &c->tickets, node) {
+	list_for_each_entry(t, &c->tickets, node)
 		t->cluster = NULL;
-		list_del_init(&t->node);
-	}
+	list_splice_tail_init(&c->tickets, &orphans);
 	list_for_each_entry_safe(m, next_member, &c->members, node)
 		free(m);
 	peer_set_free(c->peers);

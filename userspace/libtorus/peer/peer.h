@@ -25,6 +25,7 @@ enum peer_state {
 	PEER_UP,		/* HELLO done, both ids match */
 };
 
+#define PEER_CALL_BODY_MAX 64
 #define PEER_CALL_IOV_MAX (RECORD_PAYLOAD_BLOCKS_MAX + 8)
 
 /*
@@ -62,6 +63,7 @@ struct peer_call {
 	struct peer *peer;
 	struct list_head node;
 	struct env_timer timer;
+	uint8_t body_copy[PEER_CALL_BODY_MAX];
 	uint64_t request;
 	uint64_t submitted;
 	bool receiving;			/* reply_data is in the env's hands */

@@ -223,7 +223,7 @@ static int call_send(struct peer *peer, struct peer_call *call)
 		if (flight == NULL)
 			return -ENOMEM;
 	}
-	err = env_conn_send(peer->set->env, peer->conn, &hdr, call->body,
+	err = env_conn_send(peer->set->env, peer->conn, &hdr, call->body_copy,
 			    call->data, call->data_len > 0 ? call->data_count : 0,
 			    flight != NULL ? flight_sent : NULL, flight);
 	if (err < 0 && flight != NULL) {
@@ -260,8 +260,12 @@ void peer_calls_flush(struct peer *peer)
 void peer_call(struct peer *peer, struct peer_call *call)
 {
 	struct env *env = peer->set->env;
+	int body_len = wire_body_size(call->type, false);
 
-	assert(wire_body_size(call->type, false) >= 0);
+	/* A call may wait for the connection, or be sent again on the next. */
+	assert(body_len >= 0 && body_len <= PEER_CALL_BODY_MAX);
+	if (body_len > 0)
+		memcpy(call->body_copy, call->body, (size_t)body_len);
 	call->err = 0;
 	call->status = 0;
 	call->reply = NULL;
