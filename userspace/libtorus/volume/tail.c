@@ -22,8 +22,10 @@
 #include "base/log.h"
 #include "volume/internal.h"
 
-#define WINDOW_SECONDS	120u		/* at the recent rate */
-#define WINDOW_MAX	4096u		/* chunks */
+#define WINDOW_DEFAULT	16ull		/* chunks */
+#define WINDOW_MAX	4096ull
+#define WINDOW_SECONDS	120u		/* at the recent rate ... */
+#define RATE_SECONDS	10u		/* ... which a short burst does not show */
 #define WAITING_RETRY	(1 * NSEC_PER_SEC)
 #define IDLE_LIMIT	(600 * NSEC_PER_SEC)
 
@@ -53,17 +55,17 @@ void tail_release(struct volume *v)
 
 /* ---- declaring -------------------------------------------------------- */
 
-/* Chunks to declare ahead: 16, or 120 s at the recent rate. */
+/* Chunks to declare ahead: as configured; else 16, or more at a high rate. */
 static uint64_t window(const struct volume *v)
 {
 	const struct log_tail *t = &v->tail;
-	uint64_t elapsed = (env_now(v->env) - t->rate_at) / NSEC_PER_SEC + 1;
-	uint64_t used = v->writer.chunk - t->rate_chunk;
-	uint64_t ahead = MAX(v->cfg.tail_chunks, 2ull);
+	uint64_t elapsed = (env_now(v->env) - t->rate_at) / NSEC_PER_SEC +
+			   RATE_SECONDS;
 
-	if (v->state != VOLUME_ATTACHING && v->writer.chunk > t->rate_chunk)
-		ahead = MAX(ahead, used * WINDOW_SECONDS / elapsed);
-	return MIN(ahead, (uint64_t)WINDOW_MAX);
+	if (v->cfg.tail_chunks != 0)
+		return MIN(MAX(v->cfg.tail_chunks, 2ull), WINDOW_MAX);
+	return MIN(MAX(WINDOW_DEFAULT, t->begun * WINDOW_SECONDS / elapsed),
+		   WINDOW_MAX);
 }
 
 struct choice {
@@ -197,7 +199,6 @@ void tail_start(struct volume *v)
 {
 	v->tail.state = TAIL_STEADY;
 	v->tail.rate_at = env_now(v->env);
-	v->tail.rate_chunk = v->doc.tail.first;
 	v->tail.used_at = env_now(v->env);
 	count_members(v);
 	watch_excluded(v);
@@ -235,8 +236,6 @@ static int extend_apply(struct doc_change *change, struct volume_doc *doc)
 	doc->tail.last = MAX(doc->tail.last, v->writer.chunk + window(v));
 	doc->tail.first = MAX(doc->tail.first, lowest_open(v));
 	doc->next_chunk = doc->tail.last + 1;
-	v->tail.rate_at = env_now(v->env);
-	v->tail.rate_chunk = v->writer.chunk;
 	return 0;
 }
 
@@ -245,6 +244,8 @@ static void extend_done(struct doc_change *change, int err)
 	struct volume *v = change->ctx;
 
 	v->tail.extending = false;
+	v->tail.rate_at = env_now(v->env);
+	v->tail.begun = 0;
 	volume_kick(v);
 }
 

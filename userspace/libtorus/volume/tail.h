@@ -36,8 +36,8 @@ struct log_tail {
 	bool full;			/* full peers had to be declared */
 	struct doc_change extend, change;
 	struct env_timer retry;		/* WAITING; short tail; idle chunk */
-	uint64_t rate_at;		/* when the writer was at rate_chunk */
-	uint64_t rate_chunk;
+	uint64_t begun;			/* chunks begun since rate_at */
+	uint64_t rate_at;
 	uint64_t used_at;		/* last append */
 };
 

@@ -168,8 +168,6 @@ static void set_defaults(struct volume_config *cfg)
 		cfg->overlay_bytes = 64ull << 20;
 	if (cfg->checkpoint_log_bytes == 0)
 		cfg->checkpoint_log_bytes = 4ull << 30;
-	if (cfg->tail_chunks == 0)
-		cfg->tail_chunks = 16;
 	if (cfg->sync_interval_ns == 0)
 		cfg->sync_interval_ns = 5 * NSEC_PER_SEC;
 }

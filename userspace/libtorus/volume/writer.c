@@ -504,6 +504,7 @@ static struct active_chunk *current_chunk(struct volume *v)
 			tail_renew(v, "its ensembles are not known any more");
 		return NULL;
 	}
+	v->tail.begun++;
 	tail_advanced(v, chunk->number);
 	for (i = 0; i < chunk->member_count; i++) {
 		if (chunk->members[i].peer != NULL)
