@@ -60,12 +60,12 @@ static int check_file(struct file *file, u32 io_size_max,
 		return -EINVAL;
 	}
 	if ((SHMEM_I(inode)->seals & ARENA_SEALS) != ARENA_SEALS) {
-		NL_SET_ERR_MSG(extack, "arena lacks one of the seals SHRINK, GROW, FUTURE_WRITE, SEAL");
+		NL_SET_ERR_MSG(extack, "arena lacks a seal: SHRINK, GROW, FUTURE_WRITE or SEAL");
 		return -EINVAL;
 	}
 	if (size > TORUS_ARENA_SIZE_LIMIT || !PAGE_ALIGNED(size) ||
 	    size < 2 * (loff_t)io_size_max) {
-		NL_SET_ERR_MSG(extack, "arena must be whole pages, at least twice io-size-max and at most 1 GiB");
+		NL_SET_ERR_MSG(extack, "arena must be whole pages, 2 * io-size-max to 1 GiB");
 		return -EINVAL;
 	}
 	return 0;
@@ -88,7 +88,7 @@ static int get_pages(struct torus_arena *arena, struct address_space *mapping,
 			if (page)
 				put_page(page);
 			put_pages(arena);
-			NL_SET_ERR_MSG(extack, "arena has a page that is not in memory: map and mlock it before bind");
+			NL_SET_ERR_MSG(extack, "arena is not all in memory: mlock it before bind");
 			return -EFAULT;
 		}
 		arena->pages[arena->nr_pages] = page;

@@ -33,7 +33,7 @@ unsigned int torus_devices_generation(void)
 static int check_size(u64 size, u32 block_size, struct netlink_ext_ack *extack)
 {
 	if (!size || size % block_size || size > LLONG_MAX) {
-		NL_SET_ERR_MSG(extack, "size must be a positive multiple of the logical block below 8 EiB");
+		NL_SET_ERR_MSG(extack, "size must be a positive multiple of the logical block");
 		return -EINVAL;
 	}
 	return 0;
@@ -53,7 +53,7 @@ static int check_config(const struct torus_device_config *config,
 			struct netlink_ext_ack *extack)
 {
 	if (!is_volume_name(config->volume)) {
-		NL_SET_ERR_MSG(extack, "volume name must be printable ASCII without spaces and slashes");
+		NL_SET_ERR_MSG(extack, "volume name must be printable, without spaces or slashes");
 		return -EINVAL;
 	}
 	if (config->block_size != TORUS_BLOCK_SIZE_MIN &&
@@ -85,6 +85,7 @@ static struct torus_device *create(struct torus_device_config *config)
 	kref_init(&dev->ref);
 	spin_lock_init(&dev->lock);
 	mutex_init(&dev->gate_lock);
+	init_waitqueue_head(&dev->closed);
 	INIT_LIST_HEAD(&dev->dead_sessions);
 	init_works(dev);
 	strscpy(dev->volume, config->volume, sizeof(dev->volume));

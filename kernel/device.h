@@ -6,6 +6,7 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/torus.h>
 
@@ -75,6 +76,7 @@ struct torus_device_config {
  * @del_begun: a delete is under way
  * @force: that delete is forced
  * @closing: the disk refuses to be opened
+ * @closed: woken when somebody closes the disk
  *
  * @gate_lock: serialises stopping and running the queues; protects the rest.
  *	Held while queues are quiesced, never while I/O is awaited.
@@ -120,6 +122,7 @@ struct torus_device {
 	bool del_begun;
 	bool force;
 	bool closing;
+	wait_queue_head_t closed;
 
 	struct mutex gate_lock;
 	struct torus_session *active;

@@ -34,6 +34,8 @@
 
 #define DISCARD_SIZE_MAX SZ_1G
 #define TIMEOUT_MARGIN_MS 10000
+/* How long a plain delete waits for those who only look, like udev. */
+#define CLOSE_WAIT_MS 1000
 
 struct workqueue_struct *torus_control_wq;
 struct workqueue_struct *torus_session_wq;
@@ -217,6 +219,15 @@ static int refuse_if_closing(struct gendisk *disk)
 
 TORUS_COMPAT_DEFINE_OPEN(torus_open, refuse_if_closing)
 
+static void wake_deleter(struct gendisk *disk)
+{
+	struct torus_device *dev = disk->private_data;
+
+	wake_up(&dev->closed);
+}
+
+TORUS_COMPAT_DEFINE_RELEASE(torus_release, wake_deleter)
+
 static void torus_free_disk(struct gendisk *disk)
 {
 	torus_device_put(disk->private_data);
@@ -225,6 +236,7 @@ static void torus_free_disk(struct gendisk *disk)
 static const struct block_device_operations torus_fops = {
 	.owner = THIS_MODULE,
 	.open = torus_open,
+	.release = torus_release,
 	.free_disk = torus_free_disk,
 };
 
@@ -302,6 +314,8 @@ static bool close_to_openers(struct torus_device *dev)
 
 	if (!dev->disk_added)
 		return true;
+	wait_event_timeout(dev->closed, !disk_openers(disk),
+			   msecs_to_jiffies(CLOSE_WAIT_MS));
 	mutex_lock(&disk->open_mutex);
 	open = disk_openers(disk);
 	if (!open)

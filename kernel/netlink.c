@@ -142,7 +142,7 @@ static int dev_get(struct sk_buff *skb, struct genl_info *info)
 
 static int set_device(struct torus_device *dev, struct genl_info *info)
 {
-	struct nlattr **attrs = info->attrs;
+	struct nlattr **attrs = info->attrs, *attr;
 	int ret;
 
 	/* The only one that may be refused comes first: all or nothing. */
@@ -153,15 +153,15 @@ static int set_device(struct torus_device *dev, struct genl_info *info)
 		if (ret)
 			return ret;
 	}
-	if (attrs[TORUS_A_DEV_READ_ONLY])
-		torus_device_set_read_only(dev,
-			nla_get_u8(attrs[TORUS_A_DEV_READ_ONLY]));
-	if (attrs[TORUS_A_DEV_IO_TIMEOUT_MS])
-		torus_device_set_io_timeout(dev,
-			nla_get_u32(attrs[TORUS_A_DEV_IO_TIMEOUT_MS]));
-	if (attrs[TORUS_A_DEV_DEAD_TIMEOUT_MS])
-		torus_device_set_dead_timeout(dev,
-			nla_get_u32(attrs[TORUS_A_DEV_DEAD_TIMEOUT_MS]));
+	attr = attrs[TORUS_A_DEV_READ_ONLY];
+	if (attr)
+		torus_device_set_read_only(dev, nla_get_u8(attr));
+	attr = attrs[TORUS_A_DEV_IO_TIMEOUT_MS];
+	if (attr)
+		torus_device_set_io_timeout(dev, nla_get_u32(attr));
+	attr = attrs[TORUS_A_DEV_DEAD_TIMEOUT_MS];
+	if (attr)
+		torus_device_set_dead_timeout(dev, nla_get_u32(attr));
 	if (attrs[TORUS_A_DEV_FAIL])
 		torus_device_fail(dev, -EIO);
 	return 0;
@@ -233,19 +233,19 @@ static int session_bind(struct sk_buff *skb, struct genl_info *info)
 static int session_queue(struct sk_buff *skb, struct genl_info *info)
 {
 	struct torus_session_sender sender = sender_of(skb, info);
-	struct nlattr **attrs = info->attrs;
 	struct torus_device *dev;
+	u64 id, mask;
 	int ret;
 
 	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_ID) ||
 	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_QUEUE_MASK))
 		return -EINVAL;
+	id = nla_get_u64(info->attrs[TORUS_A_SESSION_ID]);
+	mask = nla_get_u64(info->attrs[TORUS_A_SESSION_QUEUE_MASK]);
 	dev = find_device(info, TORUS_A_SESSION_DEV_ID);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
-	ret = torus_session_bind_queues(dev,
-		nla_get_u64(attrs[TORUS_A_SESSION_ID]), &sender,
-		nla_get_u64(attrs[TORUS_A_SESSION_QUEUE_MASK]), info->extack);
+	ret = torus_session_bind_queues(dev, id, &sender, mask, info->extack);
 	torus_device_put(dev);
 	return ret;
 }
@@ -299,19 +299,21 @@ static int complete_requests(struct sk_buff *skb, struct genl_info *info)
 {
 	struct torus_session *session;
 	struct torus_device *dev;
+	u64 id;
 	int ret;
 
 	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_IO_SESSION_ID) ||
 	    GENL_REQ_ATTR_CHECK(info, TORUS_A_IO_COMPLETIONS))
 		return -EINVAL;
+	id = nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]);
 	dev = find_device(info, TORUS_A_IO_DEV_ID);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
-	session = torus_session_get_active(dev,
-		nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]));
+	session = torus_session_get_active(dev, id);
 	if (session) {
 		ret = torus_channel_complete(session, NETLINK_CB(skb).sk,
-			info->attrs[TORUS_A_IO_COMPLETIONS], info->extack);
+					     info->attrs[TORUS_A_IO_COMPLETIONS],
+					     info->extack);
 		torus_session_put(session);
 	} else {
 		GENL_SET_ERR_MSG(info, "session has ended");

@@ -109,7 +109,7 @@ static int may_bind_locked(struct torus_device *dev,
 {
 	lockdep_assert_held(&dev->lock);
 	if (torus_device_doomed(dev)) {
-		NL_SET_ERR_MSG(extack, "device has failed or is being deleted: delete it and attach again");
+		NL_SET_ERR_MSG(extack, "device has failed or is going: delete it and attach again");
 		return -EIO;
 	}
 	if (dev->session && !takeover) {
@@ -204,7 +204,7 @@ static int may_bind_queues(struct torus_session *session, struct sock *sk,
 	}
 	if (READ_ONCE(sk->sk_rcvbuf) <
 	    rcvbuf_needed(session, sk, hweight64(mask))) {
-		NL_SET_ERR_MSG(extack, "receive buffer is too small: set SO_RCVBUFFORCE so that SO_RCVBUF reads rcvbuf-min per queue");
+		NL_SET_ERR_MSG(extack, "receive buffer is too small: SO_RCVBUFFORCE rcvbuf-min");
 		return -ENOBUFS;
 	}
 	return 0;
@@ -280,7 +280,7 @@ static int start_locked(struct torus_device *dev, struct torus_session *session,
 	if (!log_fits_locked(dev, log)) {
 		torus_device_set_state_locked(dev, TORUS_STATE_FAILED, -ESTALE);
 		torus_session_kill_locked(session, -ESTALE);
-		NL_SET_ERR_MSG(extack, "the log is not the one this device was served from: the device has failed");
+		NL_SET_ERR_MSG(extack, "not the log that served this device, which has failed now");
 		return -ESTALE;
 	}
 	if (log->sequence > dev->sequence) {

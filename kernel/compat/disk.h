@@ -8,10 +8,10 @@
 #include "compat/probed.h"
 
 #ifndef TORUS_HAVE_SANE
-#error "probe 'sane' failed: kernel/compat/probe/sane.c does not compile with this kernel's headers and flags"
+#error "probe 'sane' failed: kernel/compat/probe/sane.c does not compile here"
 #endif
 #ifdef TORUS_HAVE_MUST_FAIL
-#error "probe 'must_fail' passed: the compiler accepts anything, so no probe can be believed"
+#error "probe 'must_fail' passed: no other probe can be believed"
 #endif
 
 /**
@@ -41,18 +41,31 @@ struct gendisk *torus_compat_alloc_disk(struct blk_mq_tag_set *set,
 					const struct torus_limits *limits,
 					void *queuedata);
 
-/* Defines @name for block_device_operations.open from int @fn(struct gendisk *). */
+/*
+ * These define block_device_operations.open and .release from functions that
+ * take the disk alone.
+ */
 #ifdef TORUS_HAVE_BDOPS_TAKE_GENDISK
 #define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
 static int name(struct gendisk *disk, blk_mode_t mode)			\
 {									\
 	return fn(disk);						\
 }
+#define TORUS_COMPAT_DEFINE_RELEASE(name, fn)				\
+static void name(struct gendisk *disk)					\
+{									\
+	fn(disk);							\
+}
 #else
 #define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
 static int name(struct block_device *bdev, fmode_t mode)		\
 {									\
 	return fn(bdev->bd_disk);					\
+}
+#define TORUS_COMPAT_DEFINE_RELEASE(name, fn)				\
+static void name(struct gendisk *disk, fmode_t mode)			\
+{									\
+	fn(disk);							\
 }
 #endif
 

@@ -82,10 +82,10 @@ int main(void)
 	if (fd >= 0)
 		refuse(&h, "huge pages", fd, -EINVAL, "memfd");
 	refuse(&h, "read-only", read_only(), -EINVAL, "reading and writing");
-	refuse(&h, "no seals", memfd(SIZE, 0, true), -EINVAL, "seals");
+	refuse(&h, "no seals", memfd(SIZE, 0, true), -EINVAL, "a seal");
 	refuse(&h, "seal missing",
 	       memfd(SIZE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, true),
-	       -EINVAL, "seals");
+	       -EINVAL, "a seal");
 	refuse(&h, "too small", memfd(1 << 20, ALL_SEALS, true), -EINVAL,
 	       "io-size-max");
 	refuse(&h, "odd size", memfd(SIZE + 100, ALL_SEALS, true), -EINVAL,

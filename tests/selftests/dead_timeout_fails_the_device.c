@@ -37,7 +37,7 @@ int main(void)
 	CHECK(strstr(late.control.error, "failed"));
 	helper_close(&late);
 	close(fd);
-	CHECK_INT(device_delete(id, false), 0);
+	CHECK_INT(device_delete_patiently(id), 0);
 	CHECK(device_wait_gone(id, 5000));
 
 	/* A longer one, set while it runs, is what counts. */

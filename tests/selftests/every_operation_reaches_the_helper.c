@@ -104,7 +104,7 @@ int main(void)
 	close(fd);
 
 	CHECK_INT(device_counter(id, TORUS_A_DEV_SEQUENCE), world->sequence);
-	CHECK_INT(device_delete(id, false), 0);
+	CHECK_INT(device_delete_patiently(id), 0);
 	CHECK(device_wait_gone(id, 5000));
 	return 0;
 }

@@ -40,7 +40,7 @@ int main(void)
 	CHECK(device_counter(id, TORUS_A_DEV_REQUEUED) > 0);
 	CHECK_INT(device_state(id), TORUS_STATE_LIVE);
 	close(fd);
-	CHECK_INT(device_delete(id, false), 0);
+	CHECK_INT(device_delete_patiently(id), 0);
 	CHECK(device_wait_gone(id, 5000));
 	return 0;
 }

@@ -35,6 +35,8 @@ int main(void)
 		helpers[i] = helper_spawn_with(worlds[i], ids[i], NULL, false,
 					       SIZE);
 	}
+	printf("# added and bound after %llu ms\n",
+	       (unsigned long long)(now_ms() - begin));
 	for (i = 0; i < DEVICES; i++) {
 		CHECK(device_wait_state(ids[i], TORUS_STATE_LIVE, 30000));
 		fds[i] = device_open(ids[i], O_RDWR | O_DIRECT);
@@ -50,7 +52,7 @@ int main(void)
 	for (i = 0; i < DEVICES; i++) {
 		stress_stop(&stress[i]);
 		close(fds[i]);
-		CHECK_INT(device_delete(ids[i], false), 0);
+		CHECK_INT(device_delete_patiently(ids[i]), 0);
 	}
 	for (i = 0; i < DEVICES; i++) {
 		CHECK(device_wait_gone(ids[i], 30000));
@@ -64,7 +66,8 @@ int main(void)
 		helpers[0] = helper_spawn_with(worlds[0], id, NULL, false, SIZE);
 		if (i % 2)
 			CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-		CHECK_INT(device_delete(id, i % 3 == 0), 0);
+		CHECK_INT(i % 3 ? device_delete_patiently(id) :
+			  device_delete(id, true), 0);
 		CHECK(device_wait_gone(id, 20000));
 		helper_kill(helpers[0]);
 	}

@@ -70,6 +70,16 @@ int device_delete(uint32_t id, bool force)
 	return nl_call(&test_nl, &msg, NULL);
 }
 
+int device_delete_patiently(uint32_t id)
+{
+	uint64_t end = now_ms() + 5000;
+	int ret;
+
+	while ((ret = device_delete(id, false)) == -EBUSY && now_ms() < end)
+		usleep(1000);
+	return ret;
+}
+
 int device_get(uint32_t id, struct nl_msg *answer)
 {
 	struct nl_msg msg;

@@ -33,6 +33,12 @@ uint32_t device_add(const struct device_config *config);
 /* Asks for the deletion. 0 or -errno. */
 int device_delete(uint32_t id, bool force);
 
+/*
+ * The same, not forced, trying again for 5 s while somebody (udev, the end of
+ * the partition scan) has it open for a moment.
+ */
+int device_delete_patiently(uint32_t id);
+
 /* Waits until the device is gone; false after the time. */
 bool device_wait_gone(uint32_t id, int timeout_ms);
 
