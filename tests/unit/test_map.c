@@ -236,6 +236,37 @@ static void check_everything(struct bed *bed)
 	}
 }
 
+static bool scan_over;
+
+static void scan_done(struct map_scan *scan, int err)
+{
+	assert_int_equal(err, 0);
+	scan_over = true;
+}
+
+/* A scan finds everything that is there, and nothing else. */
+static void check_scan(struct bed *bed)
+{
+	struct map_scan scan = { .done = scan_done };
+	uint64_t at = 0;
+	int ret;
+
+	settle(bed);
+	do {
+		scan_over = false;
+		ret = map_scan(bed->map, &scan);
+		scan_over |= ret == 0;
+		while (!scan_over)
+			assert_true(answer_load(bed));
+		for (; at < (scan.count ? scan.first : bed->blocks); at++)
+			assert_int_equal(bed->model[at].addr, 0);
+		for (uint32_t i = 0; i < scan.count && at < bed->blocks; i++)
+			assert_int_equal(scan.entries[i].addr,
+					 bed->model[at++].addr);
+	} while (scan.count);
+	assert_int_equal(at, bed->blocks);
+}
+
 /* ---- checkpoints ------------------------------------------------------ */
 
 static void note_ready(void *ctx)
@@ -438,8 +469,10 @@ static void run_random(uint64_t first_seed, int rounds, int steps,
 		if (bed.checkpointing)
 			abort_checkpoint(&bed);
 		check_everything(&bed);
+		check_scan(&bed);
 		whole_checkpoint(&bed);
 		check_everything(&bed);
+		check_scan(&bed);
 		bed_release(&bed);
 	}
 }
@@ -668,6 +701,7 @@ static void the_old_tree_survives_growth(void **state)
 	do_set(&bed, bed.blocks - 3, 3);
 	whole_checkpoint(&bed);
 	check_everything(&bed);
+	check_scan(&bed);
 	bed_release(&bed);
 }
 

@@ -186,6 +186,30 @@ bool map_wants_checkpoint(const struct map *map);
 /** map_grow() - the volume has @blocks blocks now (never fewer). */
 int map_grow(struct map *map, uint64_t blocks);
 
+/* ---- iteration -------------------------------------------------------- */
+
+/* For the cleaner, export and the like. Memory is the caller's. */
+struct map_scan {
+	uint64_t next;			/* in: look from here on; out: go on
+					 * from here */
+	uint64_t first;			/* out: entries[0] is of this block */
+	uint32_t count;			/* out: 0 = there is nothing more */
+	struct map_entry entries[MAP_FANOUT];	/* out; some may be absent */
+	void (*done)(struct map_scan *scan, int err);
+	void *ctx;
+	struct map *map;		/* private from here on */
+	uint64_t generation;
+	struct map_walk walk;
+};
+
+/**
+ * map_scan() - the next blocks that are not absent, of one leaf. Subtrees that
+ * do not exist are stepped over. Return values as map_lookup(); what changes
+ * while a scan goes from call to call may or may not be seen.
+ */
+int map_scan(struct map *map, struct map_scan *scan);
+void map_scan_cancel(struct map_scan *scan);
+
 /* ---- checkpoint ------------------------------------------------------- */
 
 /*
