@@ -241,7 +241,16 @@ static bool conflicts(const struct op *a, const struct op *b)
 	return edge_within(a, b) || edge_within(b, a);
 }
 
-/* Whether an earlier change, under way or waiting itself, is in the way. */
+static bool overlap(const struct op *a, const struct op *b)
+{
+	return a->first < b->end && b->first < a->end;
+}
+
+/*
+ * Whether an earlier change, under way or waiting itself, is in the way. What
+ * waits must not be overtaken by a change of the same blocks: the front end
+ * may count on the order of its submissions.
+ */
 static bool must_wait(const struct op *op)
 {
 	const struct op *earlier;
@@ -251,7 +260,8 @@ static bool must_wait(const struct op *op)
 	list_for_each_entry(earlier, &op->unaligned->changes, node) {
 		if (earlier == op)
 			return false;
-		if (conflicts(op, earlier))
+		if (conflicts(op, earlier) ||
+		    (earlier->phase == PHASE_WAIT && overlap(op, earlier)))
 			return true;
 	}
 	return false;
