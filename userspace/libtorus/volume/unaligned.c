@@ -247,9 +247,9 @@ static bool overlap(const struct op *a, const struct op *b)
 }
 
 /*
- * Whether an earlier change, under way or waiting itself, is in the way. What
- * waits must not be overtaken by a change of the same blocks: the front end
- * may count on the order of its submissions.
+ * Whether an earlier change, under way or waiting itself, is in the way. One
+ * that waits, or reads its edges, must not be overtaken by a change of the same
+ * blocks: the front end may count on the order of its submissions.
  */
 static bool must_wait(const struct op *op)
 {
@@ -261,7 +261,7 @@ static bool must_wait(const struct op *op)
 		if (earlier == op)
 			return false;
 		if (conflicts(op, earlier) ||
-		    (earlier->phase == PHASE_WAIT && overlap(op, earlier)))
+		    (earlier->phase != PHASE_CHANGE && overlap(op, earlier)))
 			return true;
 	}
 	return false;
