@@ -32,6 +32,7 @@ struct options {
 	unsigned int jobs;
 	bool trace, verify, one, known;
 	unsigned int tail;
+	int64_t gap;			/* -1: the seed decides */
 };
 
 struct result {
@@ -52,6 +53,7 @@ static void usage(FILE *out)
 	      "  --file FILE  run the seeds that FILE lists, one a line\n"
 	      "  --steps M    client operations of a seed (default 320)\n"
 	      "  --jobs J     in so many processes (default: one per processor)\n"
+	      "  --gap G      operations between two faults; 0 = no faults\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --tail L     lines of the trace shown with a failure\n", out);
@@ -75,6 +77,8 @@ static struct result run_once(uint64_t seed, const struct options *opt)
 				    opt->trace ? stdout : NULL);
 	struct result r = { .seed = seed };
 
+	if (opt->gap >= 0)
+		w->fault_gap = (uint32_t)opt->gap;
 	scenario_run(w);
 	r.hash = sim_hash(w->sim);
 	r.failed = w->failed;
@@ -323,6 +327,9 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 'j':
 		opt->jobs = (unsigned int)number("jobs", arg, NULL);
 		break;
+	case 'g':
+		opt->gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
+		break;
 	case 'l':
 		opt->tail = (unsigned int)number("tail", arg, NULL);
 		break;
@@ -350,6 +357,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "file", required_argument, NULL, 'f' },
 		{ "steps", required_argument, NULL, 'm' },
 		{ "jobs", required_argument, NULL, 'j' },
+		{ "gap", required_argument, NULL, 'g' },
 		{ "tail", required_argument, NULL, 'l' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "verify", no_argument, NULL, 'v' },
@@ -375,7 +383,7 @@ int main(int argc, char **argv)
 	struct options opt = {
 		.first = 1, .last = 100, .steps = 320, .tail = TAIL_LINES,
 		.jobs = (unsigned int)MIN(sysconf(_SC_NPROCESSORS_ONLN), JOBS_MAX),
-		.known = true,
+		.known = true, .gap = -1,
 	};
 	struct totals t = { 0 };
 	struct result r;

@@ -46,15 +46,18 @@ static void storm_step(struct world *w)
 	uint64_t before = w->stats.operations;
 
 	supervisor_turn(w);
-	if (sim_chance(w->sim, 1, w->fault_gap))
-		fault_random(w);
 	if (w->current)
 		client_submit_random(w->current);
 	zombies_try(w);
-	if (w->stats.operations == before)
-		sim_run(w->sim, sim_below(w->sim, TURN));
-	else
+	if (w->stats.operations > before) {
+		if (sim_chance(w->sim, 1, w->fault_gap))
+			fault_random(w);
 		sim_run(w->sim, pause_ns(w));
+	} else {
+		if (sim_chance(w->sim, 1, w->fault_gap * 20))
+			fault_random(w);
+		sim_run(w->sim, sim_below(w->sim, TURN));
+	}
 }
 
 static void storm(struct world *w)

@@ -3,12 +3,14 @@
  * The model of one volume.
  *
  * Since the last recovery (the base) the log order of operations is known in
- * part: completions come in record order, so acknowledged operations are in
+ * part: records are acknowledged in order, so acknowledged operations are in
  * the order of their acknowledgement and everything else is behind them; of
  * those in flight, whole-block ones are in the order of submission, and a
- * sector's own are always. What is not known - operations that need a
- * read-modify-write or meet one, and failed ones - is loose: each of its
- * sectors may be there or not, until a later operation has overwritten it.
+ * sector's own are always. A FUA write is acknowledged when it is durable, so
+ * its place is found through the order of submission. What is not known -
+ * operations that need a read-modify-write or meet one, and failed ones - is
+ * loose: each of its sectors may be there or not, until a later operation has
+ * overwritten it.
  *
  * A recovery must find one cut through that order. Positions count blocks, so
  * that an unacknowledged write may be cut in the middle. For every sector the
@@ -39,9 +41,8 @@ struct model {
 					 * seen by a read */
 	uint32_t *base;			/* per sector: what the base holds */
 	uint32_t first_open;		/* lowest op that is not settled */
-	uint32_t *order;		/* acknowledged since the base */
+	uint32_t *order;		/* acknowledged since the base, but FUA */
 	uint32_t order_count;
-	uint32_t durable;		/* so many of them are flushed */
 	uint32_t *maybe;		/* failed, not settled */
 	uint32_t maybe_count;
 	uint32_t owner;			/* who has the volume */
@@ -56,7 +57,7 @@ static void fail(struct model *m, const char *fmt, ...)
 
 static void fail(struct model *m, const char *fmt, ...)
 {
-	char text[256];
+	char text[400];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -222,7 +223,7 @@ uint32_t model_submit(struct model *m, uint32_t owner,
 	struct model_op op = {
 		.type = req->op, .fua = req->fua, .owner = owner,
 		.first = req->offset / SECTOR, .count = req->length / SECTOR,
-		.submitted = now, .covers = m->order_count, .base = m->bases,
+		.submitted = now, .base = m->bases,
 	};
 
 	if (m->count == m->room) {
@@ -247,14 +248,14 @@ uint32_t model_submit(struct model *m, uint32_t owner,
 
 static void acked_change(struct model *m, uint32_t id)
 {
-	const struct model_op *op = &m->ops[id];
+	struct model_op *op = &m->ops[id];
 	uint64_t i;
 
-	m->order[m->order_count++] = id;
+	op->durable = op->fua;
+	if (!op->fua)
+		m->order[m->order_count++] = id;
 	for (i = op->first; i < op->first + op->count; i++)
 		m->now[i] = MAX(m->now[i], id);
-	if (op->fua)
-		m->durable = m->order_count;
 }
 
 /* Another one has the volume; it must have found this, or will. */
@@ -283,10 +284,20 @@ static void flushed_late(struct model *m, const struct model_op *flush)
 	}
 }
 
+/* What was acknowledged before @when is durable now. */
+static void all_durable(struct model *m, uint64_t when)
+{
+	uint32_t i;
+
+	for (i = m->first_open; i < m->count; i++)
+		if (m->ops[i].state == OP_ACKED && m->ops[i].done <= when)
+			m->ops[i].durable = true;
+}
+
 static void flushed(struct model *m, struct model_op *op)
 {
 	if (op->base == m->bases)
-		m->durable = MAX(m->durable, op->covers);
+		all_durable(m, op->submitted);
 	else
 		flushed_late(m, op);
 }
@@ -402,7 +413,7 @@ void model_attached(struct model *m, uint32_t owner, uint64_t now)
 void model_detached(struct model *m, uint32_t owner)
 {
 	if (owner == m->owner && !m->recovering)
-		m->durable = m->order_count;
+		all_durable(m, UINT64_MAX);
 }
 
 /* ---- the prefix check ------------------------------------------------------------------ */
@@ -418,6 +429,8 @@ struct cut {
 	uint64_t positions;		/* one past the last cut */
 	uint64_t required;
 	uint64_t *end;			/* per op: position after it, or 0 */
+	uint32_t *list;			/* the strict operations in log order */
+	uint32_t list_count;
 };
 
 static uint64_t op_blocks(const struct model_op *op)
@@ -457,29 +470,73 @@ static void apply_strict(struct cut *c, uint32_t id, uint64_t at)
 	}
 }
 
+/* In flight when the new owner came: may be in the log. */
+static bool was_in_flight(const struct model *m, const struct model_op *op)
+{
+	return op->state == OP_FLIGHT && is_change(op->type) &&
+	       op->submitted <= m->attached && op->owner != m->owner;
+}
+
+/*
+ * Where a FUA write belongs: whole-block ones are in the order of submission;
+ * another comes as early as it can, before what overwrote it.
+ */
+static uint32_t fua_place(const struct cut *c, uint32_t id)
+{
+	const struct model_op *op = &c->m->ops[id], *other;
+	uint32_t i, place = 0;
+
+	for (i = 0; i < c->list_count; i++) {
+		other = &c->m->ops[c->list[i]];
+		if (c->list[i] > id && (overlap(op, other) ||
+					(!op->loose && !other->loose)))
+			return op->loose ? place : i;
+		if (other->done && other->done <= op->submitted)
+			place = i + 1;
+		if (c->list[i] < id && overlap(op, other))
+			place = i + 1;
+	}
+	return op->loose ? place : c->list_count;
+}
+
+static void list_insert(struct cut *c, uint32_t at, uint32_t id)
+{
+	memmove(&c->list[at + 1], &c->list[at],
+		(c->list_count - at) * sizeof(c->list[0]));
+	c->list[at] = id;
+	c->list_count++;
+}
+
+static void list_build(struct cut *c)
+{
+	struct model *m = c->m;
+	uint32_t i;
+
+	c->list = allocate(m->count + 1, sizeof(*c->list));
+	memcpy(c->list, m->order, m->order_count * sizeof(*c->list));
+	c->list_count = m->order_count;
+	for (i = m->first_open; i < m->count; i++)
+		if (m->ops[i].fua && (m->ops[i].state == OP_ACKED ||
+				      (was_in_flight(m, &m->ops[i]) &&
+				       !m->ops[i].loose)))
+			list_insert(c, fua_place(c, i), i);
+	for (i = m->first_open; i < m->count; i++)
+		if (was_in_flight(m, &m->ops[i]) && !m->ops[i].loose &&
+		    !m->ops[i].fua)
+			c->list[c->list_count++] = i;
+}
+
 /* Walk the strict operations in log order; @fn gets their positions. */
 static uint64_t walk(struct cut *c, void (*fn)(struct cut *c, uint32_t id,
 					       uint64_t at))
 {
-	struct model *m = c->m;
 	uint64_t at = 0;
 	uint32_t i;
 
-	for (i = 0; i < m->order_count; i++) {
-		fn(c, m->order[i], at);
-		at += op_blocks(&m->ops[m->order[i]]);
-		c->end[m->order[i]] = at;
-	}
-	for (i = m->first_open; i < m->count; i++) {
-		const struct model_op *op = &m->ops[i];
-
-		if (op->state != OP_FLIGHT || op->loose ||
-		    !is_change(op->type) || op->submitted > m->attached ||
-		    op->owner == m->owner)
-			continue;
-		fn(c, i, at);
-		at += op_blocks(op);
-		c->end[i] = at;
+	for (i = 0; i < c->list_count; i++) {
+		fn(c, c->list[i], at);
+		at += op_blocks(&c->m->ops[c->list[i]]);
+		c->end[c->list[i]] = at;
 	}
 	return at + 1;
 }
@@ -492,9 +549,7 @@ static bool is_maybe_loose(const struct model *m, uint32_t id)
 {
 	const struct model_op *op = &m->ops[id];
 
-	return op->loose && is_change(op->type) &&
-	       (op->state == OP_FLIGHT || op->state == OP_FAILED) &&
-	       op->submitted <= m->attached && op->owner != m->owner;
+	return op->loose && (was_in_flight(m, op) || op->state == OP_FAILED);
 }
 
 /* First strict position at which sector @s is overwritten after @id. */
@@ -540,15 +595,16 @@ static void find_loose(struct cut *c)
 /* How much of the log must be there. */
 static uint64_t required_position(struct cut *c)
 {
-	const struct model *m = c->m;
+	const struct model_op *op;
 	uint64_t at = 0;
 	uint32_t i;
 
-	if (m->durable)
-		at = c->end[m->order[m->durable - 1]];
-	for (i = 0; i < m->order_count; i++)
-		if (m->ops[m->order[i]].submitted > m->power_loss)
-			at = MAX(at, c->end[m->order[i]]);
+	for (i = 0; i < c->list_count; i++) {
+		op = &c->m->ops[c->list[i]];
+		if (op->durable || (op->state == OP_ACKED &&
+				    op->submitted > c->m->power_loss))
+			at = MAX(at, c->end[c->list[i]]);
+	}
 	return at;
 }
 
@@ -570,6 +626,7 @@ static void cut_init(struct cut *c, struct model *m, const void *volume)
 			fail(m, "after recovery sector %" PRIu64 " holds what "
 			     "nobody wrote there", s);
 	}
+	list_build(c);
 	c->positions = walk(c, note_position);
 	c->diff = allocate(c->positions + 1, sizeof(*c->diff));
 	c->required = required_position(c);
@@ -588,7 +645,40 @@ static void cut_release(struct cut *c)
 	free(c->loose_lo);
 	free(c->loose_hi);
 	free(c->end);
+	free(c->list);
 	free(c->diff);
+}
+
+/* What sector @s holds after the operations up to @cut. */
+static uint32_t value_at(const struct cut *c, uint64_t cut, uint64_t s)
+{
+	const struct model *m = c->m;
+	uint32_t i, found = value(m, m->base[s]);
+	uint64_t at, best = 0;
+
+	for (i = m->first_open; i < m->count; i++) {
+		if (!c->end[i] || !touches(&m->ops[i], s))
+			continue;
+		at = c->end[i] - op_blocks(&m->ops[i]) + 1 +
+		     s / BLOCK_SECTORS - m->ops[i].first / BLOCK_SECTORS;
+		if (at <= cut && at > best) {
+			best = at;
+			found = value(m, i);
+		}
+	}
+	return found;
+}
+
+/* The first sector that @cut does not explain. */
+static uint64_t unexplained(const struct cut *c, uint64_t cut)
+{
+	uint64_t s;
+
+	for (s = 0; s < c->m->sectors; s++)
+		if (c->got[s] != value_at(c, cut, s) &&
+		    !(c->loose_lo[s] <= cut && cut < c->loose_hi[s]))
+			return s;
+	return 0;
 }
 
 /* Say what is wrong with the cut that explains most. */
@@ -596,6 +686,7 @@ static void cut_complain(struct cut *c, uint64_t best, uint64_t explained_count,
 			 int64_t earlier)
 {
 	struct model *m = c->m;
+	uint64_t s = unexplained(c, best);
 
 	if (earlier >= 0)
 		fail(m, "after recovery the volume is as of position %" PRId64
@@ -604,9 +695,10 @@ static void cut_complain(struct cut *c, uint64_t best, uint64_t explained_count,
 	else
 		fail(m, "after recovery the volume is no prefix of the log: the "
 		     "best cut, %" PRIu64 " of %" PRIu64 " (at least %" PRIu64
-		     "), explains %" PRIu64 " of %" PRIu64 " sectors", best,
+		     "), explains %" PRIu64 " of %" PRIu64 " sectors; sector %"
+		     PRIu64 " holds %" PRId64 " instead of %u", best,
 		     c->positions - 1, c->required, explained_count,
-		     m->sectors);
+		     m->sectors, s, c->got[s], value_at(c, best, s));
 }
 
 /* The last cut that explains every sector, or -1 after a complaint. */
@@ -673,7 +765,6 @@ void model_recovered(struct model *m, const void *volume)
 		m->now[s] = m->base[s];
 	}
 	m->order_count = 0;
-	m->durable = 0;
 	m->recovering = false;
 	m->bases++;
 	cut_release(&c);

@@ -32,13 +32,13 @@ struct model_op {
 	bool loose;		/* its place in the log order is not known */
 	bool lost;		/* SETTLED: surely not in the volume */
 	bool acked;
+	bool durable;		/* flushed: no recovery may miss it */
 	bool late;		/* acknowledged after a takeover, before the check */
 	enum model_state state;
 	uint32_t owner;		/* which attachment */
 	uint64_t first, count;	/* sectors */
 	uint64_t submitted, done;	/* virtual time */
 	uint32_t base;		/* recoveries before it was submitted */
-	uint32_t covers;	/* FLUSH: acknowledged ones when submitted */
 };
 
 /* Called with a sentence when an invariant is broken; may return. */
