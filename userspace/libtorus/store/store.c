@@ -89,13 +89,14 @@ void store_free(struct store *store)
 	store->send.stopped = true;
 	free(store->close);
 	store->close = NULL;
+	/* First what points to others, which may be part of a request. */
+	store_journal_release(&store->journal);
 	store_server_release(store);
 	store_walks_release(store);
 	free_requests(store);
 	store_volume_deletes_release(store);
 	store_detached_release(store);
 	store_open_release(store);
-	store_journal_release(&store->journal);
 	store_index_release(&store->index);
 	store_pool_release(&store->receive);
 	store_pool_release(&store->send);
