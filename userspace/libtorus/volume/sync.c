@@ -26,7 +26,8 @@ void sync_init(struct volume *v)
 {
 	struct sync *s = &v->sync;
 
-	list_init(&s->requests);
+	list_init(&s->flushes);
+	list_init(&s->ordered);
 	list_init(&s->waits);
 	env_timer_init(&s->timer, background_fired);
 	env_timer_init(&s->deadline, deadline_fired);
@@ -40,7 +41,7 @@ void sync_release(struct volume *v)
 
 bool sync_idle(const struct volume *v)
 {
-	return list_empty(&v->sync.requests);
+	return list_empty(&v->sync.flushes) && list_empty(&v->sync.ordered);
 }
 
 void sync_kick(struct volume *v)
@@ -51,27 +52,60 @@ void sync_kick(struct volume *v)
 
 /* ---- who waits -------------------------------------------------------- */
 
-static void arm_deadline(struct volume *v)
+static uint64_t earliest(struct volume *v, struct list_head *requests)
 {
-	struct sync *s = &v->sync;
 	struct volume_request *req;
 	uint64_t when = UINT64_MAX;
 
-	list_for_each_entry(req, &s->requests, node)
+	list_for_each_entry(req, requests, node)
 		when = MIN(when, req->submitted + v->cfg.io_timeout_ns);
-	if (when != UINT64_MAX && !env_timer_armed(&s->deadline))
-		env_timer_set(v->env, &s->deadline, when);
+	return when;
 }
 
-void sync_submit(struct volume *v, struct volume_request *req)
+static void arm_deadline(struct volume *v)
+{
+	struct sync *s = &v->sync;
+	uint64_t flush, write;
+
+	if (env_timer_armed(&s->deadline) || sync_idle(v))
+		return;
+	flush = earliest(v, &s->flushes);
+	write = earliest(v, &s->ordered);
+	env_timer_set(v->env, &s->deadline, MIN(flush, write));
+}
+
+static void finish(struct volume *v, struct volume_request *req, int err)
+{
+	list_del_init(&req->node);
+	volume_finish(v, req, err);
+}
+
+void sync_flush(struct volume *v, struct volume_request *req)
 {
 	if (req->sequence <= v->durable) {
 		volume_finish(v, req, 0);
 		return;
 	}
-	list_add_tail(&req->node, &v->sync.requests);
+	list_add_tail(&req->node, &v->sync.flushes);
 	arm_deadline(v);
 	sync_kick(v);
+}
+
+static bool held_up(const struct volume *v, const struct volume_request *req)
+{
+	return req->fua && req->sequence > v->durable;
+}
+
+void sync_complete(struct volume *v, struct volume_request *req)
+{
+	if (list_empty(&v->sync.ordered) && !held_up(v, req)) {
+		volume_finish(v, req, 0);
+		return;
+	}
+	list_add_tail(&req->node, &v->sync.ordered);
+	arm_deadline(v);
+	if (req->fua)
+		sync_kick(v);
 }
 
 void sync_wait(struct volume *v, struct sync_wait *wait)
@@ -85,31 +119,46 @@ void sync_wait_cancel(struct sync_wait *wait)
 	list_del_init(&wait->node);
 }
 
+/* Writes whose turn has come. */
+static void release_ordered(struct volume *v)
+{
+	struct volume_request *req, *next;
+
+	list_for_each_entry_safe(req, next, &v->sync.ordered, node) {
+		if (held_up(v, req))
+			return;
+		finish(v, req, 0);
+	}
+}
+
 static void deadline_fired(struct env_timer *timer)
 {
 	struct volume *v = container_of(timer, struct volume, sync.deadline);
 	struct volume_request *req, *next;
-	uint64_t now = env_now(v->env);
+	uint64_t limit = env_now(v->env) - v->cfg.io_timeout_ns;
 
-	list_for_each_entry_safe(req, next, &v->sync.requests, node) {
-		if (req->submitted + v->cfg.io_timeout_ns > now)
-			continue;
-		list_del_init(&req->node);
-		volume_finish(v, req, -ETIMEDOUT);
-	}
+	list_for_each_entry_safe(req, next, &v->sync.flushes, node)
+		if (req->submitted <= limit)
+			finish(v, req, -ETIMEDOUT);
+	list_for_each_entry_safe(req, next, &v->sync.ordered, node)
+		if (held_up(v, req) && req->submitted <= limit)
+			finish(v, req, -ETIMEDOUT);
+	release_ordered(v);
 	arm_deadline(v);
+}
+
+static void fail_all(struct volume *v, struct list_head *requests, int err)
+{
+	struct volume_request *req, *next;
+
+	list_for_each_entry_safe(req, next, requests, node)
+		finish(v, req, err);
 }
 
 void sync_stop(struct volume *v, int err)
 {
-	struct volume_request *req;
-
-	while (!list_empty(&v->sync.requests)) {
-		req = list_first_entry(&v->sync.requests, struct volume_request,
-				       node);
-		list_del_init(&req->node);
-		volume_finish(v, req, err);
-	}
+	fail_all(v, &v->sync.flushes, err);
+	fail_all(v, &v->sync.ordered, err);
 	sync_release(v);
 }
 
@@ -118,12 +167,10 @@ static void wake_waiters(struct volume *v)
 	struct volume_request *req, *next_req;
 	struct sync_wait *wait, *next;
 
-	list_for_each_entry_safe(req, next_req, &v->sync.requests, node) {
-		if (req->sequence > v->durable)
-			continue;
-		list_del_init(&req->node);
-		volume_finish(v, req, 0);
-	}
+	release_ordered(v);
+	list_for_each_entry_safe(req, next_req, &v->sync.flushes, node)
+		if (req->sequence <= v->durable)
+			finish(v, req, 0);
 	list_for_each_entry_safe(wait, next, &v->sync.waits, node) {
 		if (wait->sequence > v->durable)
 			continue;
@@ -135,7 +182,7 @@ static void wake_waiters(struct volume *v)
 
 static bool anybody_waits(const struct volume *v)
 {
-	return !list_empty(&v->sync.requests) || !list_empty(&v->sync.waits);
+	return !sync_idle(v) || !list_empty(&v->sync.waits);
 }
 
 /* ---- background ------------------------------------------------------- */

@@ -26,7 +26,9 @@ struct sync_wait {
 };
 
 struct sync {
-	struct list_head requests;	/* flushes, acknowledged FUA writes */
+	struct list_head flushes;
+	struct list_head ordered;	/* acknowledged writes, in record order,
+					 * that a FUA write holds up */
 	struct list_head waits;		/* struct sync_wait */
 	uint32_t busy;			/* calls in flight */
 	bool wanted;			/* a round should begin */
@@ -37,11 +39,15 @@ struct sync {
 void sync_init(struct volume *v);
 void sync_release(struct volume *v);
 
-/** sync_submit() - hand @req back when everything up to req->sequence is
+/** sync_flush() - hand @req back when everything up to req->sequence is
  * durable. */
-void sync_submit(struct volume *v, struct volume_request *req);
+void sync_flush(struct volume *v, struct volume_request *req);
 
-/** sync_wait() - as sync_submit(), for the engine itself; no time limit. */
+/** sync_complete() - the record req->sequence is acknowledged: hand @req back,
+ * in record order; with FUA not before everything up to it is durable. */
+void sync_complete(struct volume *v, struct volume_request *req);
+
+/** sync_wait() - as sync_flush(), for the engine itself; no time limit. */
 void sync_wait(struct volume *v, struct sync_wait *wait);
 void sync_wait_cancel(struct sync_wait *wait);
 

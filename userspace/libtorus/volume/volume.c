@@ -302,7 +302,7 @@ static void dispatch(void *ctx, struct volume_request *req)
 		readpath_submit(v, req);
 	} else if (req->op == VOLUME_FLUSH) {
 		req->sequence = v->end.last.sequence;
-		sync_submit(v, req);
+		sync_flush(v, req);
 	} else if (req->length == 0) {
 		volume_finish(v, req, 0);
 	} else {

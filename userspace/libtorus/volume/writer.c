@@ -239,10 +239,7 @@ static void finish_requests(struct flight *flight)
 				       node);
 		list_del_init(&req->node);
 		req->sequence = flight->record.sequence;
-		if (req->fua)
-			sync_submit(v, req);
-		else
-			volume_finish(v, req, 0);
+		sync_complete(v, req);
 	}
 }
 
