@@ -55,7 +55,8 @@ struct peer_call {
 					 * no answer came: -ETIMEDOUT, -ECONNRESET,
 					 * -ECONNREFUSED, -EPROTO ... */
 	uint32_t status;		/* enum wire_status */
-	const void *reply;		/* body, valid during done() */
+	const void *reply;		/* body, valid during done(), aligned to
+					 * 8 bytes as the env gives it */
 	const struct iovec *scratch;	/* reply data when reply_data is NULL */
 	int scratch_count;
 	uint32_t reply_len;		/* bytes of reply data */

@@ -18,7 +18,7 @@ struct peer_flight {
 	/* A reply that came before sent(), kept until then. */
 	bool answered;
 	uint32_t status;
-	uint8_t body[WIRE_BODY_MAX];
+	uint8_t body[WIRE_BODY_MAX] __attribute__((aligned(8)));
 	void *data;
 	uint32_t data_len;
 };
