@@ -152,7 +152,8 @@ struct volume {
 	bool failed_told;
 	bool state_changed;		/* state_text is owed to the front end */
 	char state_text[256];
-	bool *freed;			/* set by volume_free() inside a callback */
+	bool in_turn;			/* callbacks of the front end are made */
+	bool released;			/* volume_free() was called by one */
 	struct volume_stats stats;
 };
 

@@ -5,8 +5,8 @@
  * The turn is a timer that volume_kick() arms: it lets every part go on, and
  * then hands to the front end what is owed to it. Nothing else calls the front
  * end, so whatever it does from a callback, submit, detach or free, meets parts
- * at rest. volume_free() from a callback sets *freed, and the turn returns
- * without another look at the volume.
+ * at rest. volume_free() from a callback releases all parts at once; only the
+ * structure itself stays until the turn has seen that.
  */
 #include "volume/volume.h"
 
@@ -505,16 +505,16 @@ static void turn(struct env_timer *timer)
 		tell_detached,
 	};
 	struct volume *v = container_of(timer, struct volume, turn);
-	bool freed = false;
 	size_t i;
 
 	run_parts(v);
-	v->freed = &freed;
+	v->in_turn = true;
 	for (i = 0; i < ARRAY_SIZE(tell); i++)
-		while (!freed && tell[i](v))
+		while (!v->released && tell[i](v))
 			;
-	if (!freed)
-		v->freed = NULL;
+	v->in_turn = false;
+	if (v->released)
+		free(v);
 }
 
 /* ---- the rest of the interface ---------------------------------------- */
@@ -530,8 +530,6 @@ void volume_detach(struct volume *v, volume_done_fn done, void *ctx)
 
 void volume_free(struct volume *v)
 {
-	if (v->freed != NULL)
-		*v->freed = true;
 	env_timer_cancel(v->env, &v->turn);
 	attach_free(v);
 	detach_release(v);
@@ -553,7 +551,9 @@ void volume_free(struct volume *v)
 	metacalls_release(&v->metacalls);
 	if (v->cluster != NULL)
 		cluster_close(v->cluster);
-	free(v);
+	v->released = true;
+	if (!v->in_turn)
+		free(v);
 }
 
 const struct volume_doc *volume_doc(const struct volume *v)
