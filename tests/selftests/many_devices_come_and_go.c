@@ -23,7 +23,7 @@ int main(void)
 	uint32_t ids[DEVICES], id;
 	char names[DEVICES][16];
 	int fds[DEVICES], i;
-	uint64_t begin;
+	uint64_t begin, ios = 0;
 
 	test_begin();
 	begin = now_ms();
@@ -44,11 +44,15 @@ int main(void)
 		stress_start(&stress[i], fds[i], SIZE, 1, 64 << 10);
 	}
 	for (i = 0; i < DEVICES; i++)
-		stress_wait_ios(&stress[i], 20, 60000);
+		stress_wait_total(&stress[i], 20, 60000);
 	printf("# %d devices under load after %llu ms\n", DEVICES,
 	       (unsigned long long)(now_ms() - begin));
-	for (i = 0; i < DEVICES; i++)
+	for (i = 0; i < DEVICES; i++) {
+		ios += stress_ios(&stress[i]);
 		stress_halt(&stress[i]);
+	}
+	printf("# %llu I/Os until the slowest had 20\n",
+	       (unsigned long long)ios);
 	for (i = 0; i < DEVICES; i++) {
 		stress_stop(&stress[i]);
 		close(fds[i]);

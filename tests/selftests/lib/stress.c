@@ -136,9 +136,14 @@ static bool has_error(struct stress *s)
 
 void stress_wait_ios(struct stress *s, uint64_t n, int timeout_ms)
 {
-	uint64_t want = stress_ios(s) + n, end = now_ms() + timeout_ms;
+	stress_wait_total(s, stress_ios(s) + n, timeout_ms);
+}
 
-	while (stress_ios(s) < want) {
+void stress_wait_total(struct stress *s, uint64_t n, int timeout_ms)
+{
+	uint64_t end = now_ms() + timeout_ms;
+
+	while (stress_ios(s) < n) {
 		if (has_error(s))
 			stress_stop(s);
 		if (now_ms() > end)

@@ -35,6 +35,9 @@ void stress_start(struct stress *s, int fd, uint64_t size,
 /* How many I/Os have ended so far. */
 uint64_t stress_ios(struct stress *s);
 
+/* Waits until n I/Os have ended since the start. */
+void stress_wait_total(struct stress *s, uint64_t n, int timeout_ms);
+
 /* Waits until n more I/Os have ended; fails the test if they do not. */
 void stress_wait_ios(struct stress *s, uint64_t n, int timeout_ms);
 
