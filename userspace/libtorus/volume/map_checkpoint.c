@@ -143,11 +143,10 @@ static uint64_t find_range_dirty(struct map_checkpoint *checkpoint)
 			 level_span(checkpoint->level);
 	struct btree_cursor cursor;
 	uint64_t from, to;
-	bool more;
-
-	for (more = btree_floor(cleared, block, &cursor) ||
+	bool more = btree_floor(cleared, block, &cursor) ||
 		    btree_seek(cleared, block, &cursor);
-	     more; more = btree_next(&cursor)) {
+
+	for (; more; more = btree_next(&cursor)) {
 		if (!covered_children(checkpoint, cursor.key, cursor.value.a,
 				      &from, &to))
 			continue;

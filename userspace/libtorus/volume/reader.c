@@ -83,6 +83,11 @@ void reader_peers_changed(struct reader *reader)
 		env_timer_after(reader->env, &reader->turn, 0);
 }
 
+static struct block_read *first_read(const struct list_head *list)
+{
+	return list_first_entry(list, struct block_read, node);
+}
+
 /* The whole of the read has been cut, and all its runs are over. */
 static void finish_if_over(struct reader *reader, struct block_read *read)
 {
@@ -166,17 +171,16 @@ static void start_reads(struct reader *reader)
 	uint64_t now = env_now(reader->env);
 
 	while (!list_empty(&reader->queue)) {
-		struct block_read *read = list_first_entry(&reader->queue,
-						struct block_read, node);
+		struct block_read *read = first_read(&reader->queue);
 
 		if (reader->fenced)
 			fail_read(reader, read, -ESTALE);
 		else if (now >= read->deadline)
 			fail_read(reader, read, -ETIMEDOUT);
-		else if (list_empty(&reader->spare))
-			return;
-		else
+		else if (!list_empty(&reader->spare))
 			start_read(reader, read);
+		else
+			break;
 	}
 }
 
@@ -213,8 +217,7 @@ static uint64_t next_wake(const struct reader *reader)
 	list_for_each_entry(run, &reader->waiting, node)
 		wake = earlier(wake, earlier(run->wake, run->read->deadline));
 	if (!list_empty(&reader->queue))
-		wake = earlier(wake, list_first_entry(&reader->queue,
-					struct block_read, node)->deadline);
+		wake = earlier(wake, first_read(&reader->queue)->deadline);
 	return wake;
 }
 
@@ -228,8 +231,7 @@ static void call_back(struct reader *reader)
 					   reader->fenced_epoch);
 	}
 	while (!reader->dead && !list_empty(&reader->finished)) {
-		struct block_read *read = list_first_entry(&reader->finished,
-						struct block_read, node);
+		struct block_read *read = first_read(&reader->finished);
 
 		list_del_init(&read->node);
 		read->done(read, read->err);
