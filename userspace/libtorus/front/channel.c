@@ -290,6 +290,17 @@ uint64_t channel_session(const struct channel *channel)
 	return channel->session.id;
 }
 
+void channel_remember(struct channel *channel, struct log_position remembered)
+{
+	channel->session.device.remembered = remembered;
+}
+
+void channel_resize(struct channel *channel, uint64_t size)
+{
+	channel->session.device.size = size;
+	channel->limits.size = size;
+}
+
 int channel_start(struct channel *ch, struct log_position recovered,
 		  const struct uuid *incarnation)
 {

@@ -57,6 +57,12 @@ const struct session_device *channel_device(const struct channel *channel);
 /** channel_session() - to compare with what the driver says is live. */
 uint64_t channel_session(const struct channel *channel);
 
+/** channel_remember() - what the driver remembers is newer than bind said. */
+void channel_remember(struct channel *channel, struct log_position remembered);
+
+/** channel_resize() - the device has another size. */
+void channel_resize(struct channel *channel, uint64_t size);
+
 /** channel_start() - see session_start(). */
 int channel_start(struct channel *channel, struct log_position recovered,
 		  const struct uuid *incarnation);

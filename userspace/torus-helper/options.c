@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <linux/torus.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/size.h"
+#include "front/arena.h"
+#include "meta/schema.h"
+
+static const char help[] =
+"usage: torus-helper --volume NAME [--meta URL] [OPTION]...\n"
+"Serves one volume as /dev/torusN, in the foreground, until SIGTERM detaches it.\n"
+"\n"
+"  --volume NAME            the volume\n"
+"  --meta URL               etcd://HOST:PORT[,HOST:PORT...] or local:PATH; else\n"
+"                           TORUS_META, else /etc/torus/torus.conf\n"
+"  --device N               be /dev/torusN; else the first that is free\n"
+"  --read-only              refuse writes\n"
+"  --force                  take the volume from whoever has it\n"
+"  --block-size 512|4096    logical block (4096)\n"
+"  --queues N               hardware queues (1)\n"
+"  --queue-depth N          requests in flight per queue (128)\n"
+"  --arena SIZE             memory for data in flight (32MiB)\n"
+"  --map-cache SIZE         cache of map pages (256MiB)\n"
+"  --overlay SIZE           changes of the map before a checkpoint (64MiB)\n"
+"  --checkpoint-log SIZE    log before a checkpoint (4GiB)\n"
+"  --min-replicas N         fewer healthy copies make writes wait (a majority)\n"
+"  --io-timeout TIME        a request fails after this (120s)\n"
+"  --replica-timeout TIME   a peer without progress is left out (1s)\n"
+"  --dead-timeout TIME      requests wait so long for a new helper (60s)\n"
+"  --verbose, --help, --version\n"
+"\n"
+"TIME is a number of seconds, or with 'ms'. See torus-helper(8).\n";
+
+enum { O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
+       O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
+       O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
+       O_VERBOSE, O_HELP, O_VERSION };
+
+static const struct option list[] = {
+	{ "meta", required_argument, NULL, O_META },
+	{ "volume", required_argument, NULL, O_VOLUME },
+	{ "device", required_argument, NULL, O_DEVICE },
+	{ "read-only", no_argument, NULL, O_READ_ONLY },
+	{ "force", no_argument, NULL, O_FORCE },
+	{ "block-size", required_argument, NULL, O_BLOCK_SIZE },
+	{ "queues", required_argument, NULL, O_QUEUES },
+	{ "queue-depth", required_argument, NULL, O_DEPTH },
+	{ "arena", required_argument, NULL, O_ARENA },
+	{ "map-cache", required_argument, NULL, O_MAP_CACHE },
+	{ "overlay", required_argument, NULL, O_OVERLAY },
+	{ "checkpoint-log", required_argument, NULL, O_CHECKPOINT_LOG },
+	{ "min-replicas", required_argument, NULL, O_MIN_REPLICAS },
+	{ "io-timeout", required_argument, NULL, O_IO_TIMEOUT },
+	{ "replica-timeout", required_argument, NULL, O_REPLICA_TIMEOUT },
+	{ "dead-timeout", required_argument, NULL, O_DEAD_TIMEOUT },
+	{ "verbose", no_argument, NULL, O_VERBOSE },
+	{ "help", no_argument, NULL, O_HELP },
+	{ "version", no_argument, NULL, O_VERSION },
+	{ 0 }
+};
+
+static int parse_number(const char *option, const char *text, uint64_t min,
+			uint64_t max, uint64_t *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || *value < min ||
+	    *value > max)
+		return error_set(-EINVAL, "--%s must be a number from %llu to %llu, not '%s'",
+				 option, (unsigned long long)min,
+				 (unsigned long long)max, text);
+	return 0;
+}
+
+static int parse_u32(const char *option, const char *text, uint32_t min,
+		     uint32_t max, uint32_t *value)
+{
+	uint64_t wide;
+	int err = parse_number(option, text, min, max, &wide);
+
+	if (!err)
+		*value = (uint32_t)wide;
+	return err;
+}
+
+/* "30", "30s" or "500ms" to milliseconds. */
+static int parse_time(const char *option, const char *text, uint32_t min_ms,
+		      uint32_t *ms)
+{
+	uint64_t value, unit = 1000;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (strcmp(end, "ms") == 0)
+		unit = 1;
+	if (*text < '0' || *text > '9' || errno ||
+	    (*end && strcmp(end, "s") != 0 && unit == 1000) ||
+	    value > TORUS_TIMEOUT_MS_LIMIT || value * unit < min_ms ||
+	    value * unit > TORUS_TIMEOUT_MS_LIMIT)
+		return error_set(-EINVAL, "--%s must be a time like 30s or 500ms, from %ums to 24 hours, not '%s'",
+				 option, min_ms, text);
+	*ms = (uint32_t)(value * unit);
+	return 0;
+}
+
+static int parse_bytes(const char *option, const char *text, uint64_t min,
+		       uint64_t *bytes)
+{
+	int err = size_parse(text, bytes);
+
+	if (err)
+		error_prefix("--%s", option);
+	else if (*bytes < min)
+		err = error_set(-EINVAL, "--%s must be at least %llu bytes, not '%s'",
+				option, (unsigned long long)min, text);
+	return err;
+}
+
+static int parse_block_size(const char *text, uint32_t *size)
+{
+	if (strcmp(text, "512") == 0)
+		*size = 512;
+	else if (strcmp(text, "4096") == 0)
+		*size = 4096;
+	else
+		return error_set(-EINVAL, "--block-size must be 512 or 4096, not '%s'",
+				 text);
+	return 0;
+}
+
+static int parse_sizes(struct helper_options *o, int opt, const char *name,
+		       const char *arg)
+{
+	switch (opt) {
+	case O_ARENA:
+		return parse_bytes(name, arg, 1, &o->arena);
+	case O_MAP_CACHE:
+		return parse_bytes(name, arg, 1 << 20, &o->map_cache);
+	case O_OVERLAY:
+		return parse_bytes(name, arg, 1 << 20, &o->overlay);
+	default:
+		return parse_bytes(name, arg, 1 << 20, &o->checkpoint_log);
+	}
+}
+
+static int parse_numbers(struct helper_options *o, int opt, const char *name,
+			 const char *arg)
+{
+	uint32_t device;
+	int err;
+
+	switch (opt) {
+	case O_DEVICE:
+		err = parse_u32(name, arg, 0, TORUS_DEVICES_MAX - 1, &device);
+		if (!err)
+			o->device = (int)device;
+		return err;
+	case O_BLOCK_SIZE:
+		return parse_block_size(arg, &o->block_size);
+	case O_QUEUES:
+		return parse_u32(name, arg, 1, TORUS_QUEUES_MAX, &o->queues);
+	case O_DEPTH:
+		return parse_u32(name, arg, 1, TORUS_DEPTH_MAX,
+				 &o->queue_depth);
+	case O_MIN_REPLICAS:
+		return parse_u32(name, arg, 1, RING_REPLICATION_MAX,
+				 &o->min_replicas);
+	case O_IO_TIMEOUT:
+		return parse_time(name, arg, 1000, &o->io_timeout_ms);
+	case O_REPLICA_TIMEOUT:
+		return parse_time(name, arg, 10, &o->replica_timeout_ms);
+	case O_DEAD_TIMEOUT:
+		return parse_time(name, arg, 0, &o->dead_timeout_ms);
+	default:
+		return parse_sizes(o, opt, name, arg);
+	}
+}
+
+/* 0, -EINVAL, or 1: all is said. */
+static int parse_one(struct helper_options *o, int opt, const char *name,
+		     const char *arg)
+{
+	switch (opt) {
+	case O_META:
+		o->meta = arg;
+		return 0;
+	case O_VOLUME:
+		o->volume = arg;
+		return 0;
+	case O_READ_ONLY:
+		o->read_only = true;
+		return 0;
+	case O_FORCE:
+		o->force = true;
+		return 0;
+	case O_VERBOSE:
+		o->verbose = true;
+		return 0;
+	case O_HELP:
+		fputs(help, stdout);
+		return 1;
+	case O_VERSION:
+		puts("torus-helper " TORUS_VERSION);
+		return 1;
+	default:
+		return parse_numbers(o, opt, name, arg);
+	}
+}
+
+static int check(const struct helper_options *o, int argc, char **argv)
+{
+	int err;
+
+	if (optind < argc)
+		return error_set(-EINVAL, "unexpected argument '%s'",
+				 argv[optind]);
+	if (!o->volume)
+		return error_set(-EINVAL, "--volume NAME is missing");
+	err = volume_name_check(o->volume);
+	if (!err) {
+		err = arena_check_size(o->arena, TORUS_IO_SIZE_DEFAULT);
+		if (err)
+			error_prefix("--arena");
+	}
+	return err;
+}
+
+int options_parse(struct helper_options *o, int argc, char **argv)
+{
+	int opt, err = 0, index = 0;
+
+	*o = (struct helper_options){
+		.device = -1, .block_size = 4096, .queues = 1,
+		.queue_depth = TORUS_DEPTH_DEFAULT,
+		.arena = ARENA_SIZE_DEFAULT,
+		.io_timeout_ms = TORUS_IO_TIMEOUT_MS_DEFAULT,
+		.dead_timeout_ms = TORUS_DEAD_TIMEOUT_MS_DEFAULT,
+	};
+	opterr = 0;
+	while (!err && (opt = getopt_long(argc, argv, ":", list, &index)) != -1) {
+		if (opt == '?')
+			return error_set(-EINVAL, "unknown option '%s'",
+					 argv[optind - 1]);
+		if (opt == ':')
+			return error_set(-EINVAL, "option '%s' needs a value",
+					 argv[optind - 1]);
+		err = parse_one(o, opt, list[opt - 1].name, optarg);
+	}
+	return err ? err : check(o, argc, argv);
+}
