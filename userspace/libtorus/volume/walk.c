@@ -127,8 +127,12 @@ static void stat_done(struct peer_call *call)
 	} else if (call->err || call->status != WIRE_ENOCHUNK) {
 		p->stat_known = p->stat_damaged;
 	}
-	if (!call->err && call->status == WIRE_ENOCHUNK)
+	if (!call->err && call->status == WIRE_ENOCHUNK) {
+		/* An answer, and there is nothing to scan. */
+		p->stat_scanned = true;
 		p->retry_at = 0;
+		p->err = 0;
+	}
 }
 
 bool walk_stat_current(const struct attach_peer *p, uint64_t chunk)
