@@ -8,6 +8,7 @@
  * has been sealed in the metadata since is no longer in the tail, and then
  * min_replicas copies are demanded.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,4 +185,52 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 	else if (have + lost < w->replication / 2 + 1)
 		world_fail(w, "record %" PRIu64 " was acknowledged, but only "
 			   "%u stores have it", at.sequence, have);
+}
+
+/* The chain of records in one file: where it ends, and with what. */
+static void dump_chunk(struct store_node *s, uint64_t chunk, FILE *out)
+{
+	static uint8_t buf[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
+	struct record *r = s->inspect->record;
+	uint64_t first = 0, last = 0, epoch = 0;
+	uint32_t block = 0;
+	char path[64];
+	int64_t n;
+
+	snprintf(path, sizeof(path), "chunks/%016x/%012" PRIx64, 1, chunk);
+	for (;;) {
+		n = sim_disk_peek(s->node, path, (uint64_t)block * BLOCK_SIZE,
+				  buf, sizeof(buf), false);
+		if (n == -ENOENT)
+			return;
+		if (n < BLOCK_SIZE || record_decode(buf, (size_t)n, r))
+			break;
+		first = first ? first : r->sequence;
+		last = r->sequence;
+		epoch = r->epoch;
+		block += record_blocks(r);
+	}
+	fprintf(out, "%s chunk %" PRIu64 ": %u blocks, records %" PRIu64 "-%"
+		PRIu64 ", epoch %" PRIu64 "%s\n", sim_node_name(s->node),
+		chunk, block, first, last, epoch,
+		block && (r->flags & RECORD_LAST) ? ", last" : "");
+}
+
+void inspect_dump(struct world *w, FILE *out)
+{
+	char key[META_KEY_MAX];
+	uint64_t chunk;
+	unsigned int i;
+
+	key_volume(&w->cluster, VOLUME_NAME, key);
+	fprintf(out, "%s\n", sim_meta_value(w->sim, key));
+	for (i = 0; i < w->store_count; i++) {
+		char id[UUID_TEXT_SIZE];
+
+		uuid_format(&w->stores[i].id, id);
+		fprintf(out, "%s = %s\n", sim_node_name(w->stores[i].node), id);
+	}
+	for (chunk = 1; chunk < CHUNKS_ROOM; chunk++)
+		for (i = 0; i < w->store_count; i++)
+			dump_chunk(&w->stores[i], chunk, out);
 }

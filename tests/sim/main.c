@@ -30,7 +30,7 @@ struct options {
 	const char *file;
 	uint32_t steps;
 	unsigned int jobs;
-	bool trace, verify, one, known;
+	bool trace, verify, one, known, dump;
 	unsigned int tail;
 	int64_t gap;			/* -1: the seed decides */
 };
@@ -56,17 +56,20 @@ static void usage(FILE *out)
 	      "  --gap G      operations between two faults; 0 = no faults\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
+	      "  --dump       show metadata and chunk files with a failure\n"
 	      "  --tail L     lines of the trace shown with a failure\n", out);
 }
 
 /* ---- one seed ------------------------------------------------------------------- */
 
-static void report(const struct world *w, const struct options *opt)
+static void report(struct world *w, const struct options *opt)
 {
 	fprintf(stderr, "seed %" PRIu64 " failed after %" PRIu64
 		" operations and %" PRIu64 " faults: %s\n", w->seed,
 		w->stats.operations, w->stats.faults, w->failure);
 	sim_trace_dump(w->sim, stderr, opt->tail);
+	if (opt->dump)
+		inspect_dump(w, stderr);
 	fprintf(stderr, "replay: sim --seed %" PRIu64 " --steps %" PRIu32
 		" --trace\n", w->seed, w->target);
 }
@@ -336,6 +339,9 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 't':
 		opt->trace = true;
 		break;
+	case 'd':
+		opt->dump = true;
+		break;
 	case 'v':
 		opt->verify = true;
 		break;
@@ -359,6 +365,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "gap", required_argument, NULL, 'g' },
 		{ "tail", required_argument, NULL, 'l' },
+		{ "dump", no_argument, NULL, 'd' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },

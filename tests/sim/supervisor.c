@@ -32,8 +32,9 @@ static void bury(struct client *c)
 	struct world *w = c->world;
 	uint64_t now = sim_now(w->sim);
 
-	if (c->failed && (c == w->current ||
-			  now - c->failed_at > sim_below(w->sim, ZOMBIE_MAX)))
+	if (c->failed && c->state != CLIENT_OFF &&
+	    (c == w->current ||
+	     now - c->failed_at > sim_below(w->sim, ZOMBIE_MAX)))
 		client_kill(c, false);
 }
 

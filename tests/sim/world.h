@@ -173,6 +173,8 @@ void faults_end(struct world *w);
 void inspect_init(struct world *w);
 void inspect_free(struct world *w);
 void inspect_power_loss(struct store_node *s);
+/** inspect_dump() - the volume's value and every chunk file, for people. */
+void inspect_dump(struct world *w, FILE *out);
 /** inspect_acknowledged() - @at was acknowledged by @c's volume: who has it? */
 void inspect_acknowledged(struct client *c, struct log_position at);
 

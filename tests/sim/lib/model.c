@@ -516,14 +516,12 @@ static void list_build(struct cut *c)
 	memcpy(c->list, m->order, m->order_count * sizeof(*c->list));
 	c->list_count = m->order_count;
 	for (i = m->first_open; i < m->count; i++)
-		if (m->ops[i].fua && (m->ops[i].state == OP_ACKED ||
-				      (was_in_flight(m, &m->ops[i]) &&
-				       !m->ops[i].loose)))
+		if (m->ops[i].fua && m->ops[i].state == OP_ACKED)
 			list_insert(c, fua_place(c, i), i);
 	for (i = m->first_open; i < m->count; i++)
-		if (was_in_flight(m, &m->ops[i]) && !m->ops[i].loose &&
-		    !m->ops[i].fua)
-			c->list[c->list_count++] = i;
+		if (was_in_flight(m, &m->ops[i]) && !m->ops[i].loose)
+			list_insert(c, m->ops[i].fua ? fua_place(c, i) :
+				    c->list_count, i);
 }
 
 /* Walk the strict operations in log order; @fn gets their positions. */
