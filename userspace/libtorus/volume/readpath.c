@@ -72,9 +72,37 @@ static void finish(struct read_op *op, int err)
 	volume_finish(v, op->req, err);
 }
 
+/*
+ * Nobody has a block: if it was acknowledged and never became durable, it is
+ * gone for good, and the device with it. Its owner may go on from what was
+ * flushed, but not from a state that it never wrote.
+ */
+static void check_lost(const struct read_op *op)
+{
+	struct volume *v = op->volume;
+	const struct active_chunk *chunk;
+	uint64_t number;
+	uint32_t i;
+
+	for (i = 0; i < op->read.count; i++) {
+		if (op->entries[i].addr == 0 || op->entries[i].lineage != 0)
+			continue;
+		number = block_addr_chunk(op->entries[i].addr);
+		chunk = active_find(v, number);
+		if (chunk != NULL && !active_durable(chunk, chunk->length)) {
+			sealer_lost_data(v, number);
+			return;
+		}
+	}
+}
+
 static void read_done(struct block_read *read, int err)
 {
-	finish(container_of(read, struct read_op, read), err);
+	struct read_op *op = container_of(read, struct read_op, read);
+
+	if (err == -EIO)
+		check_lost(op);
+	finish(op, err);
 }
 
 static void fetch(struct read_op *op)

@@ -140,6 +140,26 @@ static void seal_members(struct volume *v, struct active_chunk *chunk)
 	}
 }
 
+void sealer_peer_up(struct volume *v, const struct uuid *peer)
+{
+	struct active_chunk *chunk;
+	struct active_member *m;
+
+	list_for_each_entry(chunk, &v->active.chunks, node) {
+		m = active_member_of(chunk, peer);
+		if (m != NULL)
+			m->retry_at = 0;
+	}
+	volume_kick(v);
+}
+
+void sealer_lost_data(struct volume *v, uint64_t chunk)
+{
+	volume_fail(v, VOLUME_LOST_DATA,
+		    "volume %s: acknowledged data of chunk %llu is gone from every peer that had it",
+		    v->doc.name, (unsigned long long)chunk);
+}
+
 /* ---- copies ----------------------------------------------------------- */
 
 static bool busy(const struct active_chunk *chunk)
@@ -278,10 +298,7 @@ static void run_sealed(struct volume *v, struct active_chunk *chunk)
 			active_drop(chunk);
 	} else if (!busy(chunk)) {
 		if (all_gone(chunk))
-			volume_fail(v, VOLUME_LOST_DATA,
-				    "volume %s: acknowledged data of chunk %llu is gone from every peer that had it",
-				    v->doc.name,
-				    (unsigned long long)chunk->number);
+			sealer_lost_data(v, chunk->number);
 		else if (copies > 0)
 			make_copy(v, chunk);
 	}

@@ -8,7 +8,9 @@
 #define TORUS_VOLUME_SEALER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+#include "base/uuid.h"
 #include "env/env.h"
 
 struct volume;
@@ -22,6 +24,12 @@ void sealer_release(struct volume *v);
 
 /** sealer_run() - from the turn. */
 void sealer_run(struct volume *v);
+
+/** sealer_peer_up() - a peer can be reached again: do not wait any longer. */
+void sealer_peer_up(struct volume *v, const struct uuid *peer);
+
+/** sealer_lost_data() - acknowledged data is gone from all: fail for good. */
+void sealer_lost_data(struct volume *v, uint64_t chunk);
 
 /** sealer_settled() - no SEAL is under way, no chunk is short of copies. */
 bool sealer_settled(const struct volume *v);

@@ -146,6 +146,8 @@ static void peer_changed(void *ctx, struct peer *peer, int err)
 			break;
 		}
 	}
+	if (peer_state(peer) == PEER_UP)
+		sealer_peer_up(v, peer_id(peer));
 	health_peer_changed(v, peer_id(peer));
 }
 
@@ -501,7 +503,8 @@ static bool tell_detached(struct volume *v)
 static void turn(struct env_timer *timer)
 {
 	static bool (*const tell[])(struct volume *v) = {
-		tell_attached, tell_finished, tell_state, tell_failed,
+		/* First why, then the requests that fail because of it. */
+		tell_attached, tell_failed, tell_finished, tell_state,
 		tell_detached,
 	};
 	struct volume *v = container_of(timer, struct volume, turn);
