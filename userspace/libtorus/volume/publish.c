@@ -30,6 +30,18 @@ static struct sealed_chunk *leads_to(struct volume_doc *doc, uint64_t chunk)
 	return NULL;
 }
 
+/* What was sealed at and after the end of a log that lost its end is not part
+ * of it any more. */
+static void truncate_list(struct volume_doc *doc, const struct walk *w)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < doc->sealed_count; i++)
+		if (doc->sealed[i].chunk < w->chunk)
+			doc->sealed[kept++] = doc->sealed[i];
+	doc->sealed_count = kept;
+}
+
 /*
  * The log goes on in chunk @next. Where it ended inside a listed chunk, or
  * before the first block of one that an entry leads to, that entry is turned
@@ -38,8 +50,11 @@ static struct sealed_chunk *leads_to(struct volume_doc *doc, uint64_t chunk)
 static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 {
 	const struct walk *w = &a->walk;
-	struct sealed_chunk *s = find_sealed(doc, w->chunk);
+	struct sealed_chunk *s;
 
+	if (w->truncated)
+		truncate_list(doc, w);
+	s = find_sealed(doc, w->chunk);
 	if (!s && w->block == 0)
 		s = leads_to(doc, w->chunk);
 	if (s) {

@@ -7,6 +7,7 @@
  *   FENCE    fence.c     FENCE to every peer; a durable answer opens a peer
  *   ROOT     rootload.c  find and read the root, open map and chunk table
  *   WALK     walk.c      follow the chain of records, apply them
+ *            probe.c     where a sealed chunk turns out to be short
  *   SETTLE   settle.c    copy and sync until min_replicas hold the prefix
  *   PUBLISH  publish.c   sealed lengths and a fresh tail, into the metadata
  *   SEAL     publish.c   tell the stores; best effort
@@ -62,6 +63,7 @@ struct attach_peer {
 	bool stat_damaged;		/* said BADCOPY, or its chain broke */
 	uint32_t stat_length, stat_durable;
 	bool stat_sealed;
+	uint32_t probe_block;		/* probe.c: scanned up to here */
 	bool stat_scanned;		/* its end was looked at for damage */
 	/* SETTLE, of the current item; SEAL */
 	enum settle_state settle;
@@ -94,6 +96,8 @@ struct walk {
 	struct record *record;		/* decode buffer */
 	uint64_t bytes;			/* replayed */
 	bool ended;
+	bool truncated;			/* a sealed chunk ends before its L */
+	uint64_t probe_chunk;		/* 0 = nothing left to look at */
 };
 
 struct attach {
@@ -197,6 +201,16 @@ void seal_step(struct attach *a);
 /** walk_ask_lengths() - STAT_CHUNK of @chunk to every fenced peer that has not
  * answered about it. Returns how many answers are worth waiting for. */
 uint32_t walk_ask_lengths(struct attach *a, uint64_t chunk);
+
+/** probe_possible() - every peer has answered about the walked chunk. */
+bool probe_possible(const struct attach *a);
+
+/** probe_start() - the log ends in the walked chunk, before its L. */
+void probe_start(struct attach *a);
+
+/** probe_step() - true: all later chunks were looked at; walk.flushed holds
+ * the highest watermark. */
+bool probe_step(struct attach *a);
 
 /** walk_stat_current() - p->stat_* are about @chunk. */
 bool walk_stat_current(const struct attach_peer *p, uint64_t chunk);

@@ -428,11 +428,31 @@ static void leave_chunk(struct attach *a)
 		end_of_log(a);
 }
 
-static void sealed_incomplete(struct attach *a, uint32_t length)
+static void wait_for_copies(struct attach *a, uint32_t length)
 {
 	attach_wait(a, -EUCLEAN,
 		    "volume %s: no peer that answers has all of chunk %" PRIu64 " (%u of %u blocks found); start the missing peers, or see 'torusctl recover --truncate'",
 		    a->volume->doc.name, a->walk.chunk, a->walk.block, length);
+}
+
+/*
+ * No copy reaches L. While peers are missing they may have it; when all have
+ * answered, it is gone.
+ */
+static void sealed_short(struct attach *a, uint32_t length)
+{
+	struct walk *w = &a->walk;
+
+	if (probe_possible(a)) {
+		log_warning("volume %s: chunk %" PRIu64 " was sealed at %u blocks, and no peer has more than %u",
+			    a->volume->doc.name, w->chunk, length, w->block);
+		if (settle_add(a, w->chunk, w->block, w->end_crc))
+			attach_fail(a, -ENOMEM, "out of memory");
+		else
+			probe_start(a);
+		return;
+	}
+	wait_for_copies(a, length);
 }
 
 /* Nobody has more of this chunk at the moment: is it at its end? */
@@ -446,12 +466,12 @@ static void chunk_exhausted(struct attach *a)
 			    "volume %s: chunk %" PRIu64 " ends in another record than the metadata store says",
 			    a->volume->doc.name, w->chunk);
 	else if (s && w->block < s->length)
-		sealed_incomplete(a, s->length);
+		sealed_short(a, s->length);
 	else if (!s && attach_in_tail(a, w->chunk)) {
 		if (tail_chunk_decided(a))
 			leave_chunk(a);
 	} else if (!s && !w->complete) {
-		sealed_incomplete(a, CHUNK_BLOCKS_MAX);
+		wait_for_copies(a, CHUNK_BLOCKS_MAX);
 	} else {
 		leave_chunk(a);
 	}
@@ -478,6 +498,11 @@ void walk_step(struct attach *a)
 		uint64_t chunk = w->chunk;
 		uint32_t outstanding;
 
+		if (w->truncated) {
+			if (probe_step(a))
+				end_of_log(a);
+			return;
+		}
 		if (nothing_there(a)) {
 			end_of_log(a);
 			return;
@@ -494,7 +519,7 @@ void walk_step(struct attach *a)
 		if (outstanding && w->block < walk_limit(a) && !w->complete)
 			return;
 		chunk_exhausted(a);
-		if (w->chunk == chunk)
+		if (w->chunk == chunk && !w->truncated)
 			return;
 	}
 }
