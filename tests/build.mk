@@ -9,6 +9,7 @@ SIM_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
 SIM_LIB_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/lib/*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CFLAGS := $(filter-out -O2 -fanalyzer,$(CFLAGS_ALL)) -O1 \
+	-Wno-missing-field-initializers \
 	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 
 $(B)/tests/%: $(B)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(B)/%.o) \
