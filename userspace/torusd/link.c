@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The metadata store says which cluster this is. A directory that knows its
+ * cluster is served without waiting for that: volumes go on while etcd is
+ * away. An empty directory has to wait.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "torusd.h"
+
+static void got_cluster(void *ctx, int err, int64_t revision,
+			const struct meta_kv *kv);
+
+static void ask(struct torusd *d)
+{
+	d->meta->ops->get(d->meta, KEY_CLUSTER, got_cluster, d);
+}
+
+static void ask_again(struct env_timer *timer)
+{
+	struct retry *retry = container_of(timer, struct retry, timer);
+
+	ask(container_of(retry, struct torusd, link));
+}
+
+static void unreachable(struct torusd *d, int err)
+{
+	log_warning("metadata store %s: %s; trying again%s", d->settings.url,
+		    error_text(err),
+		    d->dir.has_identity ? ", serving meanwhile" : "");
+	retry_later(&d->link);
+	if (d->dir.has_identity)
+		torusd_open_store(d, NULL);
+}
+
+static void got_cluster(void *ctx, int err, int64_t revision,
+			const struct meta_kv *kv)
+{
+	struct torusd *d = ctx;
+
+	if (d->stopping)
+		return;
+	if (err == -EACCES || err == -EPROTONOSUPPORT) {
+		torusd_fail(d, d->settings.url, err);
+		return;
+	}
+	if (err < 0) {
+		unreachable(d, err);
+		return;
+	}
+	if (kv == NULL) {
+		error_set(-ENOENT, "there is no cluster yet; make one with 'torusctl init'");
+		torusd_fail(d, d->settings.url, -ENOENT);
+		return;
+	}
+	err = cluster_doc_decode(kv->key, kv->value, &d->cluster);
+	if (err < 0)
+		torusd_fail(d, d->settings.url, err);
+	else
+		torusd_cluster_known(d);
+}
+
+void link_start(struct torusd *d)
+{
+	retry_init(&d->link, d->env, ask_again);
+	ask(d);
+}

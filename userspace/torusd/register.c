@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Two keys tell of this peer: its document, which stays when it is down, and a
+ * key under a lease, which says that it lives. Both are written in one
+ * transaction, again after a lease was lost, and when the space in use has
+ * changed enough to be worth telling.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "torusd.h"
+
+#define LEASE_S		30
+#define REFRESH_NS	(300 * NSEC_PER_SEC)
+
+static void grant(struct torusd *d);
+
+void registration_doc(struct torusd *d, struct peer_doc *doc)
+{
+	struct store_stats stats;
+
+	store_stats(d->store, &stats);
+	memset(doc, 0, sizeof(*doc));
+	doc->id = *store_peer(d->store);
+	snprintf(doc->address, sizeof(doc->address), "%s", d->address);
+	doc->size = stats.size;
+	doc->used = stats.used;
+	memcpy(doc->zone, d->options.zone, sizeof(doc->zone));
+	memcpy(doc->rack, d->options.rack, sizeof(doc->rack));
+	if (gethostname(doc->host, sizeof(doc->host) - 1) < 0)
+		doc->host[0] = '\0';
+	doc->incarnation = *store_incarnation(d->store);
+}
+
+static void failed(struct torusd *d, int err)
+{
+	struct registration *r = &d->registration;
+
+	r->running = false;
+	if (d->stopping)
+		return;
+	log_warning("cannot register with %s: %s; trying again",
+		    d->settings.url, error_text(err));
+	retry_later(&r->retry);
+	torusd_check_ready(d);
+}
+
+static void written(void *ctx, int err, bool succeeded, int64_t revision)
+{
+	struct torusd *d = ctx;
+	struct registration *r = &d->registration;
+
+	if (err < 0) {
+		failed(d, err);
+		return;
+	}
+	r->running = false;
+	retry_reset(&r->retry);
+	if (d->stopping)
+		return;
+	env_timer_after(d->env, &r->refresh, REFRESH_NS);
+	torusd_check_ready(d);
+}
+
+static void write_keys(struct torusd *d)
+{
+	const struct uuid *cluster = &d->cluster.id;
+	char peer_key[META_KEY_MAX], alive_key[META_KEY_MAX];
+	CLEANUP_FREE char *peer = NULL, *alive = marker_encode();
+	struct meta_txn txn = { .put_count = 2 };
+	struct peer_doc doc;
+
+	registration_doc(d, &doc);
+	peer = peer_doc_encode(&doc);
+	if (peer == NULL || alive == NULL) {
+		failed(d, error_set(-ENOMEM, "out of memory"));
+		return;
+	}
+	d->registration.used_told = doc.used;
+	key_peer(cluster, &doc.id, peer_key);
+	key_alive(cluster, &doc.id, alive_key);
+	txn.put[0] = (struct meta_put){ .key = peer_key, .value = peer };
+	txn.put[1] = (struct meta_put){ .key = alive_key, .value = alive,
+					.lease = d->registration.lease };
+	d->meta->ops->txn(d->meta, &txn, written, d);
+}
+
+static void lost(void *ctx, int64_t lease)
+{
+	struct torusd *d = ctx;
+	struct registration *r = &d->registration;
+
+	if (r->lease == lease)
+		r->lease = 0;
+	if (d->stopping)
+		return;
+	log_warning("the lease of this peer was lost, others see it as down; registering again");
+	env_timer_cancel(d->env, &r->refresh);
+	if (!r->running)
+		grant(d);
+}
+
+static void granted(void *ctx, int err, int64_t lease)
+{
+	struct torusd *d = ctx;
+
+	if (err < 0) {
+		failed(d, err);
+		return;
+	}
+	d->registration.lease = lease;
+	if (!d->stopping)
+		write_keys(d);
+}
+
+static void grant(struct torusd *d)
+{
+	d->registration.running = true;
+	if (d->registration.lease != 0)
+		write_keys(d);
+	else
+		d->meta->ops->lease_grant(d->meta, LEASE_S, granted, lost, d);
+}
+
+static void try_again(struct env_timer *timer)
+{
+	struct retry *retry = container_of(timer, struct retry, timer);
+	struct registration *r = container_of(retry, struct registration,
+					      retry);
+
+	if (!r->running)
+		grant(container_of(r, struct torusd, registration));
+}
+
+/* A change of 1 % of the size is worth a write to the metadata store. */
+static void refresh(struct env_timer *timer)
+{
+	struct registration *r = container_of(timer, struct registration,
+					      refresh);
+	struct torusd *d = container_of(r, struct torusd, registration);
+	struct store_stats stats;
+	uint64_t change;
+
+	store_stats(d->store, &stats);
+	change = stats.used > r->used_told ? stats.used - r->used_told :
+					     r->used_told - stats.used;
+	if (change > stats.size / 100 && !r->running)
+		grant(d);
+	else
+		env_timer_after(d->env, &r->refresh, REFRESH_NS);
+}
+
+void registration_start(struct torusd *d)
+{
+	struct registration *r = &d->registration;
+
+	retry_init(&r->retry, d->env, try_again);
+	env_timer_init(&r->refresh, refresh);
+	grant(d);
+}
+
+static void revoked(void *ctx, int err, int64_t lease)
+{
+	struct torusd *d = ctx;
+
+	if (err < 0)
+		log_warning("cannot give the lease back (%s): others see this peer as up for another %d s",
+			    error_text(err), LEASE_S);
+	d->lease_revoked = true;
+	torusd_check_stopped(d);
+}
+
+void registration_stop(struct torusd *d)
+{
+	struct registration *r = &d->registration;
+
+	if (r->retry.env != NULL) {
+		env_timer_cancel(d->env, &r->retry.timer);
+		env_timer_cancel(d->env, &r->refresh);
+	}
+	if (r->lease == 0)
+		d->lease_revoked = true;
+	else
+		d->meta->ops->lease_revoke(d->meta, r->lease, revoked, d);
+	r->lease = 0;
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Tombstones: the one thing that lets a store delete a volume's chunks. They
+ * are listed at start, so that a peer that was down during a deletion cleans
+ * up when it returns, and watched from then on. Absence never deletes.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "torusd.h"
+
+
+static void volume_deleted(void *ctx, int err)
+{
+	uint64_t *volume = ctx;
+
+	if (err < 0)
+		log_error("%s. The rest goes at the next start",
+			  error_text(err));
+	else
+		log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
+			 *volume);
+	free(volume);
+}
+
+static void bury(struct torusd *d, const char *key)
+{
+	const char *name = strrchr(key, '/');
+	uint64_t *volume;
+	char *end;
+
+	volume = malloc(sizeof(*volume));
+	if (volume == NULL || name == NULL)
+		goto out_free;
+	*volume = strtoull(name + 1, &end, 16);
+	if (strlen(name + 1) == 16 && *end == '\0' && *volume != 0) {
+		store_delete_volume(d->store, *volume, volume_deleted, volume);
+		return;
+	}
+	log_warning("%s: not a tombstone's key, ignored", key);
+out_free:
+	free(volume);
+}
+
+static void listed(void *ctx, int err, int64_t revision,
+		   const struct meta_kv *kv, size_t count);
+
+static void list(struct torusd *d)
+{
+	char prefix[META_KEY_MAX];
+
+	key_prefix(&d->cluster.id, "tombstones", prefix);
+	d->meta->ops->list(d->meta, prefix, listed, d);
+}
+
+static void changed(void *ctx, enum meta_event_type type,
+		    const struct meta_kv *kv)
+{
+	struct torusd *d = ctx;
+
+	if (d->stopping)
+		return;
+	if (type == META_EVENT_PUT)
+		bury(d, kv->key);
+	if (type != META_EVENT_RESET)
+		return;
+	d->meta->ops->unwatch(d->meta, d->tombstones.watch);
+	d->tombstones.watch = NULL;
+	list(d);
+}
+
+static void listed(void *ctx, int err, int64_t revision,
+		   const struct meta_kv *kv, size_t count)
+{
+	struct torusd *d = ctx;
+	char prefix[META_KEY_MAX];
+	size_t i;
+
+	if (d->stopping)
+		return;
+	if (err < 0) {
+		log_warning("cannot list deleted volumes: %s; trying again",
+			    error_text(err));
+		retry_later(&d->tombstones.retry);
+		return;
+	}
+	retry_reset(&d->tombstones.retry);
+	for (i = 0; i < count; i++)
+		bury(d, kv[i].key);
+	key_prefix(&d->cluster.id, "tombstones", prefix);
+	d->tombstones.watch = d->meta->ops->watch(d->meta, prefix,
+						  revision + 1, changed, d);
+	if (d->tombstones.watch == NULL)
+		retry_later(&d->tombstones.retry);
+}
+
+static void try_again(struct env_timer *timer)
+{
+	struct retry *retry = container_of(timer, struct retry, timer);
+	struct tombstones *t = container_of(retry, struct tombstones, retry);
+
+	list(container_of(t, struct torusd, tombstones));
+}
+
+void tombstones_start(struct torusd *d)
+{
+	retry_init(&d->tombstones.retry, d->env, try_again);
+	list(d);
+}
