@@ -602,6 +602,11 @@ static void a_cancelled_lookup_is_not_answered(void **state)
 	bed_release(&bed);
 }
 
+static struct map_page_load *first_load(const struct bed *bed)
+{
+	return list_first_entry(&bed->loads, struct map_page_load, node);
+}
+
 /* Answer the load of the page at @addr; the others go on waiting. */
 static void answer_only(struct bed *bed, block_addr_t addr)
 {
@@ -637,9 +642,7 @@ static void a_commit_under_a_lookup_begins_it_anew(void **state)
 		if (drive_checkpoint(&bed))
 			break;
 		if (bed.loads.next != &second->node)
-			answer_only(&bed, list_first_entry(&bed.loads,
-					struct map_page_load,
-					node)->entry.addr);
+			answer_only(&bed, first_load(&bed)->entry.addr);
 		else
 			place_one(&bed);
 	}
@@ -673,7 +676,7 @@ static void a_damaged_page_is_an_error(void **state)
 		do_set(&bed, b, 256);
 	whole_checkpoint(&bed);
 	assert_int_equal(map_lookup(bed.map, &lookup), -EINPROGRESS);
-	load = list_first_entry(&bed.loads, struct map_page_load, node);
+	load = first_load(&bed);
 	list_del_init(&load->node);
 	memcpy(load->page, page_at(&bed, load->entry.addr)->data, BLOCK_SIZE);
 	load->page[77] ^= 1;

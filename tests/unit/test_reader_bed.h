@@ -124,9 +124,9 @@ const struct ring *cluster_ring_version(const struct cluster *cluster,
 	return NULL;
 }
 
-void cluster_for_each_peer(const struct cluster *cluster,
-			   void (*fn)(void *ctx, const struct peer_doc *doc,
-				      bool alive), void *ctx)
+typedef void (*doc_fn)(void *ctx, const struct peer_doc *doc, bool alive);
+
+void cluster_for_each_peer(const struct cluster *cluster, doc_fn fn, void *ctx)
 {
 	for (unsigned int i = 0; i < PEERS; i++) {
 		struct peer_doc doc = { .id = peers[i].id };
