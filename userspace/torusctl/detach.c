@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * torusctl detach. Three different things, by what is there:
+ *
+ *   a device of this machine     the driver is asked to delete it, which it
+ *                                refuses while it is open; its helper then
+ *                                detaches the volume and ends
+ *   the same with --force        the driver deletes it whatever happens. Nobody
+ *                                else is asked, least of all the metadata store:
+ *                                this must work with the cluster gone
+ *   another machine's, --force   only the attachment in the metadata is cleared
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "ctl.h"
+#include "front/control.h"
+
+#define DETACH_TIMEOUT_S 180
+#define FORCE_TIMEOUT_MS 3500
+
+struct detach {
+	struct ctl *ctl;
+	struct control *control;
+	struct control_events *events;
+	struct control_device device;
+	int pidfd;			/* of the helper, or -1 */
+	int64_t deadline;		/* ms */
+	bool refused, deleted;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+}
+
+/* ---- which device -------------------------------------------------------- */
+
+/* N of "torusN" or "/dev/torusN" (or a link to it), else -1. */
+static long device_number(const char *what)
+{
+	char real[PATH_MAX];
+	const char *name = what;
+	char *end;
+	long n;
+
+	if (strncmp(what, "/dev/", 5) == 0)
+		name = (realpath(what, real) ? real : what) + 5;
+	if (strncmp(name, "torus", 5) != 0 || name[5] < '0' || name[5] > '9')
+		return -1;
+	n = strtol(name + 5, &end, 10);
+	return *end || n >= TORUS_DEVICES_MAX ? -1 : n;
+}
+
+/* A volume may be called torus0: names of volumes come first. */
+static int find_device(struct control *control, const char *what,
+		       struct control_device *device)
+{
+	long number = device_number(what);
+	int err = control_find(control, what, device);
+
+	if (err != -ENOENT)
+		return err;
+	if (number < 0)
+		return -ENOENT;
+	err = control_get(control, (uint32_t)number, device);
+	return err == -ENODEV ? -ENOENT : err;
+}
+
+/* ---- waiting --------------------------------------------------------------- */
+
+static void on_event(void *ctx, const struct control_event *e)
+{
+	struct detach *d = ctx;
+
+	if (e->lost || e->id != d->device.id)
+		return;
+	if (e->error == -EBUSY)
+		d->refused = true;
+	if (e->state == TORUS_STATE_DELETED)
+		d->deleted = true;
+}
+
+/* Events can be lost: whether the device is there decides. */
+static void look(struct detach *d)
+{
+	struct control_device now;
+	int err = control_get(d->control, d->device.id, &now);
+
+	if (err == -ENODEV || (!err && !uuid_equal(&now.incarnation,
+						    &d->device.incarnation)))
+		d->deleted = true;
+}
+
+static int wait_deleted(struct detach *d)
+{
+	struct pollfd pfd = { .fd = control_events_fd(d->events),
+			      .events = POLLIN };
+	int64_t left;
+
+	look(d);
+	while (!d->deleted && !d->refused) {
+		left = d->deadline - now_ms();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&pfd, 1, (int)left) > 0) {
+			control_events_read(d->events);
+			look(d);
+		}
+	}
+	return d->deleted ? 0 : -EBUSY;
+}
+
+static int wait_helper(struct detach *d)
+{
+	struct pollfd pfd = { .fd = d->pidfd, .events = POLLIN };
+	int64_t left = d->deadline - now_ms();
+
+	while (d->pidfd >= 0 && poll(&pfd, 1, left > 0 ? (int)left : 0) < 1) {
+		left = d->deadline - now_ms();
+		if (left <= 0)
+			return error_set(-ETIMEDOUT, "/dev/torus%u is gone, but its helper (process %u) still detaches volume %s",
+					 d->device.id, d->device.helper_pid,
+					 d->device.volume);
+	}
+	return 0;
+}
+
+/* ---- a device of this machine ---------------------------------------------- */
+
+/* Where it is mounted, for the message; "" if it is not. */
+static void find_mount(uint32_t id, char *where, size_t len)
+{
+	char path[32], line[PATH_MAX + 512], folder[PATH_MAX];
+	unsigned int maj, min;
+	struct stat st;
+	FILE *f;
+
+	where[0] = '\0';
+	snprintf(path, sizeof(path), "/dev/torus%u", id);
+	if (stat(path, &st))
+		return;
+	f = fopen("/proc/self/mountinfo", "re");
+	if (!f)
+		return;
+	while (!where[0] && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &maj, &min,
+			   folder) == 3 && makedev(maj, min) == st.st_rdev)
+			snprintf(where, len, "%s", folder);
+	fclose(f);
+}
+
+static int say_busy(const struct detach *d)
+{
+	char where[256];
+
+	find_mount(d->device.id, where, sizeof(where));
+	if (where[0])
+		return error_set(-EBUSY, "/dev/torus%u is in use: it is mounted on %s; unmount it first",
+				 d->device.id, where);
+	return error_set(-EBUSY, "/dev/torus%u is in use (mounted elsewhere, or opened by a program); 'torusctl detach --force /dev/torus%u' fails what uses it",
+			 d->device.id, d->device.id);
+}
+
+static int say_dead(const struct detach *d)
+{
+	return error_set(-ENXIO, "/dev/torus%u has no helper (it is %s): 'torusctl attach %s' starts one that takes it over, 'torusctl detach --force /dev/torus%u' drops it",
+			 d->device.id, control_state_name(d->device.state),
+			 d->device.volume, d->device.id);
+}
+
+/* A helper tells the world by its end only; the metadata tell how it went. */
+static int check_detached(struct detach *d)
+{
+	struct ctl *ctl = d->ctl;
+	struct volume_doc doc;
+
+	if (ctl_meta_open(ctl) || ctl_cluster_load(ctl) ||
+	    ctl_volume_get(ctl, d->device.volume, &doc)) {
+		fprintf(stderr, "torusctl: /dev/torus%u is gone; whether volume %s was detached in order is not known: %s\n",
+			d->device.id, d->device.volume, error_text(-EIO));
+		return 0;
+	}
+	if (!doc.attachment.present ||
+	    !uuid_equal(&doc.attachment.incarnation, &d->device.incarnation))
+		return 0;
+	return error_set(-EIO, "/dev/torus%u is gone, but its helper ended without detaching volume %s, whose attachment remains in the metadata: 'torusctl detach %s --force' clears it",
+			 d->device.id, d->device.volume, d->device.volume);
+}
+
+static int detach_plain(struct detach *d)
+{
+	int err;
+
+	if (!d->device.session_id && d->device.state != TORUS_STATE_FAILED &&
+	    d->device.state != TORUS_STATE_NEW)
+		return say_dead(d);
+	err = control_delete(d->control, d->device.id, false);
+	if (err == -EBUSY)
+		return say_busy(d);
+	if (err && err != -EALREADY && err != -ENODEV)
+		return err;
+	err = wait_deleted(d);
+	if (err == -EBUSY)
+		return say_busy(d);
+	if (err)
+		return error_set(err, "/dev/torus%u is still being deleted: what was written to it is on its way to the cluster",
+				 d->device.id);
+	err = wait_helper(d);
+	return err ? err : check_detached(d);
+}
+
+/* sysfs knows the same without netlink. */
+static int abort_device(uint32_t id)
+{
+	char path[64];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "/sys/block/torus%u/torus/abort", id);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static void say_what_remains(const struct detach *d)
+{
+	const char *volume = d->device.volume;
+
+	fprintf(stderr, "/dev/torus%u is removed; what used it gets errors.\n",
+		d->device.id);
+	if (d->device.helper_pid)
+		fprintf(stderr, "Its helper (process %u) is left to detach volume %s and to exit. If it cannot, the\n"
+			"attachment remains in the metadata; this clears it: torusctl detach %s --force\n",
+			d->device.helper_pid, volume, volume);
+	else
+		fprintf(stderr, "The attachment of volume %s remains in the metadata; this clears it:\n"
+			"torusctl detach %s --force\n", volume, volume);
+}
+
+static int detach_forced(struct detach *d)
+{
+	int err = control_delete(d->control, d->device.id, true);
+
+	if (err && err != -EALREADY && err != -ENODEV &&
+	    abort_device(d->device.id))
+		return err;
+	err = wait_deleted(d);
+	if (err)
+		return error_set(err, "/dev/torus%u fails every request and is being deleted, but is not gone yet",
+				 d->device.id);
+	say_what_remains(d);
+	return 0;
+}
+
+static int set_deadline(struct detach *d, bool force)
+{
+	const char *text = d->ctl->option[OPT_TIMEOUT];
+	uint64_t seconds = DETACH_TIMEOUT_S;
+	int err = 0;
+
+	if (text)
+		err = ctl_number("--timeout", text, 1, 86400, &seconds);
+	d->deadline = now_ms() + (force && !text ? FORCE_TIMEOUT_MS :
+				  (int64_t)seconds * 1000);
+	return err;
+}
+
+static int detach_device(struct detach *d, bool force)
+{
+	int err = set_deadline(d, force);
+
+	d->pidfd = -1;
+	if (!err)
+		err = control_events_open(&d->events, on_event, d);
+	if (err)
+		return err;
+	if (d->device.helper_pid && !force)
+		d->pidfd = (int)syscall(SYS_pidfd_open, d->device.helper_pid, 0);
+	err = force ? detach_forced(d) : detach_plain(d);
+	if (d->pidfd >= 0)
+		close(d->pidfd);
+	control_events_close(d->events);
+	return err;
+}
+
+/* ---- only the metadata ------------------------------------------------------ */
+
+static int put_doc(struct ctl *ctl, const struct volume_doc *doc)
+{
+	char key[META_KEY_MAX];
+	char *value = volume_doc_encode(doc);
+	struct meta_txn txn = {
+		.compare = { { key, doc->mod_revision } },
+		.compare_count = 1,
+		.put = { { key, value, 0 } },
+		.put_count = 1,
+	};
+	int err;
+
+	if (!value)
+		return error_set(-ENOMEM, "out of memory");
+	key_volume(&ctl->cluster.id, doc->name, key);
+	err = ctl_txn(ctl, &txn);
+	free(value);
+	return err;
+}
+
+/* The new epoch makes sure that the old writer's next word is refused. */
+static int clear_attachment(struct ctl *ctl, const char *name)
+{
+	struct attachment was;
+	struct volume_doc doc;
+	int err = ctl_meta_open(ctl);
+
+	if (!err)
+		err = ctl_cluster_load(ctl);
+	if (!err)
+		err = ctl_volume_get(ctl, name, &doc);
+	if (err)
+		return err;
+	if (!doc.attachment.present) {
+		printf("volume %s is not attached\n", name);
+		return 0;
+	}
+	was = doc.attachment;
+	memset(&doc.attachment, 0, sizeof(doc.attachment));
+	doc.epoch++;
+	err = put_doc(ctl, &doc);
+	if (err)
+		return err;
+	printf("cleared the attachment of volume %s: it was %s on host %s (process %" PRIu64 "), which can write no more once the volume is attached again\n",
+	       name, was.device, was.host, was.pid);
+	return 0;
+}
+
+static int not_here(struct ctl *ctl, const char *what, bool force)
+{
+	if (strncmp(what, "/dev/", 5) == 0)
+		return error_set(-ENODEV, "%s is no torus device", what);
+	if (force)
+		return clear_attachment(ctl, what);
+	return error_set(-ENOENT, "volume %s has no device on this machine; 'torusctl volume info %s' tells where it is attached, and 'torusctl detach %s --force' clears the attachment of a host that is gone",
+			 what, what, what);
+}
+
+int cmd_detach(struct ctl *ctl, int argc, char **argv)
+{
+	bool force = ctl_given(ctl, OPT_FORCE);
+	struct detach d = { .ctl = ctl };
+	int err = control_open(&d.control);
+
+	(void)argc;
+	if (!err) {
+		err = find_device(d.control, argv[0], &d.device);
+		if (!err)
+			err = detach_device(&d, force);
+		else if (err == -ENOENT)
+			err = not_here(ctl, argv[0], force);
+		control_close(d.control);
+	} else if (err == -ENODEV && strncmp(argv[0], "/dev/", 5) != 0) {
+		err = not_here(ctl, argv[0], force);
+	}
+	return err ? ctl_fail(err) : CTL_OK;
+}
