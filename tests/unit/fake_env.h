@@ -23,7 +23,7 @@ struct fake_env {
 struct fake_frame {
 	struct list_head node;
 	struct wire_header hdr;
-	uint8_t body[WIRE_BODY_MAX];
+	uint8_t body[WIRE_BODY_MAX] __attribute__((aligned(8)));
 	struct iovec data[300];
 	int data_count;
 	uint8_t *bytes;			/* data, once it is sent */
@@ -63,7 +63,7 @@ void fake_frame_free(struct fake_frame *frame);
 struct fake_receipt {
 	struct env_conn *conn;
 	struct wire_header hdr;
-	uint8_t body[WIRE_BODY_MAX];
+	uint8_t body[WIRE_BODY_MAX] __attribute__((aligned(8)));
 	struct iovec room[300];
 	int count;
 	uint8_t scratch[65536];

@@ -50,6 +50,28 @@ static void calls_wait_for_hello_and_keep_their_order(void **state)
 	world_cancel(w, &b);
 }
 
+static void bodies_are_copied_when_the_call_is_made(void **state)
+{
+	struct world *w = *state;
+	struct fake_frame *frame;
+	struct test_call call;
+	struct env_conn *conn;
+
+	memset(&call, 0, sizeof(call));
+	call.call.type = WIRE_FENCE;
+	call.body.fence.epoch = cpu_to_le64(7);
+	world_submit(w, &call);
+	memset(&call.body, 0xff, sizeof(call.body));
+	conn = world_bring_up(w);
+	fake_send_all(conn);
+	frame = fake_take(conn);
+	assert_int_equal(frame->hdr.body_len, sizeof(struct wire_fence));
+	assert_int_equal(le64_to_cpu(((struct wire_fence *)
+				      (void *)frame->body)->epoch), 7);
+	fake_frame_free(frame);
+	world_cancel(w, &call);
+}
+
 static void replies_land_where_the_call_said(void **state)
 {
 	struct world *w = *state;
@@ -588,6 +610,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(calls_wait_for_hello_and_keep_their_order),
+		TEST(bodies_are_copied_when_the_call_is_made),
 		TEST(replies_land_where_the_call_said),
 		cmocka_unit_test(a_wrong_hello_is_refused),
 		TEST(a_first_frame_that_is_no_hello_is_refused),
