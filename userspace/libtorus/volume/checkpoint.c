@@ -169,7 +169,7 @@ static int begin(struct volume *v)
 	c->blocked = false;
 	c->sequence = v->end.last.sequence;
 	c->record_crc = v->end.last.header_crc;
-	c->log_next = block_addr(v->end.chunk, v->end.block);
+	c->log_next = tail_log_next(v);
 	c->log_bytes = v->log_since_root;
 	c->stored_blocks = v->pages.stored_blocks;
 	c->live_blocks = v->pages.live_blocks;

@@ -94,6 +94,13 @@ struct log_end {
 	uint64_t chunk;			/* the record after `last` lies at */
 	uint32_t block;			/* (chunk, block) or in a newer tail */
 	struct log_position last;	/* newest record; 0,0 = empty log */
+	/*
+	 * Where the sealed list leads from to (chunk, 0), as long as nothing
+	 * lies in chunk: the end of the newest record. 0: by number + 1, or
+	 * the log is empty.
+	 */
+	uint64_t from_chunk;
+	uint32_t from_block;
 };
 
 struct volume {

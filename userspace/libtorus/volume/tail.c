@@ -330,6 +330,19 @@ static int lead_on(struct volume *v, struct volume_doc *doc, uint64_t next)
 	return put_sealed(doc, end->chunk, 0, 0, next);
 }
 
+/*
+ * A root must not name (chunk, 0) of a tail that may yet be given up: where the
+ * log goes on is then said by the entry of the chunk that it comes from.
+ */
+block_addr_t tail_log_next(const struct volume *v)
+{
+	const struct log_end *end = &v->end;
+
+	if (!end->block && end->from_chunk)
+		return block_addr(end->from_chunk, end->from_block);
+	return block_addr(end->chunk, end->block);
+}
+
 int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next)
 {
 	struct active_chunk *chunk;
@@ -385,6 +398,10 @@ static void change_done(struct doc_change *change, int err)
 		return;
 	}
 	tail_sealed(v);
+	if (v->end.block || !v->end.from_chunk) {
+		v->end.from_chunk = v->end.chunk;
+		v->end.from_block = v->end.block;
+	}
 	v->end.chunk = v->doc.tail.first;
 	v->end.block = 0;
 	v->tail.state = TAIL_STEADY;

@@ -73,6 +73,9 @@ void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);
 /** tail_decide() - what "decide L" does to the writer and to active chunks. */
 void tail_decide(struct volume *v);
 
+/** tail_log_next() - where replay begins for a root of the state as of now. */
+block_addr_t tail_log_next(const struct volume *v);
+
 /** tail_seal() - put CLOSING chunks into doc's sealed list; the log goes on at
  * chunk @next. 0, or -ENOBUFS with @doc half changed. */
 int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next);

@@ -255,6 +255,7 @@ static void advance_end(struct volume *v, const struct flight *flight)
 	v->end.last.header_crc = r->crc;
 	v->end.chunk = r->chunk;
 	v->end.block = chunk->length;
+	v->end.from_chunk = 0;
 	if (r->flags & RECORD_LAST) {
 		chunk->complete = true;
 		v->end.chunk = r->chunk + 1;
@@ -556,7 +557,7 @@ void writer_run(struct volume *v)
 				tail_advanced(v, w->chunk);
 			return;
 		}
-		if (!send_one(v))
+		if (active_endangered(v) || !send_one(v))
 			return;
 	}
 }
