@@ -190,14 +190,19 @@ static int64_t do_rename(struct sim_node *node, const struct env_file_op *op)
 	const char *from, *to;
 	struct sim_inode *dir = path_parent(node, op->path, &from);
 	struct sim_inode *dir2 = path_parent(node, op->path2, &to);
+	struct sim_inode *inode;
 
 	if (!dir || !dir2)
 		return -ENOENT;
-	if (dir != dir2) {
-		sim_failed(node->sim, "rename between directories");
-		return -EXDEV;
-	}
-	return sim_dir_rename(dir, from, to);
+	if (dir == dir2)
+		return sim_dir_rename(dir, from, to);
+	/* Two changes: a crash may keep both names, one, or none of them. */
+	inode = path_find(node, op->path);
+	if (!inode)
+		return -ENOENT;
+	sim_dir_unlink(dir2, to);
+	sim_dir_link(dir2, to, strlen(to), inode);
+	return sim_dir_unlink(dir, from);
 }
 
 /* Names come in an order of the disk's own. */
