@@ -27,7 +27,7 @@ struct torus_arena {
 	unsigned long reserve;
 	unsigned long ino;
 
-	spinlock_t lock;
+	spinlock_t lock; /* protects the rest */
 	unsigned long *used;
 	unsigned long next;
 	bool starved;

@@ -102,7 +102,7 @@ struct torus_device {
 	struct torus_queue *queues;
 	struct blk_mq_tag_set tag_set;
 
-	spinlock_t lock;
+	spinlock_t lock; /* protects state to closing */
 	enum torus_state state;
 	enum torus_state reported;
 	int error;
@@ -124,7 +124,7 @@ struct torus_device {
 	bool closing;
 	wait_queue_head_t closed;
 
-	struct mutex gate_lock;
+	struct mutex gate_lock; /* protects active, gate_closed */
 	struct torus_session *active;
 	bool gate_closed;
 

@@ -209,24 +209,21 @@ static int alloc_tag_set(struct torus_device *dev)
 	return blk_mq_alloc_tag_set(set);
 }
 
-static int refuse_if_closing(struct gendisk *disk)
+static int torus_open(TORUS_OPEN_PARAMS)
 {
+	struct gendisk *disk = TORUS_OPENED_DISK;
 	struct torus_device *dev = disk->private_data;
 
 	lockdep_assert_held(&disk->open_mutex);
 	return READ_ONCE(dev->closing) ? -ENXIO : 0;
 }
 
-TORUS_COMPAT_DEFINE_OPEN(torus_open, refuse_if_closing)
-
-static void wake_deleter(struct gendisk *disk)
+static void torus_release(TORUS_RELEASE_PARAMS)
 {
 	struct torus_device *dev = disk->private_data;
 
 	wake_up(&dev->closed);
 }
-
-TORUS_COMPAT_DEFINE_RELEASE(torus_release, wake_deleter)
 
 static void torus_free_disk(struct gendisk *disk)
 {

@@ -42,31 +42,17 @@ struct gendisk *torus_compat_alloc_disk(struct blk_mq_tag_set *set,
 					void *queuedata);
 
 /*
- * These define block_device_operations.open and .release from functions that
- * take the disk alone.
+ * Parameters of block_device_operations.open and .release, and how to get the
+ * disk from them.
  */
 #ifdef TORUS_HAVE_BDOPS_TAKE_GENDISK
-#define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
-static int name(struct gendisk *disk, blk_mode_t mode)			\
-{									\
-	return fn(disk);						\
-}
-#define TORUS_COMPAT_DEFINE_RELEASE(name, fn)				\
-static void name(struct gendisk *disk)					\
-{									\
-	fn(disk);							\
-}
+#define TORUS_OPEN_PARAMS struct gendisk *opened, blk_mode_t mode
+#define TORUS_OPENED_DISK (opened)
+#define TORUS_RELEASE_PARAMS struct gendisk *disk
 #else
-#define TORUS_COMPAT_DEFINE_OPEN(name, fn)				\
-static int name(struct block_device *bdev, fmode_t mode)		\
-{									\
-	return fn(bdev->bd_disk);					\
-}
-#define TORUS_COMPAT_DEFINE_RELEASE(name, fn)				\
-static void name(struct gendisk *disk, fmode_t mode)			\
-{									\
-	fn(disk);							\
-}
+#define TORUS_OPEN_PARAMS struct block_device *opened, fmode_t mode
+#define TORUS_OPENED_DISK ((opened)->bd_disk)
+#define TORUS_RELEASE_PARAMS struct gendisk *disk, fmode_t mode
 #endif
 
 #endif /* _TORUS_COMPAT_DISK_H */

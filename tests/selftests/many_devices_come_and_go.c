@@ -12,6 +12,28 @@
 #define CYCLES 30
 #define SIZE (1ull << 20)
 
+static void add_and_delete(struct world *world)
+{
+	struct device_config config = {
+		.volume = "cycle", .size = SIZE, .depth = 8,
+		.io_size_max = 256 << 10,
+	};
+	pid_t helper;
+	uint32_t id;
+	int i;
+
+	for (i = 0; i < CYCLES; i++) {
+		id = device_add(&config);
+		helper = helper_spawn_with(world, id, NULL, false, SIZE);
+		if (i % 2)
+			CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
+		CHECK_INT(i % 3 ? device_delete_patiently(id) :
+			  device_delete(id, true), 0);
+		CHECK(device_wait_gone(id, 20000));
+		helper_kill(helper);
+	}
+}
+
 int main(void)
 {
 	struct device_config config = {
@@ -20,7 +42,7 @@ int main(void)
 	static struct stress stress[DEVICES];
 	struct world *worlds[DEVICES];
 	pid_t helpers[DEVICES];
-	uint32_t ids[DEVICES], id;
+	uint32_t ids[DEVICES];
 	char names[DEVICES][16];
 	int fds[DEVICES], i;
 	uint64_t begin, ios = 0;
@@ -64,16 +86,6 @@ int main(void)
 	}
 	printf("# deleted after %llu ms\n",
 	       (unsigned long long)(now_ms() - begin));
-	config.volume = "cycle";
-	for (i = 0; i < CYCLES; i++) {
-		id = device_add(&config);
-		helpers[0] = helper_spawn_with(worlds[0], id, NULL, false, SIZE);
-		if (i % 2)
-			CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-		CHECK_INT(i % 3 ? device_delete_patiently(id) :
-			  device_delete(id, true), 0);
-		CHECK(device_wait_gone(id, 20000));
-		helper_kill(helpers[0]);
-	}
+	add_and_delete(worlds[0]);
 	return 0;
 }

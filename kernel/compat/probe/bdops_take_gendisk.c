@@ -5,5 +5,7 @@ static int probe_open(struct gendisk *disk, blk_mode_t mode)
 {
 	return 0;
 }
+
 extern const struct block_device_operations probe;
+
 const struct block_device_operations probe = { .open = probe_open };
