@@ -40,7 +40,7 @@ static struct sim *client_sim(const struct client *c)
 
 bool client_superseded(const struct client *c)
 {
-	return c->claim != c->world->claims;
+	return c->rival || c->claim != c->world->claims;
 }
 
 void client_init(struct world *w, unsigned int i)
@@ -77,6 +77,8 @@ static bool error_explained(const struct client *c, int err)
 	switch (err) {
 	case -ETIMEDOUT:
 		return now - w->last_fault < w->io_timeout + NSEC_PER_SEC;
+	case -EIO:
+		return w->wide_loss;	/* it may be gone from everywhere */
 	default:
 		return false;
 	}
@@ -285,6 +287,7 @@ static void check_finish(struct client *c)
 	free(c->image);
 	c->image = NULL;
 	c->state = CLIENT_SERVING;
+	w->wide_loss = false;
 	w->stats.recoveries++;
 }
 
@@ -383,9 +386,9 @@ static void on_failed(void *ctx, enum volume_failure why)
 	c->device = false;
 	if (why == VOLUME_LOST_DATA) {
 		w->stats.lost_devices++;
-		if (!w->last_power_loss)
-			world_fail(w, "%s says that data is lost, but no store "
-				   "lost any", sim_node_name(c->node));
+		if (!w->wide_loss)
+			world_fail(w, "%s says that data is lost, but no two "
+				   "stores lost power", sim_node_name(c->node));
 	} else if (!client_superseded(c)) {
 		world_fail(w, "%s says that it is fenced (%d), but nobody else "
 			   "came", sim_node_name(c->node), why);
@@ -420,11 +423,9 @@ static void attach_failed(struct client *c, int err)
 		world_fail(w, "%s: refused (%s), but the last one had detached",
 			   sim_node_name(c->node), error_text(err));
 	w->detached = false;
-	if (err == -EUCLEAN && !w->last_power_loss)
-		world_fail(w, "%s: the log is too short (%s), but no store "
-			   "lost bytes", sim_node_name(c->node),
-			   error_text(err));
-	if (w->quiet && c->errors > 5)
+	if (err == -EUCLEAN && !c->surviving && w->quiet && w->wide_loss)
+		w->stuck = true;
+	else if (w->quiet && c->errors > 5)
 		world_fail(w, "%s cannot attach though all is well: %s",
 			   sim_node_name(c->node), error_text(err));
 	if (c->surviving && (err == -ESTALE || err == -EUCLEAN))
@@ -476,12 +477,16 @@ void client_attach(struct client *c, bool force, bool surviving)
 {
 	struct world *w = c->world;
 	struct volume_config cfg = w->config;
+	unsigned int i;
 
 	sim_node_start(c->node);
 	if (!surviving)
 		new_device(c);
 	c->others_came = surviving && (c->others_came || client_superseded(c));
 	c->claim = ++w->claims;
+	c->rival = false;
+	for (i = 0; i < CLIENTS; i++)
+		c->rival |= w->clients[i].state == CLIENT_ATTACHING;
 	c->force = force;
 	c->surviving = surviving;
 	c->failed = false;

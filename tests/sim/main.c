@@ -260,12 +260,13 @@ static void summary(const struct totals *t)
 	printf("per seed: %.0f operations, %.1f faults, %.1f chunks, "
 	       "%.1f ensemble changes, %.1f checkpoints, %.1f recoveries, "
 	       "%.1f takeovers, %.1f detaches, %.1f failed operations, "
-	       "%.2f lost devices, %.1f s simulated, %.0f events\n",
+	       "%.2f lost devices, %.2f stuck, %.1f s simulated, %.0f events\n",
 	       (double)s->operations / n, (double)s->faults / n,
 	       (double)s->chunks / n, (double)s->ensemble_changes / n,
 	       (double)s->checkpoints / n, (double)s->recoveries / n,
 	       (double)s->takeovers / n, (double)s->detaches / n,
 	       (double)s->errors / n, (double)s->lost_devices / n,
+	       (double)s->stuck / n,
 	       (double)s->virtual_ns / n / 1e9, (double)s->events / n);
 	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed,
 	       t->failed);

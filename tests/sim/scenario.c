@@ -72,7 +72,7 @@ static void settle(struct world *w, const char *when)
 {
 	uint64_t end = sim_now(w->sim) + CALM_MAX;
 
-	while (!w->failed && !settled(w)) {
+	while (!w->failed && !w->stuck && !settled(w)) {
 		supervisor_turn(w);
 		sim_run(w->sim, TURN);
 		if (sim_now(w->sim) > end)
@@ -82,6 +82,11 @@ static void settle(struct world *w, const char *when)
 				   client_state_name(w->current),
 				   w->current->op_count);
 	}
+}
+
+static bool is_over(const struct world *w)
+{
+	return w->failed || w->stuck;
 }
 
 static void end_others(struct world *w)
@@ -95,7 +100,8 @@ static void end_others(struct world *w)
 
 static void some_operations(struct world *w, unsigned int count)
 {
-	while (count-- && !w->failed && w->current->state == CLIENT_SERVING) {
+	while (count-- && !is_over(w) &&
+	       w->current->state == CLIENT_SERVING) {
 		client_submit_random(w->current);
 		sim_run(w->sim, sim_below(w->sim, 2 * NSEC_PER_MSEC));
 	}
@@ -109,17 +115,19 @@ static void calm(struct world *w)
 	end = sim_now(w->sim) + BACKOFF_MAX;
 	if (w->last_fault > sim_now(w->sim))
 		end += w->last_fault - sim_now(w->sim);
-	while (!w->failed && sim_now(w->sim) < end) {
+	while (!is_over(w) && sim_now(w->sim) < end) {
 		supervisor_turn(w);
 		sim_run(w->sim, TURN * 5);
 	}
-	if (w->failed)
+	if (is_over(w))
 		return;
 	if (w->current)
 		w->current->errors = 0;
 	w->last_fault = 0;
 	w->quiet = true;
 	settle(w, "after the faults");
+	if (is_over(w))
+		return;
 	end_others(w);
 	some_operations(w, 20);
 	settle(w, "in the calm");
@@ -130,7 +138,7 @@ static void storm(struct world *w)
 {
 	uint64_t operations = 0, since = sim_now(w->sim);
 
-	while (!w->failed && w->stats.operations < w->target) {
+	while (!is_over(w) && w->stats.operations < w->target) {
 		storm_step(w);
 		if (w->stats.operations != operations)
 			since = sim_now(w->sim);
@@ -159,12 +167,13 @@ static void ordeal(struct world *w)
 	if (!client_submit_flush(w->current))
 		world_fail(w, "nobody serves the volume");
 	settle(w, "at the last flush");
-	if (w->failed)
+	if (is_over(w))
 		return;
 	everybody_loses_power(w);
 	w->last_fault = 0;
+	w->wide_loss = false;		/* all was flushed */
 	settle(w, "after the power came back");
-	if (w->failed)
+	if (is_over(w))
 		return;
 	some_operations(w, 10);
 	settle(w, "before the last detach");
@@ -177,10 +186,11 @@ void scenario_run(struct world *w)
 {
 	sim_run(w->sim, NSEC_PER_SEC / 2);
 	storm(w);
-	if (!w->failed)
+	if (!is_over(w))
 		calm(w);
-	if (!w->failed)
+	if (!is_over(w))
 		ordeal(w);
+	w->stats.stuck = w->stuck;
 	w->stats.virtual_ns = sim_now(w->sim);
 	w->stats.events = sim_events(w->sim);
 }

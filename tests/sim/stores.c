@@ -11,6 +11,12 @@
 #include "world.h"
 
 #define LEASE_S 30
+/*
+ * Two stores that lose power so soon after each other may be all who had what
+ * was not flushed yet: then nobody has a write that was acknowledged, and the
+ * device may fail for good.
+ */
+#define WIDE_LOSS (20 * NSEC_PER_SEC)
 
 static void restart_task(struct sim_task *task)
 {
@@ -105,12 +111,16 @@ void store_node_kill(struct store_node *s, uint64_t after)
 void store_node_crash(struct store_node *s, uint64_t after)
 {
 	struct world *w = s->world;
+	unsigned int i;
 
 	sim_node_crash(s->node);
 	store_end(s, after);
+	for (i = 0; i < w->store_count; i++)
+		if (&w->stores[i] != s && w->stores[i].power_loss &&
+		    sim_now(w->sim) - w->stores[i].power_loss < WIDE_LOSS)
+			w->wide_loss = true;
 	s->power_loss = sim_now(w->sim);
-	w->last_power_loss = s->power_loss;
-	model_power_loss(w->model, s->power_loss);
+	model_power_loss(w->model, s->power_loss, w->wide_loss);
 	inspect_power_loss(s);
 }
 

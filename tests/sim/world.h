@@ -79,6 +79,7 @@ struct client {
 	struct log_position remembered;
 	uint64_t acked_at;		/* last acknowledgement */
 	uint32_t claim;			/* number of its last attach call */
+	bool rival;			/* another one was attaching then */
 	bool others_came;		/* since the device was made */
 	/* The attach or detach under way. */
 	bool force, surviving;
@@ -97,7 +98,7 @@ struct client {
 struct world_stats {
 	uint64_t operations, faults, recoveries, takeovers, detaches;
 	uint64_t chunks, ensemble_changes, checkpoints, records, errors;
-	uint64_t late_reads, lost_devices, virtual_ns, events;
+	uint64_t lost_devices, stuck, virtual_ns, events;
 };
 
 struct world {
@@ -119,7 +120,9 @@ struct world {
 	uint32_t claims;		/* attach calls so far */
 	bool detached;			/* in order, and nobody claimed since */
 	uint64_t last_fault;		/* end of the last fault's effect */
-	uint64_t last_power_loss;
+	bool wide_loss;			/* two stores lost power since the last
+					 * recovery, soon after each other */
+	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
 	struct model *model;
 	struct ring *ring;		/* inspect.c */

@@ -177,7 +177,7 @@ static void a_prefix_may_be_lost_with_power_but_no_hole(void **state)
 
 	written(f, 1, 1);
 	written(f, 2, 1);
-	model_power_loss(f->model, f->now++);
+	model_power_loss(f->model, f->now++, false);
 	disk(f, 0, 1, a);
 	recover(f);
 	assert_int_equal(f->complaints, 0);
@@ -191,7 +191,7 @@ static void a_hole_is_caught(void **state)
 	written(f, 0, 1);
 	written(f, 1, 1);
 	c = written(f, 2, 1);
-	model_power_loss(f->model, f->now++);
+	model_power_loss(f->model, f->now++, false);
 	disk(f, 2, 1, c);
 	recover(f);
 	assert_int_equal(f->complaints, 1);
@@ -203,7 +203,7 @@ static void flushed_data_survives_a_loss_of_power(void **state)
 
 	written(f, 0, 1);
 	flushed(f);
-	model_power_loss(f->model, f->now++);
+	model_power_loss(f->model, f->now++, false);
 	recover(f);
 	assert_int_equal(f->complaints, 1);
 }
@@ -216,7 +216,7 @@ static void fua_makes_everything_before_it_durable(void **state)
 	written(f, 0, 1);
 	b = submit(f, VOLUME_WRITE, BLOCK_SECTORS, BLOCK_SECTORS, true);
 	done(f, b, 0);
-	model_power_loss(f->model, f->now++);
+	model_power_loss(f->model, f->now++, false);
 	disk(f, 1, 1, b);
 	recover(f);
 	assert_int_equal(f->complaints, 1);

@@ -19,7 +19,8 @@
  *	what was acknowledged when a flush that succeeded was submitted, and what
  *	an acknowledged FUA write follows;
  *	what an operation follows that began after the last power loss of a store
- *	and was acknowledged.
+ *	and was acknowledged - unless so many lost power that what came before it
+ *	may be gone from everywhere, and then it as well.
  */
 #include "model.h"
 
@@ -50,6 +51,7 @@ struct model {
 	bool recovering;		/* attached and not yet checked */
 	uint32_t bases;			/* recoveries so far */
 	uint64_t power_loss;		/* the last one */
+	bool wide_loss;			/* since the base */
 };
 
 static void fail(struct model *m, const char *fmt, ...)
@@ -398,9 +400,10 @@ void model_read_done(struct model *m, const struct model_read *r,
 
 /* ---- takeover ------------------------------------------------------------------------ */
 
-void model_power_loss(struct model *m, uint64_t now)
+void model_power_loss(struct model *m, uint64_t now, bool wide)
 {
 	m->power_loss = now;
+	m->wide_loss |= wide;
 }
 
 void model_attached(struct model *m, uint32_t owner, uint64_t now)
@@ -599,7 +602,7 @@ static uint64_t required_position(struct cut *c)
 
 	for (i = 0; i < c->list_count; i++) {
 		op = &c->m->ops[c->list[i]];
-		if (op->durable || (op->state == OP_ACKED &&
+		if (op->durable || (op->state == OP_ACKED && !c->m->wide_loss &&
 				    op->submitted > c->m->power_loss))
 			at = MAX(at, c->end[c->list[i]]);
 	}
@@ -764,6 +767,7 @@ void model_recovered(struct model *m, const void *volume)
 	}
 	m->order_count = 0;
 	m->recovering = false;
+	m->wide_loss = false;
 	m->bases++;
 	cut_release(&c);
 }

@@ -73,8 +73,9 @@ void model_read_done(struct model *m, const struct model_read *r,
 		     const void *data);
 
 /** model_power_loss() - a store lost unsynced bytes: what was acknowledged
- * before and not flushed may be gone after the next recovery. */
-void model_power_loss(struct model *m, uint64_t now);
+ * before and not flushed may be gone after the next recovery. @wide: so many
+ * did that this holds for everything that is not flushed by then. */
+void model_power_loss(struct model *m, uint64_t now, bool wide);
 
 /** model_attached() - @owner has the volume now: acknowledgements to others
  * count only for what it finds. */
