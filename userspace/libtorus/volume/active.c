@@ -141,6 +141,28 @@ bool active_durable(const struct active_chunk *chunk, uint32_t length)
 	return false;
 }
 
+static bool endangered(const struct active_chunk *chunk)
+{
+	uint32_t i;
+
+	if (chunk->state == ACTIVE_OPEN || active_copies(chunk) > 0)
+		return false;
+	for (i = 0; i < chunk->member_count; i++)
+		if (!chunk->members[i].failed && !chunk->members[i].gone)
+			return false;
+	return true;
+}
+
+bool active_endangered(const struct volume *v)
+{
+	const struct active_chunk *chunk;
+
+	list_for_each_entry(chunk, &v->active.chunks, node)
+		if (endangered(chunk))
+			return true;
+	return false;
+}
+
 int active_answered(struct active_member *member,
 		    const struct uuid *incarnation)
 {

@@ -120,6 +120,13 @@ bool active_durable(const struct active_chunk *chunk, uint32_t length);
 uint32_t active_copies(const struct active_chunk *chunk);
 
 /**
+ * active_endangered() - some chunk that is not OPEN any more has no durable
+ * copy, and no member that is known to have it still: its acknowledged data
+ * may be gone. Nothing is to be acknowledged on top of that.
+ */
+bool active_endangered(const struct volume *v);
+
+/**
  * active_answered() - a member answered with @incarnation.
  * Returns 0, or -ESTALE: not the incarnation that took what is not durable.
  */
