@@ -99,25 +99,13 @@ static bool make_attempt(struct attach *a)
 	return a->attempt_json;
 }
 
-/* The engine appends at the beginning of the tail; some entry leads there,
- * unless the log is empty. */
-static void set_end(struct volume *v)
-{
-	const struct sealed_chunk *s = leads_to(&v->doc, v->doc.tail.first);
-
-	v->end.chunk = v->doc.tail.first;
-	v->end.block = 0;
-	v->end.from_chunk = s ? s->chunk : 0;
-	v->end.from_block = s ? s->length : 0;
-}
-
 static void published(struct attach *a, int64_t revision)
 {
 	struct volume *v = a->volume;
 
 	v->doc = a->attempt;
 	v->doc.mod_revision = revision;
-	set_end(v);
+	tail_begin_end(v);
 	a->item = 0;
 	a->phase = ATTACH_SEAL;
 	attach_progress(a);

@@ -289,6 +289,16 @@ static struct sealed_chunk *leading_to(struct volume_doc *doc, uint64_t chunk)
 	return NULL;
 }
 
+void tail_begin_end(struct volume *v)
+{
+	const struct sealed_chunk *s = leading_to(&v->doc, v->doc.tail.first);
+
+	v->end.chunk = v->doc.tail.first;
+	v->end.block = 0;
+	v->end.from_chunk = s ? s->chunk : 0;
+	v->end.from_block = s ? s->length : 0;
+}
+
 /* Adds an entry, or replaces the one that the chunk has. */
 static int put_sealed(struct volume_doc *doc, uint64_t chunk, uint32_t length,
 		      uint32_t end_crc, uint64_t next)
@@ -398,12 +408,7 @@ static void change_done(struct doc_change *change, int err)
 		return;
 	}
 	tail_sealed(v);
-	if (v->end.block || !v->end.from_chunk) {
-		v->end.from_chunk = v->end.chunk;
-		v->end.from_block = v->end.block;
-	}
-	v->end.chunk = v->doc.tail.first;
-	v->end.block = 0;
+	tail_begin_end(v);
 	v->tail.state = TAIL_STEADY;
 	v->tail.used_at = env_now(v->env);
 	v->stats.ensemble_changes++;

@@ -73,6 +73,10 @@ void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);
 /** tail_decide() - what "decide L" does to the writer and to active chunks. */
 void tail_decide(struct volume *v);
 
+/** tail_begin_end() - a fresh tail is committed: the log goes on at its first
+ * block, to which some sealed entry leads, unless the log is empty. */
+void tail_begin_end(struct volume *v);
+
 /** tail_log_next() - where replay begins for a root of the state as of now. */
 block_addr_t tail_log_next(const struct volume *v);
 
