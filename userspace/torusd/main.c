@@ -75,7 +75,8 @@ static void on_term(void *ctx, int signo)
 	d->stopping = true;
 	env_timer_after(d->env, &d->stop_timer, STOP_NS);
 	registration_stop(d);
-	d->store_closed = !d->serving;
+	/* One that still opens is closed by store_is_open(). */
+	d->store_closed = d->store == NULL;
 	if (d->serving)
 		store_close(d->store, store_is_closed, d);
 	torusd_check_stopped(d);
@@ -143,11 +144,8 @@ static void store_is_open(void *ctx, int err)
 {
 	struct torusd *d = ctx;
 
-	if (err == 0)
-		err = store_serve(d->store, d->options.listen);
-	else
-		error_prefix("%s", d->options.data_dir);
 	if (err < 0) {
+		error_prefix("%s", d->options.data_dir);
 		torusd_fail(d, "cannot serve", err);
 		return;
 	}
@@ -171,6 +169,7 @@ void torusd_open_store(struct torusd *d, const struct uuid *cluster)
 		.receive_bytes = RECEIVE_BYTES,
 		.send_bytes = SEND_BYTES,
 	};
+	int err;
 
 	if (d->store != NULL)
 		return;
@@ -183,9 +182,11 @@ void torusd_open_store(struct torusd *d, const struct uuid *cluster)
 			    d->options.data_dir);
 	memcpy(cfg.boot_id, d->dir.boot_id, sizeof(cfg.boot_id));
 	d->store = store_open(d->env, &cfg, store_is_open, d);
-	if (d->store == NULL)
-		torusd_fail(d, "cannot serve",
-			    error_set(-ENOMEM, "out of memory"));
+	/* First the port: where it is taken, no new store is made. */
+	err = d->store == NULL ? error_set(-ENOMEM, "out of memory") :
+	      store_serve(d->store, d->options.listen);
+	if (err < 0)
+		torusd_fail(d, "cannot serve", err);
 }
 
 /* Called when the document comes, and once more when the store serves. */

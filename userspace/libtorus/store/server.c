@@ -362,15 +362,15 @@ static const struct env_conn_ops *accepted(void *listen_ctx,
 					   struct env_conn *conn, void **ctx)
 {
 	struct store *store = listen_ctx;
-	struct server_conn *sc = NULL;
+	struct server_conn *sc = calloc(1, sizeof(*sc));
 
-	if (store->state == STORE_SERVING)
-		sc = calloc(1, sizeof(*sc));
 	*ctx = sc;
 	if (sc == NULL)
 		return &server_ops;	/* says nothing, takes nothing */
 	sc->store = store;
 	sc->conn = conn;
+	/* Dropped at its first frame: the client comes again later. */
+	sc->refused = store->state != STORE_SERVING;
 	sc->pool_wait.fn = room_again;
 	list_init(&sc->requests);
 	list_init(&sc->pool_wait.node);

@@ -72,7 +72,9 @@ const struct uuid *store_peer(const struct store *store);
 const struct uuid *store_incarnation(const struct store *store);
 
 /**
- * store_serve() - accept connections on @address and answer them.
+ * store_serve() - accept connections on @address and answer them. May be called
+ * while the store still opens; until then they are dropped at their first
+ * frame.
  * Returns 0 or -errno with error text (port in use names the port).
  */
 int store_serve(struct store *store, const char *address);
