@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -18,7 +19,6 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "engine.h"
-#include "env/flusher.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define SECTOR 512
@@ -122,11 +122,15 @@ static int torus_config_complete(void)
 
 static int torus_after_fork(void)
 {
-	const struct flusher_config flusher = { 0 };
 	int err;
 
-	/* A client may be the kernel of this machine. */
-	flusher_declare(&flusher);
+	/*
+	 * The client may be the kernel of this machine, whose writes must not
+	 * wait for memory that only these writes can free.
+	 */
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		nbdkit_debug("PR_SET_IO_FLUSHER: %s: a client on this machine may wait for ever when memory runs out",
+			     strerror(errno));
 	err = engine_start(&config, &engine);
 	return err ? fail(err) : 0;
 }

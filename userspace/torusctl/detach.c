@@ -161,7 +161,7 @@ static void find_mount(uint32_t id, char *where, size_t len)
 	while (!where[0] && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &maj, &min,
 			   folder) == 3 && makedev(maj, min) == st.st_rdev)
-			snprintf(where, len, "%s", folder);
+			snprintf(where, len, "%.*s", (int)len - 1, folder);
 	fclose(f);
 }
 
