@@ -324,8 +324,9 @@ static void check_read_done(struct client_op *op, int err)
 	else
 		op_error(op, err);
 	op_free(op);
-	if (err && c->state == CLIENT_CHECKING && !c->failed &&
-	    !c->world->failed)
+	if (err == -ESTALE || (err && c->failed))
+		c->state = CLIENT_FAILED;
+	else if (err && c->state == CLIENT_CHECKING && !c->world->failed)
 		check_read(c, offset, length);
 	else
 		client_check_pump(c);
@@ -419,10 +420,9 @@ static void attach_failed(struct client *c, int err)
 		world_fail(w, "%s: a surviving device was refused (%s), but "
 			   "nobody else came", sim_node_name(c->node),
 			   error_text(err));
-	if (err == -EBUSY && w->detached && !others)
+	if (err == -EBUSY && c->expect_free && !others)
 		world_fail(w, "%s: refused (%s), but the last one had detached",
 			   sim_node_name(c->node), error_text(err));
-	w->detached = false;
 	if (err == -EUCLEAN && !c->surviving && w->quiet && w->wide_loss)
 		w->stuck = true;
 	else if (w->quiet && c->errors > 5)
@@ -445,7 +445,6 @@ static void on_attach(void *ctx, int err)
 		return;
 	}
 	c->errors = 0;
-	w->detached = false;
 	c->device = true;
 	c->owner = (uint32_t)volume_doc(c->volume)->epoch;
 	sim_trace(w->sim, c->node, "attached as %llu", c->owner, 0, 0, 0);
@@ -484,6 +483,8 @@ void client_attach(struct client *c, bool force, bool surviving)
 		new_device(c);
 	c->others_came = surviving && (c->others_came || client_superseded(c));
 	c->claim = ++w->claims;
+	c->expect_free = w->detached;
+	w->detached = false;
 	c->rival = false;
 	for (i = 0; i < CLIENTS; i++)
 		c->rival |= w->clients[i].state == CLIENT_ATTACHING;

@@ -79,6 +79,7 @@ struct client {
 	struct log_position remembered;
 	uint64_t acked_at;		/* last acknowledgement */
 	uint32_t claim;			/* number of its last attach call */
+	bool expect_free;		/* the last one had detached in order */
 	bool rival;			/* another one was attaching then */
 	bool others_came;		/* since the device was made */
 	/* The attach or detach under way. */
