@@ -254,7 +254,7 @@ static void acked_change(struct model *m, uint32_t id)
 	uint64_t i;
 
 	op->durable = op->fua;
-	if (!op->fua)
+	if (!op->fua && op->count)	/* not a trim of no whole block */
 		m->order[m->order_count++] = id;
 	for (i = op->first; i < op->first + op->count; i++)
 		m->now[i] = MAX(m->now[i], id);
