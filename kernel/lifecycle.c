@@ -270,9 +270,9 @@ static void publish_disk(struct torus_device *dev, struct gendisk *disk)
 	blk_queue_rq_timeout(disk->queue,
 			     torus_request_timeout(dev->io_timeout_ms));
 	spin_unlock_bh(&dev->lock);
-	set_disk_ro(disk, READ_ONCE(dev->read_only));
 	set_gate(dev);
 	mutex_unlock(&dev->gate_lock);
+	set_disk_ro(disk, READ_ONCE(dev->read_only));
 }
 
 void torus_add_work(struct work_struct *work)
