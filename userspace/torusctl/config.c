@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* torusctl config: write or show /etc/torus/torus.conf. */
+/*
+ * torusctl config: write or show the configuration file, /etc/torus/torus.conf
+ * or what TORUS_CONF names. Settings that are not given keep their values; an
+ * empty value takes one away. What is written has been read back, by the
+ * function that all programs read it with, before it takes its place.
+ */
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,111 +20,195 @@
 #include "ctl.h"
 #include "meta/url.h"
 
-#define CONFIG_DIRECTORY "/etc/torus"
+#define CONFIG_MODE 0600	/* it may hold a password */
 
-static int view(void)
+/* ---- showing ---------------------------------------------------------------- */
+
+static bool is_password(const char *line)
 {
-	char line[1024];
-	FILE *f = fopen(META_CONFIG_PATH, "re");
+	return strncmp(line + strspn(line, " \t"), "etcd_password", 13) == 0;
+}
+
+static int view(const char *path)
+{
+	char line[2048];
+	FILE *f = fopen(path, "re");
 
 	if (!f)
-		return ctl_fail(error_set(-errno, "cannot read %s: %m; 'torusctl config --meta URL' writes it",
-					  META_CONFIG_PATH));
+		return ctl_fail(error_set(-errno, "cannot read %s: %s; 'torusctl --meta URL config' writes it",
+					  path, strerror(errno)));
 	while (fgets(line, sizeof(line), f))
-		fputs(line, stdout);
+		fputs(is_password(line) ? "# etcd_password is set\n" : line,
+		      stdout);
 	fclose(f);
 	return CTL_OK;
 }
 
+/* ---- writing ---------------------------------------------------------------- */
+
 static int put(FILE *f, const char *name, const char *value)
 {
-	if (!value)
+	if (!value[0])
 		return 0;
 	if (strchr(value, '\n'))
 		return error_set(-EINVAL, "the value of %s has a line break",
 				 name);
-	return fprintf(f, "%s = %s\n", name, value) < 0 ? -EIO : 0;
+	return fprintf(f, "%s = %s\n", name, value) < 0 ? -errno : 0;
 }
 
-/* USER:PASSWORD becomes two settings. */
-static int put_user(FILE *f, const char *user)
+/* USER:PASSWORD becomes two settings; nothing takes both away. */
+static int split_user(const char *user, char *name, const char **password)
 {
-	const char *colon = user ? strchr(user, ':') : NULL;
-	CLEANUP_FREE char *name = NULL;
-	int err;
+	const char *colon = strchr(user, ':');
 
-	if (!user)
+	if (!user[0]) {
+		name[0] = '\0';
+		*password = "";
 		return 0;
-	if (!colon)
+	}
+	if (!colon || colon == user || !colon[1] || colon - user >= 64)
 		return error_set(-EINVAL, "--etcd-user wants NAME:PASSWORD");
-	name = strndup(user, (size_t)(colon - user));
-	if (!name)
-		return error_set(-ENOMEM, "out of memory");
-	err = put(f, "etcd-user", name);
-	return err ? err : put(f, "etcd-password", colon + 1);
+	snprintf(name, 64, "%.*s", (int)(colon - user), user);
+	*password = colon + 1;
+	return 0;
 }
 
-static int write_settings(struct ctl *ctl, FILE *f)
+static const char *chosen(const struct ctl *ctl, enum ctl_option option,
+			  const char *before)
 {
-	int err = put(f, "meta", ctl->url);
-
-	if (!err)
-		err = put(f, "etcd-ca", ctl->option[OPT_CA]);
-	if (!err)
-		err = put(f, "etcd-cert", ctl->option[OPT_CERT]);
-	if (!err)
-		err = put(f, "etcd-key", ctl->option[OPT_KEY]);
-	if (!err)
-		err = put_user(f, ctl->option[OPT_USER]);
-	if (fflush(f) || fsync(fileno(f)))
-		err = err ? err : -errno;
-	return err;
+	return ctl_given(ctl, option) ? ctl->option[option] : before;
 }
 
-/* The file may hold a password: nobody else may read it, at no moment. */
-static int write_config(struct ctl *ctl)
+static int write_settings(const struct ctl *ctl,
+			  const struct meta_settings *s, FILE *f)
 {
-	static const char temporary[] = META_CONFIG_PATH ".new";
-	mode_t mask = umask(077);
-	FILE *f = NULL;
+	const char *password = s->password;
+	char name[64];
 	int err = 0;
 
-	if (mkdir(CONFIG_DIRECTORY, 0755) && errno != EEXIST)
+	snprintf(name, sizeof(name), "%s", s->user);
+	if (ctl_given(ctl, OPT_USER))
+		err = split_user(ctl->option[OPT_USER], name, &password);
+	if (!err)
+		err = put(f, "meta", s->url);
+	if (!err)
+		err = put(f, "etcd_ca", chosen(ctl, OPT_CA, s->ca));
+	if (!err)
+		err = put(f, "etcd_cert", chosen(ctl, OPT_CERT, s->cert));
+	if (!err)
+		err = put(f, "etcd_key", chosen(ctl, OPT_KEY, s->key));
+	if (!err)
+		err = put(f, "etcd_user", name);
+	if (!err)
+		err = put(f, "etcd_password", password);
+	if (!err && (fflush(f) || fsync(fileno(f))))
 		err = -errno;
-	if (!err) {
-		chmod(CONFIG_DIRECTORY, 0755);
-		f = fopen(temporary, "we");
-		err = f ? write_settings(ctl, f) : -errno;
-	}
-	if (f && fclose(f) && !err)
-		err = -errno;
-	if (!err && rename(temporary, META_CONFIG_PATH))
-		err = -errno;
-	if (err)
-		unlink(temporary);
-	umask(mask);
 	return err;
+}
+
+static int write_file(const struct ctl *ctl, const struct meta_settings *s,
+		      const char *path)
+{
+	int fd, err;
+	FILE *f;
+
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, CONFIG_MODE);
+	f = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (!f)
+		return error_set(-errno, "%s: %s", path, strerror(errno));
+	error_clear();
+	err = write_settings(ctl, s, f);
+	if (fclose(f) && !err)
+		err = -errno;
+	return err;
+}
+
+/* Read as every program will read it, but for where the URL comes from. */
+static int check_file(const char *path, const char *url)
+{
+	struct meta_settings read;
+
+	if (setenv("TORUS_CONF", path, 1))
+		return error_set(-ENOMEM, "out of memory");
+	return meta_settings_resolve(&read, url);
+}
+
+static int make_folder(const char *path)
+{
+	CLEANUP_FREE char *copy = strdup(path);
+	const char *folder;
+
+	if (!copy)
+		return error_set(-ENOMEM, "out of memory");
+	folder = dirname(copy);
+	if (mkdir(folder, 0755) && errno != EEXIST)
+		return error_set(-errno, "%s: %s", folder, strerror(errno));
+	return 0;
+}
+
+static int replace_config(const struct ctl *ctl, const char *path,
+			  const struct meta_settings *s)
+{
+	CLEANUP_FREE char *new = NULL;
+	int err = make_folder(path);
+
+	if (!err && asprintf(&new, "%s.new", path) < 0)
+		err = error_set(-ENOMEM, "out of memory");
+	if (err)
+		return err;
+	err = write_file(ctl, s, new);
+	if (!err)
+		err = check_file(new, s->url);
+	if (!err && rename(new, path))
+		err = error_set(-errno, "%s: %s", path, strerror(errno));
+	if (err)
+		unlink(new);
+	return err;
+}
+
+/* What the file holds so far, and the URL to write. */
+static int settings_before(const struct ctl *ctl, const char *path,
+			   struct meta_settings *s)
+{
+	int err;
+
+	if (access(path, F_OK) == 0)
+		return meta_settings_resolve(s, ctl->url);
+	memset(s, 0, sizeof(*s));
+	if (!ctl->url)
+		return error_set(-ENOENT, "%s does not exist yet: give the metadata store with --meta URL",
+				 path);
+	err = meta_url_check(ctl->url);
+	if (!err)
+		snprintf(s->url, sizeof(s->url), "%s", ctl->url);
+	return err;
+}
+
+static bool anything_given(const struct ctl *ctl)
+{
+	return ctl->url || ctl_given(ctl, OPT_CA) || ctl_given(ctl, OPT_CERT) ||
+	       ctl_given(ctl, OPT_KEY) || ctl_given(ctl, OPT_USER);
 }
 
 int cmd_config(struct ctl *ctl, int argc, char **argv)
 {
+	CLEANUP_FREE char *path = strdup(meta_conf_path());
 	struct meta_settings settings;
 	int err;
 
 	(void)argc;
 	(void)argv;
+	if (!path)
+		return ctl_fail(error_set(-ENOMEM, "out of memory"));
 	if (ctl_given(ctl, OPT_VIEW))
-		return view();
-	if (!ctl->url)
+		return view(path);
+	if (!anything_given(ctl))
 		return ctl_usage(ctl, "give the metadata store with --meta URL, or --view");
-	error_clear();
-	err = meta_settings_resolve(&settings, ctl->url);
-	if (err)
-		return ctl_fail(err);
-	err = write_config(ctl);
-	if (err) {
-		error_prefix("%s", META_CONFIG_PATH);
-		return ctl_fail(err);
-	}
-	return CTL_OK;
+	/* Only the file and the command line count here. */
+	unsetenv("TORUS_META");
+	err = settings_before(ctl, path, &settings);
+	if (!err)
+		err = replace_config(ctl, path, &settings);
+	return err ? ctl_fail(err) : CTL_OK;
 }

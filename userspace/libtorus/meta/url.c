@@ -136,14 +136,20 @@ static int read_conf(FILE *f, const char *path, struct meta_settings *s)
 	return err;
 }
 
-static int load_conf(struct meta_settings *s)
+const char *meta_conf_path(void)
 {
 	const char *named = getenv("TORUS_CONF");
-	const char *path = named && *named ? named : CONF_DEFAULT;
+
+	return named && *named ? named : CONF_DEFAULT;
+}
+
+static int load_conf(struct meta_settings *s)
+{
+	const char *path = meta_conf_path();
 	FILE *f = fopen(path, "re");
 	int err;
 
-	if (!f && errno == ENOENT && path != named)
+	if (!f && errno == ENOENT && strcmp(path, CONF_DEFAULT) == 0)
 		return 0;
 	if (!f)
 		return error_set(-errno, "%s: %s", path, strerror(errno));

@@ -39,6 +39,9 @@ struct meta_settings {
  */
 int meta_settings_resolve(struct meta_settings *settings, const char *url);
 
+/** meta_conf_path() - the configuration file's path. */
+const char *meta_conf_path(void);
+
 /** meta_url_check() - 0, or -EINVAL with error text. */
 int meta_url_check(const char *url);
 
