@@ -13,7 +13,6 @@
 #include "meta/etcd.h"
 #include "meta/local.h"
 
-#define CONF_DEFAULT "/etc/torus/torus.conf"
 #define CONF_LINE_MAX 2048
 
 static int bad_url(const char *url, const char *why)
@@ -140,7 +139,7 @@ const char *meta_conf_path(void)
 {
 	const char *named = getenv("TORUS_CONF");
 
-	return named && *named ? named : CONF_DEFAULT;
+	return named && *named ? named : META_CONFIG_PATH;
 }
 
 static int load_conf(struct meta_settings *s)
@@ -149,7 +148,7 @@ static int load_conf(struct meta_settings *s)
 	FILE *f = fopen(path, "re");
 	int err;
 
-	if (!f && errno == ENOENT && strcmp(path, CONF_DEFAULT) == 0)
+	if (!f && errno == ENOENT && strcmp(path, META_CONFIG_PATH) == 0)
 		return 0;
 	if (!f)
 		return error_set(-errno, "%s: %s", path, strerror(errno));
@@ -186,7 +185,7 @@ int meta_settings_resolve(struct meta_settings *s, const char *url)
 	}
 	if (!s->url[0])
 		return error_set(-ENOENT, "no metadata store is given: use --meta URL, the environment variable TORUS_META, or \"meta = URL\" in %s",
-				 CONF_DEFAULT);
+				 META_CONFIG_PATH);
 	err = meta_url_check(s->url);
 	return err ? err : check_pairs(s);
 }

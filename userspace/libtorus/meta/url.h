@@ -21,6 +21,7 @@
 #include "env/env.h"
 #include "meta/meta.h"
 
+#define META_CONFIG_PATH "/etc/torus/torus.conf"
 #define META_URL_MAX	1024
 #define META_PATH_MAX	512
 
