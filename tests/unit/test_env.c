@@ -48,7 +48,7 @@ static void note(struct env_timer *timer)
 	struct named_timer *t = container_of(timer, struct named_timer, timer);
 
 	assert_false(env_timer_armed(timer));
-	strncat(order, &t->name, 1);
+	order[strlen(order)] = t->name;
 	if (t->name == 'z')
 		env_uring_stop(env);
 }
@@ -60,7 +60,7 @@ static void timers_fire_in_order_of_time(void **state)
 	uint64_t begin = env_now(env);
 	int i;
 
-	order[0] = 0;
+	memset(order, 0, sizeof(order));
 	for (i = 0; i < 4; i++)
 		env_timer_init(&t[i].timer, note);
 	env_timer_after(env, &t[0].timer, 3 * NSEC_PER_MSEC);

@@ -48,8 +48,8 @@ static void volume_is_the_same_after_a_round(void **state)
 	CLEANUP_FREE char *json = NULL;
 
 	v.attachment.present = true;
-	strcpy(v.attachment.host, "node-1");
-	strcpy(v.attachment.device, "/dev/torus0");
+	memcpy(v.attachment.host, "node-1", 7);
+	memcpy(v.attachment.device, "/dev/torus0", 12);
 	v.attachment.pid = 4242;
 	v.attachment.incarnation = uuid(U1);
 	v.attachment.read_only = true;
@@ -80,10 +80,7 @@ static void new_volume_is_the_same_after_a_round(void **state)
 
 static void volume_is_readable(void **state)
 {
-	struct volume_doc v = a_volume();
-	CLEANUP_FREE char *json = volume_doc_encode(&v);
-
-	assert_string_equal(json,
+	static const char expected[] =
 		"{\"version\":1,\"name\":\"data.1\",\"id\":\"fedcba9876543210\","
 		"\"size\":1099511627776,\"replication\":3,"
 		"\"chunk_blocks\":16384,\"created_ms\":1700000000123,"
@@ -93,7 +90,11 @@ static void volume_is_readable(void **state)
 		"\"length\":100,\"end_crc\":\"deadbeef\",\"next\":5},"
 		"{\"chunk\":4,\"length\":0,\"end_crc\":\"00000000\",\"next\":5}],"
 		"\"root\":{\"chunk\":2,\"block\":77,\"crc\":\"01020304\","
-		"\"sequence\":9223372036854775808}}");
+		"\"sequence\":9223372036854775808}}";
+	struct volume_doc v = a_volume();
+	CLEANUP_FREE char *json = volume_doc_encode(&v);
+
+	assert_string_equal(json, expected);
 }
 
 static void ring_is_the_same_after_a_round(void **state)
@@ -254,12 +255,16 @@ static void unknown_fields_are_ignored(void **state)
 
 static void too_many_entries_are_refused(void **state)
 {
-	char list[TAIL_EXCLUDED_MAX * 2 * 40] = "[", *at = list + 1;
+	char list[TAIL_EXCLUDED_MAX * 2 * 40] = "";
+	size_t len;
 	int i;
 
-	for (i = 0; i <= TAIL_EXCLUDED_MAX; i++)
-		at += sprintf(at, "%s\"" U1 "\"", i ? "," : "");
-	strcpy(at, "]");
+	for (i = 0; i <= TAIL_EXCLUDED_MAX; i++) {
+		len = strlen(list);
+		snprintf(list + len, sizeof(list) - len, "%s\"" U1 "\"",
+			 i ? "," : "[");
+	}
+	list[strlen(list)] = ']';
 	refuse_volume("[\"" U2 "\"]", list, -EBADMSG, "excluded");
 }
 

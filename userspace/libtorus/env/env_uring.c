@@ -278,13 +278,15 @@ static int submit_and_wait(struct uring *u, uint64_t ns)
 		.tv_sec = ns / NSEC_PER_SEC,
 		.tv_nsec = ns % NSEC_PER_SEC,
 	};
+	bool for_ever = ns == UINT64_MAX;
 	int err;
 
 	if (ns == 0)
 		err = io_uring_submit_and_get_events(&u->ring);
 	else
 		err = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1,
-				ns == UINT64_MAX ? NULL : &ts, NULL);
+						       for_ever ? NULL : &ts,
+						       NULL);
 	if (err >= 0 || err == -ETIME || err == -EINTR || err == -EAGAIN ||
 	    err == -EBUSY)
 		return 0;

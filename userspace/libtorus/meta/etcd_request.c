@@ -37,16 +37,18 @@ static void add_header(struct curl_slist **list, const char *header)
 static struct curl_slist *make_headers(struct etcd *e)
 {
 	struct curl_slist *list = NULL;
-	CLEANUP_FREE char *token = NULL;
+	CLEANUP_FREE char *line = NULL;
+	size_t size;
 
 	add_header(&list, "Content-Type: application/json");
 	/* Sent at once, without asking whether it may be. */
 	add_header(&list, "Expect:");
 	if (!e->token)
 		return list;
-	token = etcd_need(malloc(strlen(e->token) + 32));
-	sprintf(token, "Authorization: %s", e->token);
-	add_header(&list, token);
+	size = strlen(e->token) + sizeof("Authorization: ");
+	line = etcd_need(malloc(size));
+	snprintf(line, size, "Authorization: %s", e->token);
+	add_header(&list, line);
 	return list;
 }
 

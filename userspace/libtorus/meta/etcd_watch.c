@@ -23,6 +23,7 @@
 
 #define RETRY_MIN	(100 * NSEC_PER_MSEC)
 #define RETRY_MAX	(5 * NSEC_PER_SEC)
+#define LEADER_HEADER	"Grpc-Metadata-hasleader: true"
 #define CREATE_LIMIT	(5 * NSEC_PER_SEC)	/* until "created" */
 
 struct watch {
@@ -298,8 +299,7 @@ static void start(struct watch *w)
 	w->endpoint = e->current;
 	easy = etcd_easy(e, w->endpoint, "/v3/watch", body, &w->headers);
 	/* A member that has no leader must end its watches. */
-	w->headers = etcd_need(curl_slist_append(w->headers,
-					"Grpc-Metadata-hasleader: true"));
+	w->headers = etcd_need(curl_slist_append(w->headers, LEADER_HEADER));
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, w->headers);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, w);

@@ -26,7 +26,7 @@ enum db_statement {
 
 struct local_db {
 	sqlite3 *handle;
-	sqlite3_stmt *stmt[DB_STATEMENTS];
+	struct sqlite3_stmt *stmt[DB_STATEMENTS];
 	char path[4096];
 	char boot[40];			/* leases of another boot are dead */
 	_Atomic int64_t history;	/* revisions kept in the log */

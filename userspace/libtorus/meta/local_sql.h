@@ -6,7 +6,7 @@
 #include "meta/local_db.h"
 
 /** sql_prepare() - a statement, reset and without bindings. */
-sqlite3_stmt *sql_prepare(struct local_db *db, enum db_statement which);
+struct sqlite3_stmt *sql_prepare(struct local_db *db, enum db_statement which);
 
 /** sql_step() - 1: there is a row, 0: there is none (any more), -errno. */
 int sql_step(struct local_db *db, sqlite3_stmt *stmt);
