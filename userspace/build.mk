@@ -3,6 +3,14 @@
 # B=build is the normal one, B=build/asan (SAN=1) has ASan and UBSan. Source
 # files are found by name: adding one needs no edit here.
 B ?= build
+# make V=1 shows the commands.
+ifndef V
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+else
+Q :=
+say = @:
+endif
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -29,21 +37,25 @@ PLUGIN := $(if $(wildcard userspace/nbdkit-plugin/*.c),$(B)/nbdkit-torus-plugin.
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(B)/libtorus.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 define program_rule
 $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard userspace/$(1)/*.c)) $(B)/libtorus.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS_ALL)
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LDLIBS_ALL)
 endef
 $(foreach p,torus-helper torusd torusctl,$(eval $(call program_rule,$(p))))
 
 $(B)/nbdkit-torus-plugin.so: $(patsubst %.c,$(B)/%.o,$(wildcard userspace/nbdkit-plugin/*.c)) $(B)/libtorus.a
-	$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
 
 .PHONY: all lib clean
 all: $(PROGRAMS) $(PLUGIN)
