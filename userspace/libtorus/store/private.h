@@ -31,7 +31,7 @@
 #define STORE_REQUESTS_MAX	8192u	/* at work, of all connections */
 #define STORE_CONN_REQUESTS_MAX	4096u	/* at work, of one */
 #define STORE_SYNC_INTERVAL	(5 * NSEC_PER_SEC)
-#define STORE_POOL_BYTES	(4u << 20)
+#define STORE_POOL_BYTES	(2u << 20)
 #define STORE_CHUNK_BYTES_MAX	((uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE)
 #define STORE_STATFS_BYTES	(64u << 20)	/* appended between two looks */
 

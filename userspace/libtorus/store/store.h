@@ -34,8 +34,8 @@ struct store_config {
 	uint64_t sync_interval_ns;	/* background sync; 0 = 5 s */
 	uint64_t chunk_size;	/* bytes, the cluster's: for the reserve of
 				 * space; 0 = 64 MiB */
-	uint64_t receive_bytes;	/* memory for data of appends; 0 = 4 MiB */
-	uint64_t send_bytes;	/* memory for data of replies; 0 = 4 MiB */
+	uint64_t receive_bytes;	/* memory for data of appends; 0 = 2 MiB */
+	uint64_t send_bytes;	/* memory for data of replies; 0 = 2 MiB */
 };
 
 /* @err 0, or -errno with error text naming the directory's file. */
