@@ -19,6 +19,7 @@
 
 #define SEEN_ROOM 4096		/* records remembered; a power of two */
 #define CHUNKS_ROOM 1024
+#define LOOK_BACK 200		/* chunk numbers; some are never used */
 #define RECENT (5 * NSEC_PER_SEC)
 
 struct seen {
@@ -83,7 +84,9 @@ static void chunk_update(struct store_node *s, uint64_t volume, uint64_t chunk)
 		    r->block != *next)
 			return;
 		seen = &s->inspect->seen[r->sequence % SEEN_ROOM];
-		*seen = (struct seen){ r->sequence, chunk, r->crc };
+		/* Of two with one sequence the higher chunk's counts. */
+		if (seen->sequence != r->sequence || seen->chunk <= chunk)
+			*seen = (struct seen){ r->sequence, chunk, r->crc };
 		*next += record_blocks(r);
 	}
 }
@@ -100,7 +103,8 @@ static const struct seen *find(const struct store_node *s,
 
 static void update_all(struct world *w, const struct volume_doc *doc)
 {
-	uint64_t chunk, first = doc->next_chunk > 24 ? doc->next_chunk - 24 : 1;
+	uint64_t chunk, first = doc->next_chunk > LOOK_BACK ?
+				doc->next_chunk - LOOK_BACK : 1;
 	unsigned int i;
 
 	for (i = 0; i < w->store_count; i++)

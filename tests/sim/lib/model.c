@@ -254,7 +254,7 @@ static void acked_change(struct model *m, uint32_t id)
 	uint64_t i;
 
 	op->durable = op->fua;
-	if (!op->fua && op->count)	/* not a trim of no whole block */
+	if (!op->fua)
 		m->order[m->order_count++] = id;
 	for (i = op->first; i < op->first + op->count; i++)
 		m->now[i] = MAX(m->now[i], id);
@@ -314,6 +314,8 @@ void model_done(struct model *m, uint32_t id, int err, uint64_t now)
 		op->state = OP_SETTLED;
 		if (!err)
 			flushed(m, op);
+	} else if (!op->count) {
+		op->state = OP_SETTLED;	/* a trim of no whole block */
 	} else if (err && op->state == OP_FLIGHT) {
 		op->state = OP_FAILED;
 		op->loose = true;
