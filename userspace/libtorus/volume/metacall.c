@@ -158,8 +158,13 @@ static void lease_revoked(void *ctx, int err, int64_t lease)
 
 	holder = lease_find(call.owner ? &call.owner->pending : &orphans,
 			    call.lease);
-	if (holder != NULL)
+	if (holder != NULL && !err) {
 		metacall_free(holder);
+	} else if (holder != NULL) {
+		/* The lease may stand still; its loss may yet be told. */
+		holder->owner = NULL;
+		list_move_tail(&holder->node, &orphans);
+	}
 	metacall_free(ctx);
 	if (call.owner != NULL)
 		call.revoked(call.ctx, err, lease);
