@@ -259,24 +259,36 @@ static struct lease *lease_find(struct sim_meta_store *s, int64_t id)
 	return NULL;
 }
 
-static struct lease *lease_new(struct sim_meta_client *c, const struct call *call)
+/* Nobody keeps it alive before its holder has heard of it. */
+static struct lease *lease_new(struct sim_meta_store *s, const struct call *call)
 {
-	struct sim_meta_store *s = c->node->sim->meta;
 	struct lease *l = sim_alloc(sizeof(*l));
 
-	l->client = c;
 	l->store = s;
 	l->id = ++s->last_lease;
 	l->ttl = call->ttl * NSEC_PER_SEC;
-	l->deadline = c->node->sim->now + l->ttl;
+	l->deadline = s->sim->now + l->ttl;
 	l->lost = call->lost;
 	l->ctx = call->ctx;
+	list_init(&l->node);
 	sim_event_init(&l->tick, NULL, lease_tick);
-	sim_event_init(&l->lost_event, c->node, lease_lost_event);
-	list_add_tail(&l->node, &c->leases);
+	sim_event_init(&l->lost_event, NULL, lease_lost_event);
 	list_add_tail(&l->all, &s->leases);
-	sim_event_after(c->node->sim, &l->tick, l->ttl / 3);
+	sim_event_after(s->sim, &l->tick, l->ttl / 3);
 	return l;
+}
+
+/* The answer arrives: from now on the node keeps it alive. */
+static int lease_adopt(struct sim_meta_client *c, int64_t id)
+{
+	struct lease *l = lease_find(c->node->sim->meta, id);
+
+	if (!l)
+		return -ETIMEDOUT;
+	l->client = c;
+	l->lost_event.node = c->node;
+	list_add_tail(&l->node, &c->leases);
+	return 0;
 }
 
 /* ---- calls ------------------------------------------------------------------------------- */
@@ -358,8 +370,7 @@ static void call_apply(struct sim_meta_store *s, struct call *call)
 		apply_txn(s, call);
 		break;
 	case CALL_GRANT:
-		if (call->client)
-			call->lease = lease_new(call->client, call)->id;
+		call->lease = lease_new(s, call)->id;
 		break;
 	case CALL_REVOKE:
 		apply_revoke(s, call);
@@ -425,6 +436,8 @@ static void call_reply(struct sim_event *event)
 
 	if (call->timed_out)
 		call->err = -ETIMEDOUT;
+	if (call->type == CALL_GRANT && !call->err)
+		call->err = lease_adopt(call->client, call->lease);
 	sim_trace(sim, call->client->node, "metadata call %llu answers %lld",
 		  call->type, (uint64_t)call->err, 0, 0);
 	list_del_init(&call->node);
