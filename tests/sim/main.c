@@ -2,9 +2,10 @@
 /*
  * The simulator's command line (Documentation/testing.md).
  *
- * A seed runs in a process of its own when there are several, so that one that
- * crashes is one failure and not the end. Workers take the seeds n, n + jobs,
- * n + 2 * jobs ... and report through a pipe.
+ * Many seeds run in worker processes. Worker n takes the seeds n, n + jobs,
+ * n + 2 * jobs ... in a child and says in shared memory which one is under
+ * way; when that one crashes the child, it is a failure, and another child goes
+ * on behind it. Results come through one pipe.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,38 +131,6 @@ static void add(struct totals *t, const struct result *r)
 		to[i] += from[i];
 }
 
-/* A child for one seed: a crash of the code under test ends only that. */
-static struct result run_child(uint64_t seed, const struct options *opt)
-{
-	struct result r = { .seed = seed, .failed = true };
-	int fds[2], status = 0;
-	pid_t pid;
-	ssize_t n;
-
-	if (pipe(fds))
-		return r;
-	pid = fork();
-	if (pid == 0) {
-		close(fds[0]);
-		alarm(SEED_SECONDS);
-		r = run_seed(seed, opt);
-		fflush(NULL);
-		n = write(fds[1], &r, sizeof(r));
-		_exit(n == sizeof(r) ? 0 : 1);
-	}
-	close(fds[1]);
-	if (pid < 0 || read(fds[0], &r, sizeof(r)) != sizeof(r))
-		r = (struct result){ .seed = seed, .failed = true };
-	close(fds[0]);
-	if (pid > 0)
-		waitpid(pid, &status, 0);
-	if (pid > 0 && WIFSIGNALED(status))
-		fprintf(stderr, "seed %" PRIu64 " died of signal %d%s\n", seed,
-			WTERMSIG(status), WTERMSIG(status) == SIGALRM ?
-			" (it took too long)" : "");
-	return r;
-}
-
 struct seeds {
 	uint64_t *seed;
 	size_t count;
@@ -212,22 +182,64 @@ static void seeds_list(struct seeds *list, const struct options *opt)
 		seeds_add(list, seed);
 }
 
-static void work(const struct seeds *list, size_t start,
-		 const struct options *opt, int out)
+/* In the child: from *@at on; the parent sees how far it came. */
+static void run_some(const struct seeds *list, volatile size_t *at,
+		     const struct options *opt, int out)
 {
 	struct result r;
-	size_t i;
 
-	for (i = start; i < list->count; i += opt->jobs) {
-		r = run_child(list->seed[i], opt);
+	for (; *at < list->count; *at += opt->jobs) {
+		alarm(SEED_SECONDS);
+		r = run_seed(list->seed[*at], opt);
 		if (write(out, &r, sizeof(r)) != sizeof(r))
 			_exit(1);
 	}
+	fflush(NULL);
+	_exit(0);
+}
+
+static void work(const struct seeds *list, volatile size_t *at,
+		 const struct options *opt, int out)
+{
+	struct result r = { .failed = true };
+	int status = 0;
+	pid_t pid;
+
+	while (*at < list->count) {
+		pid = fork();
+		if (pid == 0)
+			run_some(list, at, opt, out);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			return;
+		if (*at >= list->count)
+			return;
+		r.seed = list->seed[*at];
+		fprintf(stderr, "seed %" PRIu64 " died of signal %d%s\n", r.seed,
+			WTERMSIG(status), WTERMSIG(status) == SIGALRM ?
+			" (it took too long)" : "");
+		if (write(out, &r, sizeof(r)) != sizeof(r))
+			return;
+		*at += opt->jobs;
+	}
+}
+
+static volatile size_t *shared_positions(unsigned int jobs)
+{
+	size_t *at = mmap(NULL, jobs * sizeof(*at), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned int i;
+
+	if (at == MAP_FAILED)
+		exit(2);
+	for (i = 0; i < jobs; i++)
+		at[i] = i;
+	return at;
 }
 
 static struct totals run_many(const struct seeds *list,
 			      const struct options *opt)
 {
+	volatile size_t *at = shared_positions(opt->jobs);
 	struct totals t = { 0 };
 	struct result r;
 	unsigned int i;
@@ -238,7 +250,7 @@ static struct totals run_many(const struct seeds *list,
 	for (i = 0; i < opt->jobs; i++) {
 		if (fork() == 0) {
 			close(fds[0]);
-			work(list, i, opt, fds[1]);
+			work(list, &at[i], opt, fds[1]);
 			_exit(0);
 		}
 	}

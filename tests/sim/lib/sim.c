@@ -339,7 +339,7 @@ struct sim *sim_new(uint64_t seed)
 
 	if (!sim)
 		return NULL;
-	sim->trace = calloc(TRACE_RING, sizeof(*sim->trace));
+	sim->trace = malloc(TRACE_RING * sizeof(*sim->trace));
 	if (!sim->trace || sim_meta_init(sim)) {
 		free(sim->trace);
 		free(sim);
