@@ -577,7 +577,7 @@ static void compact(int64_t revision)
 		return;
 	}
 	meta_local_set_history(m, 10);
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 80; i++) {
 		snprintf(name, sizeof(name), "fill%d", i % 3);
 		put(name, "1");
 	}
@@ -672,7 +672,7 @@ static void lease_of_a_living_holder_stays(void **state)
 	uint64_t end;
 
 	put_lease(m, "l/a", "1", grant(m, 2));
-	end = env_now(env) + 5 * NSEC_PER_SEC;
+	end = env_now(env) + 7 * NSEC_PER_SEC / 2;
 	while (env_now(env) < end)
 		assert_int_equal(env_uring_turn(env, NSEC_PER_SEC / 2), 0);
 	get("l/a");
