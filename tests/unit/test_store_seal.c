@@ -2,6 +2,7 @@
 /* FENCE, SCAN, SEAL, LIST and DELETE. */
 #include "store_fixture.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -91,6 +92,8 @@ static void test_fence_of_an_unknown_volume_survives_a_crash(void **state)
 	struct made m;
 
 	assert_int_equal(fence(f, 9, NULL), WIRE_OK);
+	assert_int_equal(fence(f, UINT64_MAX, NULL), WIRE_EINVAL);
+	assert_int_equal(fence(f, 0, NULL), WIRE_EINVAL);
 	fixture_crash(f);
 	reopen(f);
 	f->epoch = 8;
@@ -578,6 +581,8 @@ static void test_tombstone_removes_all_and_refuses_for_ever(void **state)
 	assert_true(sim_run_until(f->sim, &done, NSEC_PER_SEC));
 	store_stats(f->store, &stats);
 	assert_int_equal(stats.chunks, 0);
+	assert_int_equal(sim_disk_peek(f->node, "chunks/0000000000000011", 0,
+				       NULL, 0, true), -ENOENT);
 	m = make_record(f, 1, 0);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_EFENCED);
 	assert_int_equal(fence(f, 1000, NULL), WIRE_EFENCED);
@@ -590,6 +595,46 @@ static void test_tombstone_removes_all_and_refuses_for_ever(void **state)
 	store_delete_volume(f->store, VOLUME, volume_gone, &done);
 	assert_true(done);
 	made_free(&m);
+}
+
+static void ignore_end(void *ctx, int err)
+{
+}
+
+static void test_tombstone_cut_short_by_a_crash_is_obeyed_at_start(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t steps;
+
+	for (steps = 1; steps < 50; steps++) {
+		struct store_stats stats;
+		uint32_t i;
+
+		fixture_release(f);
+		fixture_init(f);
+		assert_int_equal(fixture_open(f), 0);
+		reconnect(f, WIRE_ROLE_VOLUME);
+		append_new(f, 4);
+		assert_int_equal(seal(f, CHUNK + 1, 1, 0, 0), WIRE_OK);
+		assert_int_equal(sync_chunk(f, 1, 5), WIRE_OK);
+		store_delete_volume(f->store, VOLUME, ignore_end, NULL);
+		for (i = 0; i < steps && sim_step(f->sim); i++)
+			;
+		fixture_crash(f);
+		reopen(f);
+		sim_run(f->sim, NSEC_PER_SEC);
+		store_stats(f->store, &stats);
+		if (stats.chunks != 0) {
+			assert_int_equal(stats.chunks, 2);
+			assert_int_equal(read_blocks(f, 1, 0, 5, NULL),
+					 WIRE_OK);
+			continue;
+		}
+		assert_int_equal(fence(f, 7, NULL), WIRE_EFENCED);
+		assert_int_equal(sim_disk_peek(f->node,
+					       "chunks/0000000000000011", 0,
+					       NULL, 0, true), -ENOENT);
+	}
 }
 
 int main(void)
@@ -618,6 +663,7 @@ int main(void)
 		TEST(test_deleted_chunk_is_gone_and_can_come_again),
 		TEST(test_delete_cut_short_by_a_crash_is_finished_at_start),
 		TEST(test_tombstone_removes_all_and_refuses_for_ever),
+		TEST(test_tombstone_cut_short_by_a_crash_is_obeyed_at_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

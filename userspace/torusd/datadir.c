@@ -50,7 +50,7 @@ static int take_lock(struct datadir *dir, int fd, const char *path)
 		text[len > 0 ? len : 0] = '\0';
 		if (err == -EWOULDBLOCK)
 			return error_set(-EBUSY, "%s is in use by another torusd (pid %ld)",
-					 path, atol(text));
+					 path, strtol(text, NULL, 10));
 		return error_set(err, "%s/lock: %s", path, strerror(-err));
 	}
 	len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());

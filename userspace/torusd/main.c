@@ -120,7 +120,7 @@ static void find_address(struct torusd *d)
 			    d->options.advertise : d->options.listen;
 	const char *colon = strrchr(given, ':');
 
-	if (atoi(colon + 1) != 0)
+	if (strtoul(colon + 1, NULL, 10) != 0)
 		snprintf(d->address, sizeof(d->address), "%s", given);
 	else
 		snprintf(d->address, sizeof(d->address), "%.*s:%u",

@@ -30,8 +30,10 @@ static const char help[] =
 "\n"
 "See torusd(8).\n";
 
-enum { O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE, O_ZONE, O_RACK,
-       O_AUTO_JOIN, O_NO_LOCK, O_HELP, O_VERSION };
+enum {
+	O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE, O_ZONE, O_RACK,
+	O_AUTO_JOIN, O_NO_LOCK, O_HELP, O_VERSION,
+};
 
 static const struct option list[] = {
 	{ "meta", required_argument, NULL, O_META },

@@ -27,9 +27,13 @@ struct store_close {
 
 static void sync_all(struct store *store)
 {
-	while (!list_empty(&store->dirty))
-		store_chunk_sync_now(list_first_entry(&store->dirty,
-			struct store_chunk_live, dirty)->chunk);
+	struct store_chunk_live *live;
+
+	while (!list_empty(&store->dirty)) {
+		live = list_first_entry(&store->dirty, struct store_chunk_live,
+					dirty);
+		store_chunk_sync_now(live->chunk);
+	}
 }
 
 static void close_files(struct store *store)

@@ -5,7 +5,7 @@
  *   one chunk:  JOURNAL_DELETE durable -> idle -> unlink -> directory synced
  *               -> JOURNAL_FORGET -> gone from the index -> answer
  *   a volume:   JOURNAL_VOLUME with the tombstone durable -> chunk by chunk
- *               idle, unlink, gone from the index -> directory synced -> done
+ *               idle, unlink, gone from the index -> directory removed -> done
  *
  * Between DELETE and FORGET a crash leaves a file that start-up removes; only
  * then may a chunk of that number be made again. A tombstone needs neither
@@ -200,7 +200,6 @@ struct volume_delete {
 	struct store_chunk_idle_wait idle;
 	struct env_file_op op;
 	char path[48];
-	bool unlinked_any;
 	store_open_fn done;
 	void *ctx;
 };
@@ -230,7 +229,6 @@ static void chunk_unlinked(struct env_file_op *op)
 		volume_delete_end(del, (int)op->result);
 		return;
 	}
-	del->unlinked_any = true;
 	erase(del->chunk);
 	next_chunk(del);
 }
@@ -251,6 +249,19 @@ static void dir_synced(struct env_file_op *op)
 	volume_delete_end(op->ctx, op->result < 0 ? (int)op->result : 0);
 }
 
+/* A file that a DELETE has in hand keeps the directory until the next start. */
+static void dir_removed(struct env_file_op *op)
+{
+	struct volume_delete *del = op->ctx;
+	struct store_volume *volume = del->volume;
+	bool removed = op->result == 0 || op->result == -ENOENT;
+
+	if (removed)
+		volume->dir_state = STORE_DIR_NONE;
+	store_op_path(volume->store, op, FILE_SYNC_DIR,
+		      removed ? "chunks" : volume->path, dir_synced, del);
+}
+
 /* Those that a DELETE has in hand already are left to it. */
 static struct store_chunk *first_chunk(const struct store_volume *volume)
 {
@@ -267,9 +278,9 @@ static void next_chunk(struct volume_delete *del)
 	struct store_chunk *chunk = first_chunk(del->volume);
 
 	del->chunk = chunk;
-	if (chunk == NULL && del->unlinked_any) {
-		store_op_path(del->volume->store, &del->op, FILE_SYNC_DIR,
-			      del->volume->path, dir_synced, del);
+	if (chunk == NULL && del->volume->dir_state == STORE_DIR_READY) {
+		store_op_path(del->volume->store, &del->op, FILE_UNLINK,
+			      del->volume->path, dir_removed, del);
 		return;
 	}
 	if (chunk == NULL || store_chunk_live(chunk) == NULL) {

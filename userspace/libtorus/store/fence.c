@@ -92,7 +92,7 @@ static uint32_t see_epoch(struct store_request *request, uint64_t id,
 {
 	struct store_volume *volume;
 
-	if (id == 0 || epoch == 0)
+	if (id == 0 || epoch == 0 || epoch > STORE_EPOCH_MAX)
 		return WIRE_EINVAL;
 	volume = store_volume_get(request->store, id);
 	request->volume = volume;

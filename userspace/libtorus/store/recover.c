@@ -162,11 +162,10 @@ static bool judge(struct store_chunk *chunk)
 		return has_file;	/* store_erase_leftovers() */
 	if (chunk->flags & STORE_CHUNK_DELETING)
 		return true;		/* likewise */
+	if (!has_file && chunk->length == 0 && chunk->flags == 0)
+		return false;
 	if (chunk->flags & STORE_CHUNK_SEALED)
 		judge_sealed(chunk);
-	else if (!has_file && chunk->length == 0 &&
-		 !(chunk->flags & STORE_CHUNK_BAD))
-		return false;
 	else
 		judge_unsealed(chunk);
 	return true;
@@ -370,7 +369,8 @@ void store_erase_leftovers(struct store *store)
 
 	while ((volume = store_volume_next(&store->index, id)) != NULL) {
 		id = volume->id;
-		if (volume->tombstone && volume->chunk_count > 0) {
+		if (volume->tombstone &&
+		    volume->dir_state == STORE_DIR_READY) {
 			store_delete_volume(store, id, leftovers_erased, store);
 			continue;
 		}

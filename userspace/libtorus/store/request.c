@@ -89,7 +89,7 @@ uint32_t store_request_epoch(struct store_request *request, uint64_t id,
 {
 	struct store_volume *volume;
 
-	if (id == 0)
+	if (id == 0 || epoch > STORE_EPOCH_MAX)
 		return WIRE_EINVAL;
 	volume = create ? store_volume_get(request->store, id) :
 			  store_volume_find(&request->store->index, id);

@@ -17,6 +17,9 @@
 #include "store/journal.h"
 #include "wire/proto.h"
 
+/* Higher ones are no epochs: ~0 is what a tombstone looks like. */
+#define STORE_EPOCH_MAX (UINT64_MAX >> 1)
+
 struct store_append {
 	struct list_head node;		/* live->appends */
 	struct list_head volume_node;	/* volume->appends */
