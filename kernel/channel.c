@@ -22,6 +22,7 @@
 #include "message.h"
 #include "queue.h"
 #include "session.h"
+#include "trace.h"
 
 #define SEND_GFP (GFP_ATOMIC | __GFP_NOWARN | __GFP_NOMEMALLOC)
 
@@ -90,6 +91,8 @@ static void fill_descriptor(struct torus_queue *queue, struct batch *batch,
 	/* From here on the helper's completion is believed. */
 	batch->generations[i] = torus_slot_send(slot);
 	desc->generation = batch->generations[i];
+	trace_torus_sent(queue->device->id, desc->queue, desc->tag,
+			 desc->generation, batch->nr);
 }
 
 /* Cannot fail: the message was allocated for exactly this. */
@@ -115,14 +118,18 @@ static void fill_message(struct sk_buff *skb, struct torus_queue *queue,
 	genlmsg_end(skb, header);
 }
 
-static void unsend(struct torus_queue *queue, struct batch *batch)
+static void unsend(struct torus_queue *queue, struct batch *batch, int error)
 {
 	unsigned int i;
 
-	for (i = 0; i < batch->nr; i++)
+	for (i = 0; i < batch->nr; i++) {
+		trace_torus_unsent(queue->device->id, queue->index,
+				   batch->tags[i], batch->generations[i],
+				   error);
 		if (torus_slot_unsend(&queue->slots[batch->tags[i]],
 				      batch->generations[i]))
 			torus_queue_push(queue, batch->tags[i]);
+	}
 }
 
 /* Returns whether there may be more to send. */
@@ -147,9 +154,10 @@ static bool send_batch(struct torus_queue *queue, struct torus_session *session)
 			      session->sockets[queue->index].portid);
 	if (!ret) {
 		atomic64_add(batch.nr, &queue->sent);
+		atomic64_inc(&queue->messages);
 		return batch.nr == TORUS_DESC_BATCH;
 	}
-	unsend(queue, &batch);
+	unsend(queue, &batch, ret);
 	if (ret == -ECONNREFUSED) {
 		torus_session_kill(session, 0);
 		return false;
@@ -255,6 +263,8 @@ static bool finish(struct torus_session *session,
 		starved = torus_arena_put(&session->arena, unit,
 					  blk_rq_bytes(rq));
 	atomic64_inc(&session->device->queues[entry->queue].completed);
+	trace_torus_completed(session->device->id, entry->queue, entry->tag,
+			      entry->generation, entry->result);
 	torus_slot_idle(slot);
 	blk_mq_end_request(rq, status);
 	return starved;
@@ -285,6 +295,9 @@ static u64 claim(struct torus_session *session, const struct nlattr *attr,
 			}
 		} else {
 			atomic64_inc(&queue->late);
+			trace_torus_late(session->device->id, entry.queue,
+					 entry.tag, entry.generation,
+					 entry.result);
 		}
 	}
 	note_sequence(session->device, sequence, crc);
@@ -309,6 +322,8 @@ int torus_channel_complete(struct torus_session *session, struct sock *sk,
 		atomic64_inc(&dev->queues[0].malformed);
 		return ret;
 	}
+	get_entry(attr, 0, &entry);
+	atomic64_inc(&dev->queues[entry.queue].batches);
 	won = claim(session, attr, nr);
 	for (i = 0; i < nr; i++) {
 		get_entry(attr, i, &entry);

@@ -15,10 +15,12 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
+#include "debugfs.h"
 #include "device.h"
 #include "lifecycle.h"
 #include "queue.h"
 #include "session.h"
+#include "trace.h"
 
 static DEFINE_XARRAY_ALLOC(devices);
 /* Serialises additions, so that two devices cannot get the same volume. */
@@ -233,6 +235,7 @@ void torus_device_put(struct torus_device *dev)
 
 void torus_device_unlist(struct torus_device *dev)
 {
+	torus_debugfs_del(dev);
 	xa_erase(&devices, dev->id);
 	atomic_inc(&generation);
 }
@@ -243,6 +246,7 @@ void torus_device_set_state_locked(struct torus_device *dev,
 	lockdep_assert_held(&dev->lock);
 	WRITE_ONCE(dev->state, state);
 	dev->error = error;
+	trace_torus_state(dev->id, state, error);
 }
 
 void torus_device_fail(struct torus_device *dev, int error)

@@ -88,6 +88,7 @@ struct torus_device_config {
  * @del_work: removes the device
  * @free_work: frees it, in a context that may sleep
  * @dead_work: fails the device when no helper came
+ * @debugfs: its folder there
  * @rcu: lookups go by RCU
  */
 struct torus_device {
@@ -133,6 +134,7 @@ struct torus_device {
 	struct work_struct del_work;
 	struct work_struct free_work;
 	struct delayed_work dead_work;
+	struct dentry *debugfs;
 	struct rcu_head rcu;
 };
 

@@ -25,12 +25,14 @@
 #include <linux/netlink.h>
 
 #include "compat/disk.h"
+#include "debugfs.h"
 #include "device.h"
 #include "lifecycle.h"
 #include "message.h"
 #include "queue.h"
 #include "session.h"
 #include "sysfs.h"
+#include "trace.h"
 
 #define DISCARD_SIZE_MAX SZ_1G
 #define TIMEOUT_MARGIN_MS 10000
@@ -149,6 +151,8 @@ static void activate(struct torus_device *dev)
 	if (session && session->started && !session->active && !dev->active) {
 		session->active = true;
 		dev->active = session;
+		trace_torus_session_active(dev->id, session->id, session->pid,
+					   0);
 		torus_queues_attach(dev, session);
 		torus_device_set_state_locked(dev, dev->disk_added ?
 					      TORUS_STATE_LIVE :
@@ -284,6 +288,7 @@ void torus_add_work(struct work_struct *work)
 
 	if (torus_device_doomed(dev))
 		return;
+	torus_debugfs_add(dev);
 	disk = alloc_disk(dev);
 	if (IS_ERR(disk)) {
 		torus_device_fail(dev, PTR_ERR(disk));

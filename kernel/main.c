@@ -6,6 +6,7 @@
 #include <linux/torus.h>
 
 #include "channel.h"
+#include "debugfs.h"
 #include "lifecycle.h"
 #include "netlink.h"
 #include "session.h"
@@ -23,6 +24,7 @@ static int __init torus_init(void)
 	ret = torus_session_init();
 	if (ret)
 		goto exit_lifecycle;
+	torus_debugfs_init();
 	/* Last: from here on there may be devices. */
 	ret = torus_netlink_init();
 	if (ret)
@@ -30,6 +32,7 @@ static int __init torus_init(void)
 	return 0;
 
 exit_session:
+	torus_debugfs_exit();
 	torus_session_exit();
 exit_lifecycle:
 	torus_lifecycle_exit();
@@ -41,6 +44,7 @@ static void __exit torus_exit(void)
 	torus_netlink_exit();
 	torus_session_exit();
 	torus_lifecycle_exit();
+	torus_debugfs_exit();
 }
 
 module_init(torus_init);

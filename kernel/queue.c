@@ -19,6 +19,7 @@
 #include "lifecycle.h"
 #include "queue.h"
 #include "session.h"
+#include "trace.h"
 
 #define RETRY_MS 10
 /* A request that ended this many sessions by taking too long is failed. */
@@ -111,10 +112,16 @@ void torus_queues_cancel_retries(struct torus_device *dev)
 		cancel_delayed_work_sync(&dev->queues[i].retry_work);
 }
 
-static void sweep_request(struct torus_device *dev, struct request *rq)
+static void sweep_request(struct torus_queue *queue, unsigned int tag,
+			  struct request *rq)
 {
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
+	struct torus_device *dev = queue->device;
 
+	atomic64_inc(&queue->requeued);
+	trace_torus_revoked(dev->id, queue->index, tag,
+			    torus_slot_generation(&queue->slots[tag]),
+			    data->stalls);
 	if (torus_device_doomed(dev))
 		blk_mq_end_request(rq, BLK_STS_IOERR);
 	else if (data->stalls >= STALLS_MAX)
@@ -139,8 +146,7 @@ void torus_queues_sweep(struct torus_device *dev)
 			rq = torus_slot_revoke(&queue->slots[tag]);
 			if (!rq)
 				continue;
-			atomic64_inc(&queue->requeued);
-			sweep_request(dev, rq);
+			sweep_request(queue, tag, rq);
 		}
 	}
 }
@@ -229,6 +235,8 @@ static blk_status_t accept(struct torus_queue *queue,
 	if (req_op(rq) == REQ_OP_WRITE)
 		torus_arena_write(&session->arena, unit, rq);
 	torus_slot_queue(&queue->slots[rq->tag], rq, unit);
+	trace_torus_queued(queue->device->id, queue->index, rq->tag, 0,
+			   torus_request_op(rq));
 	if (torus_queue_push(queue, rq->tag) >= TORUS_DESC_BATCH || last)
 		torus_channel_send(queue, session);
 	return BLK_STS_OK;
@@ -276,8 +284,11 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct torus_queue *queue = rq->mq_hctx->driver_data;
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
 
-	if (torus_session_kill_active(queue->device, -ETIMEDOUT))
+	if (torus_session_kill_active(queue->device, -ETIMEDOUT)) {
 		data->stalls++;
+		trace_torus_stalled(queue->device->id, queue->index, rq->tag,
+				    0, data->stalls);
+	}
 	return BLK_EH_RESET_TIMER;
 }
 

@@ -28,7 +28,9 @@ struct torus_session;
  * @count: how many there are
  *
  * @sent: descriptors sent, repetitions included
+ * @messages: messages they were in
  * @completed: requests ended by a completion
+ * @batches: messages of completions that began with this queue's
  * @late: completions skipped
  * @malformed: batches refused that came on this queue's socket
  * @requeued: requests that outlived a session
@@ -48,7 +50,9 @@ struct torus_queue {
 	unsigned int count;
 
 	atomic64_t sent;
+	atomic64_t messages;
 	atomic64_t completed;
+	atomic64_t batches;
 	atomic64_t late;
 	atomic64_t malformed;
 	atomic64_t requeued;

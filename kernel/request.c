@@ -22,6 +22,8 @@
  * QUEUED is entered and left under the lock of the queue, or by the end of a
  * session when nothing else can run for the queue.
  */
+#include <linux/jiffies.h>
+
 #include "request.h"
 #include "genl.h"
 
@@ -58,6 +60,7 @@ void torus_slot_queue(struct torus_slot *slot, struct request *rq,
 	WARN_ON_ONCE(torus_slot_state(slot) != TORUS_SLOT_IDLE);
 	slot->rq = rq;
 	slot->unit = unit;
+	WRITE_ONCE(slot->since, jiffies);
 	atomic64_set_release(&slot->word, pack(generation, TORUS_SLOT_QUEUED));
 }
 
@@ -107,6 +110,11 @@ void torus_slot_idle(struct torus_slot *slot)
 enum torus_slot_state torus_slot_state(const struct torus_slot *slot)
 {
 	return word_state(atomic64_read(&slot->word));
+}
+
+u32 torus_slot_generation(const struct torus_slot *slot)
+{
+	return word_generation(atomic64_read(&slot->word));
 }
 
 void torus_request_prepare(struct request *rq)

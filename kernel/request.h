@@ -25,11 +25,13 @@ enum torus_slot_state {
  * @word: generation and state; see request.c for who changes it
  * @rq: the request; valid unless idle
  * @unit: first arena unit, for reads and writes
+ * @since: jiffies at which the driver got the request
  */
 struct torus_slot {
 	atomic64_t word;
 	struct request *rq;
 	unsigned long unit;
+	unsigned long since;
 };
 
 /**
@@ -80,6 +82,9 @@ void torus_slot_idle(struct torus_slot *slot);
 
 /** torus_slot_state - what it is just now; for diagnosis and assertions */
 enum torus_slot_state torus_slot_state(const struct torus_slot *slot);
+
+/** torus_slot_generation - of its newest sending; for diagnosis */
+u32 torus_slot_generation(const struct torus_slot *slot);
 
 /** torus_request_has_data - whether it has a range of the arena */
 static inline bool torus_request_has_data(const struct request *rq)

@@ -26,6 +26,7 @@
 #include "lifecycle.h"
 #include "queue.h"
 #include "session.h"
+#include "trace.h"
 
 /* Protects the list and the sk, portid of sockets. Taken before a device's. */
 static DEFINE_SPINLOCK(torus_sockets_lock);
@@ -142,6 +143,7 @@ int torus_session_bind(struct torus_device *dev,
 		dev->session = session;
 		dev->arena_ino = session->arena.ino;
 		*id = session->id;
+		trace_torus_session_bound(dev->id, session->id, session->pid, 0);
 	}
 	spin_unlock(&dev->lock);
 	spin_unlock_bh(&torus_sockets_lock);
@@ -374,6 +376,7 @@ void torus_session_kill_locked(struct torus_session *session, int error)
 	if (session->dead)
 		return;
 	session->dead = true;
+	trace_torus_session_dead(dev->id, session->id, session->pid, error);
 	if (dev->session == session)
 		dev->session = NULL;
 	list_add_tail(&session->node, &dev->dead_sessions);

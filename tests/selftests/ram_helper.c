@@ -16,7 +16,7 @@ int main(int argc, char **argv)
 	uint32_t id;
 	int sig;
 
-	if (argc < 2 || argc > 4 || atoll(argv[1]) <= 0) {
+	if (argc < 2 || argc > 4 || !strtoull(argv[1], NULL, 10)) {
 		fprintf(stderr, "usage: %s SIZE-IN-MIB [VOLUME [QUEUES]]\n",
 			argv[0]);
 		return 2;
@@ -25,7 +25,7 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		config.volume = argv[2];
 	if (argc > 3)
-		config.queues = atoi(argv[3]);
+		config.queues = strtoul(argv[3], NULL, 10);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
