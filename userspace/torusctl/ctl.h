@@ -22,7 +22,7 @@ enum ctl_exit {
 	CTL_DEGRADED = 1,	/* status: works, but not as it should */
 	CTL_UNAVAILABLE = 2,	/* status: data cannot be reached */
 	CTL_FAILED = 3,		/* the command could not be carried out */
-	CTL_USAGE = 64,		/* the words of the command line are off */
+	CTL_USAGE = 64,		/* a word or value of the command line is off */
 };
 
 #define CTL_OPTIONS_MAX 10
@@ -52,6 +52,7 @@ struct ctl_command {
 struct ctl {
 	const char *url;		/* --meta, or NULL */
 	bool json;
+	bool help;			/* only say how it is used */
 	const char *option[OPT_COUNT];	/* NULL: not given; flags: "" */
 	const struct ctl_command *command;
 	struct env *env;
@@ -73,6 +74,9 @@ static inline bool ctl_given(const struct ctl *ctl, enum ctl_option option)
 
 /** ctl_fail() - print "torusctl: " and the error's sentence; CTL_FAILED. */
 int ctl_fail(int err);
+
+/** ctl_bad_value() - print "torusctl: " and the error's sentence; CTL_USAGE. */
+int ctl_bad_value(int err);
 
 /** ctl_usage() - print the sentence and how the command is used; CTL_USAGE. */
 int ctl_usage(const struct ctl *ctl, const char *fmt, ...)

@@ -11,7 +11,6 @@
 #include "base/size.h"
 #include "ctl.h"
 
-
 static int show_cluster(const struct ctl *ctl, const struct cluster_doc *doc)
 {
 	char id[UUID_TEXT_SIZE], size[32];
@@ -46,8 +45,11 @@ static int parse_init(struct ctl *ctl, struct cluster_doc *doc,
 				 &number);
 	doc->replication = (uint32_t)number;
 	ring->current.replication = doc->replication;
-	if (!err && chunk)
+	if (!err && chunk) {
 		err = size_parse(chunk, &doc->chunk_size);
+		if (err)
+			error_prefix("--chunk-size");
+	}
 	if (!err && (doc->chunk_size < CHUNK_SIZE_MIN ||
 		     doc->chunk_size > CHUNK_SIZE_MAX ||
 		     (doc->chunk_size & (doc->chunk_size - 1))))
@@ -98,11 +100,11 @@ int cmd_init(struct ctl *ctl, int argc, char **argv)
 	if (!ring)
 		return ctl_fail(error_set(-ENOMEM, "out of memory"));
 	err = parse_init(ctl, &doc, ring);
-	if (!err) {
-		env_random(ctl->env, doc.id.byte, sizeof(doc.id.byte));
-		uuid_from_random(&doc.id);
-		err = write_cluster(ctl, &doc, ring);
-	}
+	if (err)
+		return ctl_bad_value(err);
+	env_random(ctl->env, doc.id.byte, sizeof(doc.id.byte));
+	uuid_from_random(&doc.id);
+	err = write_cluster(ctl, &doc, ring);
 	return err ? ctl_fail(err) : show_cluster(ctl, &doc);
 }
 

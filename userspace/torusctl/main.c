@@ -111,6 +111,13 @@ static void print_usage_line(FILE *out, const struct ctl_command *c)
 	fputc('\n', out);
 }
 
+static void print_help_of(const struct ctl_command *c)
+{
+	printf("usage:\n");
+	print_usage_line(stdout, c);
+	printf("        %s\n\nSee torusctl(8).\n", c->help);
+}
+
 static void print_help(FILE *out)
 {
 	fprintf(out, "usage: torusctl [--meta URL] [--json] COMMAND ...\n\n");
@@ -128,6 +135,12 @@ int ctl_fail(int err)
 {
 	fprintf(stderr, "torusctl: %s\n", error_text(err));
 	return CTL_FAILED;
+}
+
+int ctl_bad_value(int err)
+{
+	ctl_fail(err);
+	return CTL_USAGE;
 }
 
 int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
@@ -171,6 +184,37 @@ int ctl_number(const char *what, const char *text, uint64_t min, uint64_t max,
  */
 enum { LONG_META = 1000, LONG_JSON, LONG_HELP, LONG_VERSION };
 
+static int bad_option(const struct ctl *ctl, int opt, const char *word)
+{
+	if (opt == ':')
+		return ctl_usage(ctl, "option '%s' needs a value", word);
+	/* optopt: 0 for an unknown long one, the letter of a short one. */
+	if (optopt == 0)
+		return ctl_usage(ctl, "unknown option '%s'", word);
+	if (strncmp(word, "--", 2) != 0)
+		return ctl_usage(ctl, "unknown option '-%c'", optopt);
+	return ctl_usage(ctl, "option '%.*s' takes no value",
+			 (int)strcspn(word, "="), word);
+}
+
+static void take_option(struct ctl *ctl, int opt)
+{
+	switch (opt) {
+	case LONG_HELP:
+	case 'h':
+		ctl->help = true;
+		break;
+	case LONG_META:
+		ctl->url = optarg;
+		break;
+	case LONG_JSON:
+		ctl->json = true;
+		break;
+	default:
+		ctl->option[opt] = optarg ? optarg : "";
+	}
+}
+
 static int parse_options(struct ctl *ctl, int argc, char **argv)
 {
 	struct option list[OPT_COUNT + 5];
@@ -187,24 +231,11 @@ static int parse_options(struct ctl *ctl, int argc, char **argv)
 	list[i] = (struct option){ 0 };
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":hV", list, NULL)) != -1) {
-		if (opt == '?')
-			return ctl_usage(ctl, "unknown option '%s'",
-					 argv[optind - 1]);
-		if (opt == ':')
-			return ctl_usage(ctl, "option '%s' needs a value",
-					 argv[optind - 1]);
-		if (opt == LONG_HELP || opt == 'h') {
-			print_help(stdout);
-			exit(CTL_OK);
-		}
+		if (opt == '?' || opt == ':')
+			return bad_option(ctl, opt, argv[optind - 1]);
 		if (opt == LONG_VERSION || opt == 'V')
 			exit(cmd_version(ctl, 0, NULL));
-		if (opt == LONG_META)
-			ctl->url = optarg;
-		else if (opt == LONG_JSON)
-			ctl->json = true;
-		else
-			ctl->option[opt] = optarg ? optarg : "";
+		take_option(ctl, opt);
 	}
 	return 0;
 }
@@ -289,10 +320,15 @@ int main(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	ctl.command = find_command(argc, argv, &words);
-	if (!ctl.command)
+	if (ctl.help && ctl.command)
+		print_help_of(ctl.command);
+	else if (ctl.help)
+		print_help(stdout);
+	else if (!ctl.command)
 		return unknown_command(&ctl, argc, argv);
-	status = check_options(&ctl);
-	if (!status)
+	else
+		status = check_options(&ctl);
+	if (!status && !ctl.help)
 		status = run_command(&ctl, argc - words, argv + words);
 	if (ctl.meta)
 		ctl.meta->ops->close(ctl.meta);

@@ -94,7 +94,7 @@ int cmd_ring_set_replication(struct ctl *ctl, int argc, char **argv)
 
 	(void)argc;
 	if (err)
-		return ctl_fail(err);
+		return ctl_bad_value(err);
 	replication = (uint32_t)number;
 	err = ringedit_change(ctl, edit_replication, &replication);
 	if (err)
@@ -160,27 +160,39 @@ static int fill_members(struct ctl *ctl, struct ring_spec *spec)
 	return err;
 }
 
+struct manual {
+	enum ring_type type;
+	uint64_t replication;
+};
+
+/* What is not given is what it was. */
+static int parse_manual(struct ctl *ctl, struct manual *m)
+{
+	const char *type = ctl->option[OPT_TYPE];
+	const char *r = ctl->option[OPT_REPLICATION];
+
+	if (type && ring_type_parse(type, &m->type))
+		return error_set(-EINVAL, "--type %s: no such ring type; use empty, single, mod or ketama",
+				 type);
+	if (r)
+		return ctl_number("--replication", r, 1, RING_REPLICATION_MAX,
+				  &m->replication);
+	return 0;
+}
+
 static int edit_manual(struct ctl *ctl, struct ring_spec *spec, void *ctx)
 {
 	CLEANUP_FREE struct ring_spec *new = calloc(1, sizeof(*new));
-	uint64_t r = spec->replication;
-	int err = 0;
+	const struct manual *m = ctx;
+	int err;
 
-	(void)ctx;
 	if (!new)
 		return error_set(-ENOMEM, "out of memory");
 	new->version = spec->version;
-	new->type = spec->type;
-	if (ctl_given(ctl, OPT_TYPE) &&
-	    ring_type_parse(ctl->option[OPT_TYPE], &new->type))
-		err = error_set(-EINVAL, "--type %s: no such ring type; use empty, single, mod or ketama",
-				ctl->option[OPT_TYPE]);
-	if (!err && ctl_given(ctl, OPT_REPLICATION))
-		err = ctl_number("--replication", ctl->option[OPT_REPLICATION],
-				 1, RING_REPLICATION_MAX, &r);
-	new->replication = (uint32_t)r;
-	if (!err)
-		err = fill_members(ctl, new);
+	new->type = ctl_given(ctl, OPT_TYPE) ? m->type : spec->type;
+	new->replication = ctl_given(ctl, OPT_REPLICATION) ?
+			   (uint32_t)m->replication : spec->replication;
+	err = fill_members(ctl, new);
 	if (!err && !ctl_given(ctl, OPT_FORCE))
 		err = refuse_lost_members(spec, new);
 	if (!err)
@@ -192,13 +204,16 @@ int cmd_ring_manual_change(struct ctl *ctl, int argc, char **argv)
 {
 	bool empty = ctl_given(ctl, OPT_TYPE) &&
 		     strcmp(ctl->option[OPT_TYPE], "empty") == 0;
-	int err;
+	struct manual manual = { 0 };
+	int err = parse_manual(ctl, &manual);
 
 	(void)argc;
 	(void)argv;
+	if (err)
+		return ctl_bad_value(err);
 	if (!empty &&
 	    ctl_given(ctl, OPT_UUIDS) == ctl_given(ctl, OPT_ALL_PEERS))
 		return ctl_usage(ctl, "give either --uuids or --all-peers");
-	err = ringedit_change(ctl, edit_manual, NULL);
+	err = ringedit_change(ctl, edit_manual, &manual);
 	return err ? ctl_fail(err) : CTL_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,14 +100,27 @@ static void check_peers(struct status *s)
 	}
 }
 
+/* How more members come into the ring. */
+static void command_for_members(const struct status *s, struct finding *f)
+{
+	bool available = false;
+
+	for (size_t i = 0; i < s->peer_count; i++)
+		available |= s->peers[i].alive && !s->peers[i].member;
+	snprintf(f->command, sizeof(f->command), "%s", available ?
+		 "torusctl peer add --all-peers" :
+		 "start more torusd, then torusctl peer add --all-peers");
+}
+
 static void check_ring(struct status *s)
 {
 	uint32_t members = s->ring->current.member_count;
 	struct finding *f;
 
-	if (members >= s->ring->current.replication || !s->peer_count)
+	if (members >= s->ring->current.replication)
 		return;
-	f = add_finding(s, members ? CTL_DEGRADED : CTL_UNAVAILABLE);
+	f = add_finding(s, members || !s->volume_count ? CTL_DEGRADED :
+							 CTL_UNAVAILABLE);
 	if (!f)
 		return;
 	snprintf(f->what, sizeof(f->what), "the ring has %u members for %u copies",
@@ -114,7 +128,33 @@ static void check_ring(struct status *s)
 	snprintf(f->means, sizeof(f->means), "%s", members ?
 		 "new data has fewer copies than wanted" :
 		 "nothing can be written");
-	snprintf(f->command, sizeof(f->command), "torusctl peer add --all-peers");
+	command_for_members(s, f);
+}
+
+/* Volumes that want more copies than the ring's default. */
+static void check_copies(struct status *s)
+{
+	uint32_t members = s->ring->current.member_count;
+
+	for (size_t i = 0; i < s->volume_count; i++) {
+		const struct volume_doc *v = &s->volumes[i];
+		bool writable = members >= v->replication / 2 + 1;
+		struct finding *f;
+
+		if (v->replication <= members ||
+		    v->replication <= s->ring->current.replication)
+			continue;
+		f = add_finding(s, writable ? CTL_DEGRADED : CTL_UNAVAILABLE);
+		if (!f)
+			return;
+		snprintf(f->what, sizeof(f->what),
+			 "volume %s wants %u copies, the ring has %u members",
+			 v->name, v->replication, members);
+		snprintf(f->means, sizeof(f->means), "%s", writable ?
+			 "its data have fewer copies than wanted" :
+			 "it cannot be written");
+		command_for_members(s, f);
+	}
 }
 
 static bool owner_alive(const struct status *s, const struct volume_doc *v)
@@ -236,26 +276,65 @@ static void print_findings(const struct status *s)
 	}
 }
 
-static const struct column finding_columns[] = {
-	{ "SEVERITY", COLUMN_TEXT },	{ "WHAT", COLUMN_TEXT },
-	{ "MEANS", COLUMN_TEXT },	{ "COMMAND", COLUMN_TEXT },
-};
-
-static void print_json(const struct status *s)
+static struct json_object *text_json(const char *text)
 {
-	struct table *t = table_new("findings", true, finding_columns,
-				    ARRAY_SIZE(finding_columns));
+	return json_object_new_string(text);
+}
 
-	for (unsigned int i = 0; i < s->finding_count; i++) {
-		const struct finding *f = &s->findings[i];
+static struct json_object *finding_json(const struct finding *f)
+{
+	struct json_object *o = json_object_new_object();
 
-		table_row(t);
-		table_text(t, severity_word[f->severity]);
-		table_text(t, f->what);
-		table_text(t, f->means);
-		table_text(t, f->command);
-	}
-	table_print(t);
+	json_object_object_add(o, "severity",
+			       text_json(severity_word[f->severity]));
+	json_object_object_add(o, "what", text_json(f->what));
+	json_object_object_add(o, "means", text_json(f->means));
+	json_object_object_add(o, "command", text_json(f->command));
+	return o;
+}
+
+static struct json_object *device_json(const struct ctl_device *d)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "device", text_json(d->name));
+	json_object_object_add(o, "volume", text_json(d->volume));
+	json_object_object_add(o, "state", text_json(d->state));
+	json_object_object_add(o, "helper_pid",
+			       json_object_new_int(d->helper_pid));
+	return o;
+}
+
+static void add_number(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void print_json(const struct status *s, const struct ctl_device *d,
+		       size_t count)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *devices = json_object_new_array();
+	struct json_object *findings = json_object_new_array();
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(&s->ctl->cluster.id, id);
+	json_object_object_add(o, "cluster", text_json(id));
+	json_object_object_add(o, "health", text_json(severity_word[s->worst]));
+	add_number(o, "ring_version", s->ring->current.version);
+	add_number(o, "members", s->ring->current.member_count);
+	add_number(o, "members_alive", members_alive(s));
+	add_number(o, "peers", s->peer_count);
+	add_number(o, "volumes", s->volume_count);
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(devices, device_json(&d[i]));
+	for (unsigned int i = 0; i < s->finding_count; i++)
+		json_object_array_add(findings, finding_json(&s->findings[i]));
+	json_object_object_add(o, "devices", devices);
+	json_object_object_add(o, "findings", findings);
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
 }
 
 static int collect(struct status *s)
@@ -283,11 +362,12 @@ static void report(struct status *s)
 	if (ctl_devices(&devices, &count))
 		count = 0;
 	check_ring(s);
+	check_copies(s);
 	check_peers(s);
 	check_volumes(s);
 	check_devices(s, devices, count);
 	if (s->ctl->json) {
-		print_json(s);
+		print_json(s, devices, count);
 	} else {
 		print_summary(s);
 		if (count)

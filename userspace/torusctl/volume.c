@@ -23,21 +23,29 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* Default R of DESIGN 12: 3, but 2 where there are only two peers. */
-static int default_replication(struct ctl *ctl, uint32_t *r)
+/*
+ * R, when none is asked for, is the ring's: 3, but 2 where there are only two
+ * peers. More copies than peers are promised, but not hidden.
+ */
+static int choose_replication(struct ctl *ctl, const char *name, uint32_t *r)
 {
 	struct ring_doc *ring = malloc(sizeof(*ring));
+	uint32_t members;
 	int64_t revision;
 	int err;
 
 	if (!ring)
 		return error_set(-ENOMEM, "out of memory");
 	err = ctl_ring_get(ctl, ring, &revision);
-	if (!err) {
+	members = ring->current.member_count;
+	if (!err && !*r) {
 		*r = ring->current.replication;
-		if (*r == 3 && ring->current.member_count == 2)
+		if (*r == 3 && members == 2)
 			*r = 2;
 	}
+	if (!err && members && *r > members)
+		fprintf(stderr, "torusctl: warning: the ring has only %u %s for the %u copies of volume %s\n",
+			members, members == 1 ? "peer" : "peers", *r, name);
 	free(ring);
 	return err;
 }
@@ -51,15 +59,13 @@ static int parse_create(struct ctl *ctl, char **argv, struct volume_doc *doc)
 	if (!err)
 		err = size_parse(argv[1], &doc->size);
 	if (!err && (doc->size == 0 || doc->size % BLOCK_SIZE ||
-		     doc->size > 1ull << 52))
+		     doc->size > VOLUME_SIZE_MAX))
 		err = error_set(-EINVAL, "size %s: a volume has between %u bytes and 4 PiB, in multiples of %u",
 				argv[1], BLOCK_SIZE, BLOCK_SIZE);
 	if (!err && r) {
 		err = ctl_number("--replication", r, 1, RING_REPLICATION_MAX,
 				 &number);
 		doc->replication = (uint32_t)number;
-	} else if (!err) {
-		err = default_replication(ctl, &doc->replication);
 	}
 	snprintf(doc->name, sizeof(doc->name), "%s", argv[0]);
 	doc->chunk_blocks = (uint32_t)(ctl->cluster.chunk_size / BLOCK_SIZE);
@@ -132,6 +138,9 @@ int cmd_volume_create(struct ctl *ctl, int argc, char **argv)
 	int err = parse_create(ctl, argv, &doc);
 
 	(void)argc;
+	if (err)
+		return ctl_bad_value(err);
+	err = choose_replication(ctl, doc.name, &doc.replication);
 	if (err)
 		return ctl_fail(err);
 	err = -EAGAIN;

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What the integration tests share beyond tests/lib/functions.sh: a cluster on
+# loopback, volumes in it, and nbdkit that serves them. Sourced, never run.
+
+# shellcheck source=tests/lib/functions.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/functions.sh"
+plugin=$(readlink -f "$bin/../nbdkit-torus-plugin.so" || true)
+export ETCDCTL_API=3
+
+# free_base_port COUNT: prints a port from which on that many are free.
+free_base_port() {
+	local base offset
+	for ((base = 20000 + RANDOM % 1200 * 10; base < 60000; base += 10)); do
+		for ((offset = 0; offset < $1; offset++)); do
+			! port_is_open $((base + offset)) || continue 2
+		done
+		echo "$base"
+		return
+	done
+	fail "no free ports on loopback"
+}
+
+# cluster_up [OPTION]...: scripts/cluster up in $tmp/cluster, wiped when this
+# shell ends. Sets cluster, base_port and TORUS_META.
+cluster_up() {
+	[ -n "$tmp" ] || make_tmp
+	base_port=$(free_base_port 6)
+	cluster=("$top/scripts/cluster" --dir "$tmp/cluster" --base-port "$base_port")
+	on_exit "${cluster[@]}" wipe
+	"${cluster[@]}" up --size 4GiB "$@" >"$tmp/up" 2>&1 ||
+		{ sed 's/^/# /' "$tmp/up"; fail "the cluster does not come up"; }
+	TORUS_META=$(sed -n 's/^TORUS_META=//p' "$tmp/up")
+	export TORUS_META
+}
+
+torusctl() {
+	timeout 60 "$bin/torusctl" "$@"
+}
+
+# start_etcd: a new one, as the daemon "etcd", at $etcd_port; its data in $tmp.
+start_etcd() {
+	local peer
+	[ -n "$tmp" ] || make_tmp
+	etcd_port=$(free_port)
+	peer=http://127.0.0.1:$(free_port)
+	start_daemon etcd etcd --data-dir "$tmp/etcd" --logger zap \
+		--listen-client-urls "http://127.0.0.1:$etcd_port" \
+		--advertise-client-urls "http://127.0.0.1:$etcd_port" \
+		--listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
+		--initial-cluster "default=$peer"
+	wait_for 30 "etcd is healthy" etcd_is_healthy
+}
+
+etcd_is_healthy() {
+	etcdctl --endpoints "127.0.0.1:$etcd_port" endpoint health >/dev/null 2>&1
+}
+
+# field EXPRESSION [FILE]: of the JSON on stdin, as a Python expression of j.
+field() {
+	python3 -c 'import json, sys
+j = json.load(sys.stdin)
+print(eval(sys.argv[1]))' "$1"
+}
+
+volume_status() {
+	torusctl --json volume list |
+		field "next(v['status'] for v in j['volumes'] if v['name'] == '$1')"
+}
+
+# serve VOLUME [PARAMETER...]: by nbdkit, as the daemon "nbdkit", at $uri.
+serve() {
+	socket=$tmp/nbd-$1
+	uri="nbd+unix:///?socket=$socket"
+	rm -f "$socket"
+	start_daemon nbdkit ${NBDKIT_UNDER:-} nbdkit -f -t 16 -U "$socket" "$plugin" "$@"
+	wait_for "${SERVE_SECONDS:-30}" "nbdkit's socket" nbdkit_answers
+}
+
+nbdkit_answers() {
+	daemon_is_running nbdkit || fail "nbdkit ended: $(tail -n 5 "${daemon_log[nbdkit]}")"
+	[ -S "$socket" ] && nbdinfo --size "$uri" >/dev/null 2>&1
+}
+
+# unserve VOLUME: an orderly end, after which the volume is free.
+unserve() {
+	stop_daemon nbdkit TERM || fail "nbdkit ended with status $?: $(tail -n 5 "${daemon_log[nbdkit]}")"
+	assert_equal "$(volume_status "$1")" free "volume $1 after the end of nbdkit"
+}
