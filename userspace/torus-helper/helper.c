@@ -352,6 +352,9 @@ void helper_signal(struct helper *h)
 
 	switch (h->state) {
 	case HELPER_LOOKUP:
+		helper_end(h, HELPER_OK, 0,
+			   "Interrupted before the volume was attached");
+		return;
 	case HELPER_ATTACHING:
 		if (h->stop_wanted)
 			helper_end(h, HELPER_FAILED, -EINTR,

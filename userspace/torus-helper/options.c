@@ -38,10 +38,12 @@ static const char help[] =
 "\n"
 "TIME is a number of seconds, or with 'ms'. See torus-helper(8).\n";
 
-enum { O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
-       O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
-       O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
-       O_VERBOSE, O_HELP, O_VERSION };
+enum {
+	O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
+	O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
+	O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
+	O_VERBOSE, O_HELP, O_VERSION
+};
 
 static const struct option list[] = {
 	{ "meta", required_argument, NULL, O_META },

@@ -102,8 +102,9 @@ static void look(struct detach *d)
 	struct control_device now;
 	int err = control_get(d->control, d->device.id, &now);
 
-	if (err == -ENODEV || (!err && !uuid_equal(&now.incarnation,
-						    &d->device.incarnation)))
+	if (!err && uuid_equal(&now.incarnation, &d->device.incarnation))
+		return;
+	if (!err || err == -ENODEV)
 		d->deleted = true;
 }
 
