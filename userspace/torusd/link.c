@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The metadata store says which cluster this is. A directory that knows its
- * cluster is served without waiting for that: volumes go on while etcd is
- * away. An empty directory has to wait.
+ * cluster is not kept waiting for that longer than PATIENCE_NS: volumes go on
+ * while etcd is away. An empty directory has to wait.
  */
 #include <errno.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "torusd.h"
+
+#define PATIENCE_NS NSEC_PER_SEC
 
 static void got_cluster(void *ctx, int err, int64_t revision,
 			const struct meta_kv *kv);
@@ -62,8 +64,22 @@ static void got_cluster(void *ctx, int err, int64_t revision,
 		torusd_cluster_known(d);
 }
 
+static void waited_enough(struct env_timer *timer)
+{
+	struct torusd *d = container_of(timer, struct torusd, patience);
+
+	if (d->stopping || d->store != NULL)
+		return;
+	log_info("metadata store %s: no answer yet, serving meanwhile",
+		 d->settings.url);
+	torusd_open_store(d, NULL);
+}
+
 void link_start(struct torusd *d)
 {
 	retry_init(&d->link, d->env, ask_again);
+	env_timer_init(&d->patience, waited_enough);
+	if (d->dir.has_identity)
+		env_timer_after(d->env, &d->patience, PATIENCE_NS);
 	ask(d);
 }

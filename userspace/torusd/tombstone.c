@@ -14,36 +14,53 @@
 #include "torusd.h"
 
 
+/* One volume on its way out. */
+struct burial {
+	struct torusd *daemon;
+	uint64_t volume;
+	uint64_t used;			/* bytes, before */
+};
+
+static uint64_t bytes_used(const struct torusd *d)
+{
+	struct store_stats stats;
+
+	store_stats(d->store, &stats);
+	return stats.used;
+}
+
+/* Most tombstones are old: nothing is there to be removed, nor to be said. */
 static void volume_deleted(void *ctx, int err)
 {
-	uint64_t *volume = ctx;
+	struct burial *b = ctx;
 
 	if (err < 0)
 		log_error("%s. The rest goes at the next start",
 			  error_text(err));
-	else
+	else if (bytes_used(b->daemon) < b->used)
 		log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
-			 *volume);
-	free(volume);
+			 b->volume);
+	free(b);
 }
 
 static void bury(struct torusd *d, const char *key)
 {
+	struct burial *b = malloc(sizeof(*b));
 	const char *name = strrchr(key, '/');
-	uint64_t *volume;
 	char *end;
 
-	volume = malloc(sizeof(*volume));
-	if (volume == NULL || name == NULL)
+	if (b == NULL || name == NULL)
 		goto out_free;
-	*volume = strtoull(name + 1, &end, 16);
-	if (strlen(name + 1) == 16 && *end == '\0' && *volume != 0) {
-		store_delete_volume(d->store, *volume, volume_deleted, volume);
+	b->daemon = d;
+	b->used = bytes_used(d);
+	b->volume = strtoull(name + 1, &end, 16);
+	if (strlen(name + 1) == 16 && *end == '\0' && b->volume != 0) {
+		store_delete_volume(d->store, b->volume, volume_deleted, b);
 		return;
 	}
 	log_warning("%s: not a tombstone's key, ignored", key);
 out_free:
-	free(volume);
+	free(b);
 }
 
 static void listed(void *ctx, int err, int64_t revision,

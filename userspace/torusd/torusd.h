@@ -69,6 +69,7 @@ struct torusd {
 	int exit_status;
 	char address[ADDRESS_MAX];	/* where others reach it */
 	struct retry link;
+	struct env_timer patience;	/* with the metadata store at start */
 	struct registration registration;
 	struct tombstones tombstones;
 	struct joining joining;
