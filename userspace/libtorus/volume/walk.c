@@ -467,14 +467,10 @@ static void chunk_exhausted(struct attach *a)
 			    a->volume->doc.name, w->chunk);
 	else if (s && w->block < s->length)
 		sealed_short(a, s->length);
-	else if (!s && attach_in_tail(a, w->chunk)) {
-		if (tail_chunk_decided(a))
-			leave_chunk(a);
-	} else if (!s && !w->complete) {
+	else if (!s && !w->complete && !attach_in_tail(a, w->chunk))
 		wait_for_copies(a, CHUNK_BLOCKS_MAX);
-	} else {
+	else if (s || !attach_in_tail(a, w->chunk) || tail_chunk_decided(a))
 		leave_chunk(a);
-	}
 }
 
 /*
