@@ -388,7 +388,8 @@ static void death_gives_back_queued_frames_first(void **state)
 	turn_until(&t.closed, 1);
 	assert_int_equal(t.sent, 300);
 	assert_true(t.sent_err < 0);
-	assert_true(t.close_err < 0);
+	/* The end of the stream, or the failing write: whichever is seen first. */
+	assert_true(t.close_err <= 0);
 }
 
 static void closing_inside_callbacks(void **state)

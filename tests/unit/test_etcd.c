@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "env/env_uring.h"
@@ -530,16 +531,18 @@ static void answers_that_are_none_are_refused(void **state)
 		OK "Content-Length: 2\r\n\r\n[]",
 		OK "Content-Length: 0\r\n\r\n",
 		OK "Content-Length: 21\r\n\r\n{\"kvs\":[{\"key\":\"!\"}]}",
+		OK "Content-Length: 39\r\n\r\n"
+		"{\"kvs\":[{\"key\":\"Zg==\",\"value\":\"Zm!v\"}]}",
 		"404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
 	};
 	size_t i;
 
 	fake_start(&fakes[0]);
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
 		fakes[0].range_answer = answers[i];
 		open_meta("etcd://127.0.0.1:%d", fakes[0].port);
 		assert_true(get("x") < 0);
-		assert_true(a.err == -EBADMSG || i == 4);
+		assert_true(a.err == -EBADMSG || i == 5);
 	}
 	fake_stop(&fakes[0]);
 }

@@ -198,15 +198,17 @@ void etcd_kv_release(struct meta_kv *kv)
 
 int etcd_kv(struct json_object *obj, struct meta_kv *kv)
 {
-	int err;
+	int err = -EBADMSG;
 
 	kv->key = base64_decode(etcd_text(obj, "key"));
 	kv->value = kv->key ? base64_decode(etcd_text(obj, "value")) : NULL;
+	/* Now: json-c's getters change errno. */
+	if (!kv->value)
+		err = -errno;
 	kv->mod_revision = etcd_int(obj, "mod_revision");
 	kv->lease = etcd_int(obj, "lease");
 	if (kv->value && *kv->key && kv->mod_revision > 0)
 		return 0;
-	err = kv->value ? -EBADMSG : -errno;
 	error_set(err, "etcd: a key or value is not understood%s%s",
 		  kv->key ? ": " : "", kv->key ? kv->key : "");
 	etcd_kv_release(kv);

@@ -11,8 +11,9 @@
  *
  * Errors of callbacks: 0; -ETIMEDOUT (no answer in time: a transaction MAY
  * have been or MAY YET BE applied); -EHOSTUNREACH and the like (surely not
- * applied); -EACCES; -EBADMSG (answer not understood). The error text is set
- * during the callback.
+ * applied); -EACCES; -EBADMSG (answer not understood); of transactions also
+ * -ENOENT (a put names a lease that does not exist) and -EINVAL (a key is put
+ * twice). The error text is set during the callback.
  */
 #ifndef TORUS_META_META_H
 #define TORUS_META_META_H
@@ -75,7 +76,9 @@ struct meta_ops {
 		    meta_txn_fn done, void *ctx);
 	/*
 	 * Events of all keys under @prefix with revision >= @from, in order,
-	 * reconnecting for ever; META_EVENT_RESET when events may be missing.
+	 * reconnecting for ever; META_EVENT_RESET when events may be missing:
+	 * whoever lists after it misses nothing. @from 0 = from now on. The
+	 * value of a deleted key is NULL.
 	 */
 	struct meta_watch *(*watch)(struct meta *m, const char *prefix,
 				    int64_t from, meta_watch_fn event, void *ctx);
