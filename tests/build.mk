@@ -47,4 +47,5 @@ fuzz: $(FUZZ_BIN)
 test-programs-check-fast: all unit sim
 test-programs-check: test-programs-check-fast modules fuzz
 	@$(MAKE) --no-print-directory B=build/asan SAN=1 all unit
+	@$(MAKE) --no-print-directory -s -C tests/selftests
 test-programs-check-full: test-programs-check
