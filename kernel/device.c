@@ -34,7 +34,7 @@ unsigned int torus_devices_generation(void)
 
 static int check_size(u64 size, u32 block_size, struct netlink_ext_ack *extack)
 {
-	if (!size || size % block_size || size > LLONG_MAX) {
+	if (!size || (size & (block_size - 1)) || size > LLONG_MAX) {
 		NL_SET_ERR_MSG(extack, "size must be a positive multiple of the logical block");
 		return -EINVAL;
 	}
