@@ -23,7 +23,6 @@
 #include "world.h"
 
 #define JOBS_MAX 64
-#define SEED_SECONDS 120
 #define TAIL_LINES 40
 #define KNOWN_SEEDS "tests/sim/seeds"	/* that failed once */
 
@@ -32,7 +31,8 @@ struct options {
 	const char *file;
 	uint32_t steps;
 	unsigned int jobs;
-	bool trace, verify, one, known, dump;
+	bool trace, verify, one, known, dump, stop_first;
+	unsigned int limit;		/* seconds of one seed */
 	unsigned int tail;
 	int64_t gap;			/* -1: the seed decides */
 };
@@ -56,6 +56,8 @@ static void usage(FILE *out)
 	      "  --steps M    client operations of a seed (default 320)\n"
 	      "  --jobs J     in so many processes (default: one per processor)\n"
 	      "  --gap G      operations between two faults; 0 = no faults\n"
+	      "  --first      stop at the first failure\n"
+	      "  --limit S    seconds that one seed may take (default 120)\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --dump       show metadata and chunk files with a failure\n"
@@ -182,64 +184,79 @@ static void seeds_list(struct seeds *list, const struct options *opt)
 		seeds_add(list, seed);
 }
 
-/* In the child: from *@at on; the parent sees how far it came. */
-static void run_some(const struct seeds *list, volatile size_t *at,
-		     const struct options *opt, int out)
+/* What workers and their children share. */
+struct shared {
+	volatile bool stop;
+	volatile size_t at[JOBS_MAX];	/* the seed under way, per worker */
+};
+
+static bool goes_on(const struct seeds *list, const struct shared *shared,
+		    unsigned int job)
+{
+	return shared->at[job] < list->count && !shared->stop;
+}
+
+/* In the child, from the worker's seed on. */
+static void run_some(const struct seeds *list, struct shared *shared,
+		     unsigned int job, const struct options *opt, int out)
 {
 	struct result r;
 
-	for (; *at < list->count; *at += opt->jobs) {
-		alarm(SEED_SECONDS);
-		r = run_seed(list->seed[*at], opt);
+	for (; goes_on(list, shared, job); shared->at[job] += opt->jobs) {
+		alarm(opt->limit);
+		r = run_seed(list->seed[shared->at[job]], opt);
 		if (write(out, &r, sizeof(r)) != sizeof(r))
 			_exit(1);
+		shared->stop |= r.failed && opt->stop_first;
 	}
 	fflush(NULL);
 	_exit(0);
 }
 
-static void work(const struct seeds *list, volatile size_t *at,
-		 const struct options *opt, int out)
+static void work(const struct seeds *list, struct shared *shared,
+		 unsigned int job, const struct options *opt, int out)
 {
 	struct result r = { .failed = true };
 	int status = 0;
 	pid_t pid;
 
-	while (*at < list->count) {
+	while (goes_on(list, shared, job)) {
 		pid = fork();
 		if (pid == 0)
-			run_some(list, at, opt, out);
+			run_some(list, shared, job, opt, out);
 		if (pid < 0 || waitpid(pid, &status, 0) != pid)
 			return;
-		if (*at >= list->count)
+		if (WIFEXITED(status))
 			return;
-		r.seed = list->seed[*at];
+		r.seed = list->seed[shared->at[job]];
 		fprintf(stderr, "seed %" PRIu64 " died of signal %d%s\n", r.seed,
 			WTERMSIG(status), WTERMSIG(status) == SIGALRM ?
 			" (it took too long)" : "");
 		if (write(out, &r, sizeof(r)) != sizeof(r))
 			return;
-		*at += opt->jobs;
+		shared->stop |= opt->stop_first;
+		shared->at[job] += opt->jobs;
 	}
 }
 
-static volatile size_t *shared_positions(unsigned int jobs)
+static struct shared *shared_new(unsigned int jobs)
 {
-	size_t *at = mmap(NULL, jobs * sizeof(*at), PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *shared = mmap(NULL, sizeof(*shared),
+				     PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	unsigned int i;
 
-	if (at == MAP_FAILED)
+	if (shared == MAP_FAILED)
 		exit(2);
 	for (i = 0; i < jobs; i++)
-		at[i] = i;
-	return at;
+		shared->at[i] = i;
+	return shared;
 }
 
 static struct totals run_many(const struct seeds *list,
 			      const struct options *opt)
 {
-	volatile size_t *at = shared_positions(opt->jobs);
+	struct shared *shared = shared_new(opt->jobs);
 	struct totals t = { 0 };
 	struct result r;
 	unsigned int i;
@@ -250,7 +267,7 @@ static struct totals run_many(const struct seeds *list,
 	for (i = 0; i < opt->jobs; i++) {
 		if (fork() == 0) {
 			close(fds[0]);
-			work(list, &at[i], opt, fds[1]);
+			work(list, shared, i, opt, fds[1]);
 			_exit(0);
 		}
 	}
@@ -260,7 +277,8 @@ static struct totals run_many(const struct seeds *list,
 	close(fds[0]);
 	while (wait(NULL) > 0)
 		;
-	t.failed += list->count - (size_t)(t.passed + t.failed);
+	if (!shared->stop)	/* what was never reported failed as well */
+		t.failed += list->count - (size_t)(t.passed + t.failed);
 	return t;
 }
 
@@ -352,6 +370,12 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 't':
 		opt->trace = true;
 		break;
+	case '1':
+		opt->stop_first = true;
+		break;
+	case 'x':
+		opt->limit = (unsigned int)number("limit", arg, NULL);
+		break;
 	case 'd':
 		opt->dump = true;
 		break;
@@ -378,6 +402,8 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "gap", required_argument, NULL, 'g' },
 		{ "tail", required_argument, NULL, 'l' },
+		{ "first", no_argument, NULL, '1' },
+		{ "limit", required_argument, NULL, 'x' },
 		{ "dump", no_argument, NULL, 'd' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "verify", no_argument, NULL, 'v' },
@@ -403,7 +429,7 @@ int main(int argc, char **argv)
 	struct options opt = {
 		.first = 1, .last = 100, .steps = 320, .tail = TAIL_LINES,
 		.jobs = (unsigned int)MIN(sysconf(_SC_NPROCESSORS_ONLN), JOBS_MAX),
-		.known = true, .gap = -1,
+		.known = true, .limit = 120, .gap = -1,
 	};
 	struct totals t = { 0 };
 	struct result r;
