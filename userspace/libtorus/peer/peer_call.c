@@ -26,6 +26,8 @@
 
 /* ---- flights ------------------------------------------------------------ */
 
+static struct list_head orphans = LIST_HEAD_INIT(orphans);
+
 static struct peer_flight *flight_get(struct peer_set *set,
 				      struct peer_call *call)
 {
@@ -52,10 +54,12 @@ static void flight_put(struct peer_flight *flight)
 {
 	free(flight->data);
 	flight->data = NULL;
-	if (flight->set == NULL)
+	if (flight->set == NULL) {
+		list_del_init(&flight->node);
 		free(flight);
-	else
-		list_move_tail(&flight->node, &flight->set->spare_flights);
+		return;
+	}
+	list_move_tail(&flight->node, &flight->set->spare_flights);
 }
 
 /* The env has let go of the call's memory, or the connection is closed. */
@@ -521,9 +525,9 @@ void peer_calls_release(struct peer_set *set)
 		*set->freed = true;
 	list_for_each_entry_safe(flight, tmp, &set->spare_flights, node)
 		free(flight);
-	/* sent() will come for these, and free them. */
-	list_for_each_entry_safe(flight, tmp, &set->flights, node) {
+	/* sent() will come for these, and free them; unless their process is
+	 * over, and then they are still to be found. */
+	list_for_each_entry(flight, &set->flights, node)
 		flight->set = NULL;
-		list_del_init(&flight->node);
-	}
+	list_splice_tail_init(&set->flights, &orphans);
 }
