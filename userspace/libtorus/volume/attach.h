@@ -2,9 +2,10 @@
 /*
  * The border between attach and the running engine (design section 6).
  *
- * attach.c begins with an open cluster view, and ends with a volume that is claimed (our epoch and attachment are committed), fenced,
- * whose log prefix lies on min_replicas peers, durable, sealed in the metadata
- * store with a fresh tail declared, and replayed.
+ * attach.c begins with an open cluster view, and ends with a volume that is
+ * claimed (our epoch and attachment are committed), fenced, whose log prefix
+ * lies on min_replicas peers, durable, sealed in the metadata store with a
+ * fresh tail declared, and replayed.
  *
  * It leaves in struct volume, before attach_done(v, 0):
  *

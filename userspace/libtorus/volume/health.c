@@ -100,6 +100,7 @@ void health_failed(struct volume *v, const struct uuid *peer, int err)
 
 	if (s == NULL || !s->waiting)
 		s = suspect(v, peer);
+	s->failed_at = env_now(v->env);
 	if (err == -ENOSPC)
 		s->full = true;
 	arm(v);
