@@ -289,6 +289,7 @@ static void check_finish(struct client *c)
 	c->state = CLIENT_SERVING;
 	w->wide_loss = false;
 	w->stats.recoveries++;
+	sim_task_after(&w->recovered, 1000);
 }
 
 static void check_read(struct client *c, uint64_t offset, uint64_t length)

@@ -7,6 +7,7 @@
 #include "world.h"
 
 #define MSEC NSEC_PER_MSEC
+#define MIN_REPLICAS 2		/* a majority of 2 and of 3 */
 
 static struct store_node *any_store(struct world *w)
 {
@@ -109,6 +110,93 @@ static void fault_all_stores(struct world *w)
 	}
 }
 
+/*
+ * The writer dies, and of the stores just enough for the next one are there:
+ * some have lost what was not synced, the others come back late. What was
+ * flushed must be found all the same.
+ */
+static void dark(struct world *w)
+{
+	uint64_t late = sim_between(w->sim, 500, 20000) * MSEC;
+	unsigned int i, at, first = (unsigned int)sim_below(w->sim,
+							    w->store_count);
+	unsigned int keep = (unsigned int)sim_between(w->sim, MIN_REPLICAS,
+						      w->store_count);
+
+	client_kill(w->current, sim_chance(w->sim, 1, 2));
+	for (i = 0; i < w->store_count; i++) {
+		at = (first + i) % w->store_count;
+		if (sim_chance(w->sim, 1, 2))
+			store_node_crash(&w->stores[at], i < keep ? MSEC : late);
+		else if (i >= keep)
+			store_node_kill(&w->stores[at], late);
+	}
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim) + late);
+}
+
+static void fault_dark(struct world *w)
+{
+	if (!w->current)
+		return;
+	if (sim_chance(w->sim, 2, 3) && client_submit_flush(w->current))
+		sim_run(w->sim, sim_below(w->sim, 50 * MSEC));
+	dark(w);
+	w->dark_again = sim_chance(w->sim, 1, 2);
+}
+
+void faults_recovered(struct world *w)
+{
+	if (!w->dark_again || w->quiet)
+		return;
+	w->dark_again = false;
+	w->stats.faults++;
+	sim_trace(w->sim, NULL, "fault again", 0, 0, 0, 0);
+	dark(w);
+}
+
+/* Bits that rot on one disk, and only there: others have good copies. */
+static void fault_rot(struct world *w)
+{
+	struct store_node *s;
+	char path[64];
+	int tries;
+
+	if (!w->rotten)
+		w->rotten = any_store(w);
+	s = w->rotten;
+	if (w->destroys == s)
+		return;
+	for (tries = 0; tries < 20; tries++) {
+		snprintf(path, sizeof(path), "chunks/%016x/%012llx", 1,
+			 (unsigned long long)sim_between(w->sim, 1, 60));
+		if (!sim_disk_flip(s->node, path,
+				   sim_below(w->sim, 256 * BLOCK_SIZE)))
+			break;
+	}
+}
+
+/* Syncs, writes or reads fail for a while; then somebody restarts it. */
+static void fault_disk_errors(struct world *w)
+{
+	struct store_node *s = any_store(w);
+	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
+	uint32_t one_in = (uint32_t)sim_between(w->sim, 1, 4);
+
+	switch (sim_below(w->sim, 3)) {
+	case 0:
+		f->sync_eio = one_in;
+		break;
+	case 1:
+		f->write_eio = one_in;
+		break;
+	default:
+		f->read_eio = one_in;
+		break;
+	}
+	store_node_suspect(s);
+	sim_task_after(&s->heal, duration(w));
+}
+
 static void fault_slow_disk(struct world *w)
 {
 	struct sim_disk_faults *f = sim_node_disk_faults(any_store(w)->node);
@@ -194,6 +282,9 @@ static const struct fault {
 	{ fault_store_incarnation, 2 },
 	{ fault_all_stores, 2 },
 	{ fault_slow_disk, 4 },
+	{ fault_dark, 10 },
+	{ fault_rot, 3 },
+	{ fault_disk_errors, 4 },
 	{ fault_client_kill, 8 },
 	{ fault_client_crash, 6 },
 	{ fault_client_hang, 4 },
@@ -226,6 +317,9 @@ void faults_end(struct world *w)
 	unsigned int i;
 
 	sim_meta_faults(w->sim)->txn_timeout = 0;
+	w->dark_again = false;
+	for (i = 0; i < w->store_count; i++)
+		store_node_heal(&w->stores[i]);
 	for (i = 0; i < w->store_count; i++)
 		store_node_start(&w->stores[i]);
 }

@@ -11,6 +11,7 @@
 #include "world.h"
 
 #define LEASE_S 30
+#define RETRY (200 * NSEC_PER_MSEC)
 /*
  * Two stores that lose power so soon after each other may be all who had what
  * was not flushed yet: then nobody has a write that was acknowledged, and the
@@ -18,9 +19,35 @@
  */
 #define WIDE_LOSS (20 * NSEC_PER_SEC)
 
+static bool disk_fails(const struct store_node *s)
+{
+	const struct sim_disk_faults *f = sim_node_disk_faults(s->node);
+
+	return f->sync_eio || f->write_eio || f->read_eio;
+}
+
 static void restart_task(struct sim_task *task)
 {
 	store_node_start(container_of(task, struct store_node, restart));
+}
+
+/*
+ * The machine is restarted as well: after a sync that failed the page cache
+ * holds bytes that the disk has not got.
+ */
+void store_node_heal(struct store_node *s)
+{
+	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
+
+	if (!disk_fails(s))
+		return;
+	f->sync_eio = f->write_eio = f->read_eio = 0;
+	store_node_crash(s, 10 * NSEC_PER_MSEC);
+}
+
+static void heal_task(struct sim_task *task)
+{
+	store_node_heal(container_of(task, struct store_node, heal));
 }
 
 void store_node_init(struct world *w, unsigned int i)
@@ -33,6 +60,7 @@ void store_node_init(struct world *w, unsigned int i)
 	s->node = sim_node_new(w->sim, name);
 	snprintf(s->address, sizeof(s->address), "%s:1", name);
 	sim_task_init(w->sim, &s->restart, restart_task);
+	sim_task_init(w->sim, &s->heal, heal_task);
 	sim_node_kill(s->node);
 }
 
@@ -62,6 +90,10 @@ static void on_open(void *ctx, int err)
 
 	if (!err)
 		err = store_serve(s->store, s->address);
+	if (err && disk_fails(s)) {
+		store_node_kill(s, RETRY);
+		return;
+	}
 	if (err) {
 		world_fail(s->world, "%s cannot start: %s",
 			   sim_node_name(s->node), error_text(err));
@@ -102,25 +134,35 @@ static void store_end(struct store_node *s, uint64_t after)
 		sim_task_after(&s->restart, after);
 }
 
+/* See store_node_heal(): with a bad disk the machine goes too. */
 void store_node_kill(struct store_node *s, uint64_t after)
 {
+	if (disk_fails(s)) {
+		store_node_crash(s, after);
+		return;
+	}
 	sim_node_kill(s->node);
 	store_end(s, after);
 }
 
-void store_node_crash(struct store_node *s, uint64_t after)
+void store_node_suspect(struct store_node *s)
 {
 	struct world *w = s->world;
 	unsigned int i;
 
-	sim_node_crash(s->node);
-	store_end(s, after);
 	for (i = 0; i < w->store_count; i++)
 		if (&w->stores[i] != s && w->stores[i].power_loss &&
 		    sim_now(w->sim) - w->stores[i].power_loss < WIDE_LOSS)
 			w->wide_loss = true;
 	s->power_loss = sim_now(w->sim);
 	model_power_loss(w->model, s->power_loss, w->wide_loss);
+}
+
+void store_node_crash(struct store_node *s, uint64_t after)
+{
+	sim_node_crash(s->node);
+	store_end(s, after);
+	store_node_suspect(s);
 	inspect_power_loss(s);
 }
 
@@ -128,6 +170,7 @@ void store_node_free(struct store_node *s)
 {
 	store_node_kill(s, 0);
 	sim_task_cancel(&s->restart);
+	sim_task_cancel(&s->heal);
 }
 
 unsigned int stores_serving(const struct world *w)

@@ -29,6 +29,11 @@ static void on_fail(void *ctx, const char *what)
 	world_fail(ctx, "%s", what);
 }
 
+static void recovered_task(struct sim_task *task)
+{
+	faults_recovered(container_of(task, struct world, recovered));
+}
+
 static void random_uuid(struct world *w, struct uuid *id)
 {
 	size_t i;
@@ -167,6 +172,7 @@ struct world *world_new(uint64_t seed, uint32_t target, FILE *trace)
 	sim_trace_live(w->sim, trace);
 	sim_log_attach(w->sim);
 	sim_fail_hook(w->sim, on_fail, w);
+	sim_task_init(w->sim, &w->recovered, recovered_task);
 	draw_config(w);
 	draw_delays(w);
 	random_uuid(w, &w->cluster);

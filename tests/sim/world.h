@@ -39,7 +39,7 @@ struct store_node {
 	bool serving;
 	bool force_incarnation;
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
-	struct sim_task restart;
+	struct sim_task restart, heal;
 	int64_t lease;
 	/* inspect.c */
 	struct inspect_store *inspect;
@@ -123,6 +123,10 @@ struct world {
 	uint64_t last_fault;		/* end of the last fault's effect */
 	bool wide_loss;			/* two stores lost power since the last
 					 * recovery, soon after each other */
+	struct sim_task recovered;
+	bool dark_again;		/* a second blow after the recovery */
+	struct store_node *rotten;	/* whose disk rots */
+	struct store_node *destroys;	/* which never comes back */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
 	struct model *model;
@@ -146,6 +150,10 @@ void store_node_start(struct store_node *s);
 /* @after: when it comes back. */
 void store_node_kill(struct store_node *s, uint64_t after);
 void store_node_crash(struct store_node *s, uint64_t after);
+/* It may lose what is not synced although its machine lives. */
+void store_node_suspect(struct store_node *s);
+/* Its disk works again; it is restarted in case that it gave up. */
+void store_node_heal(struct store_node *s);
 void store_node_free(struct store_node *s);
 unsigned int stores_serving(const struct world *w);
 
@@ -172,6 +180,8 @@ void supervisor_handover(struct world *w);
 /* faults.c */
 void fault_random(struct world *w);
 void faults_end(struct world *w);
+/* Somebody has recovered the volume. */
+void faults_recovered(struct world *w);
 
 /* inspect.c */
 void inspect_init(struct world *w);

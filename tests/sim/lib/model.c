@@ -483,8 +483,9 @@ static bool was_in_flight(const struct model *m, const struct model_op *op)
 }
 
 /*
- * Where a FUA write belongs: whole-block ones are in the order of submission;
- * another comes as early as it can, before what overwrote it.
+ * Where a FUA write belongs: before all that was acknowledged after it; as to
+ * the others, whole-block ones are in the order of submission, and another
+ * comes as early as it can, before what overwrote it.
  */
 static uint32_t fua_place(const struct cut *c, uint32_t id)
 {
@@ -493,6 +494,8 @@ static uint32_t fua_place(const struct cut *c, uint32_t id)
 
 	for (i = 0; i < c->list_count; i++) {
 		other = &c->m->ops[c->list[i]];
+		if (op->state == OP_ACKED && other->done > op->done)
+			return op->loose ? place : i;
 		if (c->list[i] > id && (overlap(op, other) ||
 					(!op->loose && !other->loose)))
 			return op->loose ? place : i;
