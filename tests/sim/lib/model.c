@@ -3,14 +3,12 @@
  * The model of one volume.
  *
  * Since the last recovery (the base) the log order of operations is known in
- * part: records are acknowledged in order, so acknowledged operations are in
+ * part: completions come in record order, so acknowledged operations are in
  * the order of their acknowledgement and everything else is behind them; of
  * those in flight, whole-block ones are in the order of submission, and a
- * sector's own are always. A FUA write is acknowledged when it is durable, so
- * its place is found through the order of submission. What is not known -
- * operations that need a read-modify-write or meet one, and failed ones - is
- * loose: each of its sectors may be there or not, until a later operation has
- * overwritten it.
+ * sector's own are always. What is not known - operations that need a
+ * read-modify-write or meet one, and failed ones - is loose: each of its
+ * sectors may be there or not, until a later operation has overwritten it.
  *
  * A recovery must find one cut through that order. Positions count blocks, so
  * that an unacknowledged write may be cut in the middle. For every sector the
@@ -42,7 +40,7 @@ struct model {
 					 * seen by a read */
 	uint32_t *base;			/* per sector: what the base holds */
 	uint32_t first_open;		/* lowest op that is not settled */
-	uint32_t *order;		/* acknowledged since the base, but FUA */
+	uint32_t *order;		/* acknowledged since the base */
 	uint32_t order_count;
 	uint32_t *maybe;		/* failed, not settled */
 	uint32_t maybe_count;
@@ -254,8 +252,7 @@ static void acked_change(struct model *m, uint32_t id)
 	uint64_t i;
 
 	op->durable = op->fua;
-	if (!op->fua)
-		m->order[m->order_count++] = id;
+	m->order[m->order_count++] = id;
 	for (i = op->first; i < op->first + op->count; i++)
 		m->now[i] = MAX(m->now[i], id);
 }
@@ -482,39 +479,6 @@ static bool was_in_flight(const struct model *m, const struct model_op *op)
 	       op->submitted <= m->attached && op->owner != m->owner;
 }
 
-/*
- * Where a FUA write belongs: before all that was acknowledged after it; as to
- * the others, whole-block ones are in the order of submission, and another
- * comes as early as it can, before what overwrote it.
- */
-static uint32_t fua_place(const struct cut *c, uint32_t id)
-{
-	const struct model_op *op = &c->m->ops[id], *other;
-	uint32_t i, place = 0;
-
-	for (i = 0; i < c->list_count; i++) {
-		other = &c->m->ops[c->list[i]];
-		if (op->state == OP_ACKED && other->done > op->done)
-			return op->loose ? place : i;
-		if (c->list[i] > id && (overlap(op, other) ||
-					(!op->loose && !other->loose)))
-			return op->loose ? place : i;
-		if (other->done && other->done <= op->submitted)
-			place = i + 1;
-		if (c->list[i] < id && overlap(op, other))
-			place = i + 1;
-	}
-	return op->loose ? place : c->list_count;
-}
-
-static void list_insert(struct cut *c, uint32_t at, uint32_t id)
-{
-	memmove(&c->list[at + 1], &c->list[at],
-		(c->list_count - at) * sizeof(c->list[0]));
-	c->list[at] = id;
-	c->list_count++;
-}
-
 static void list_build(struct cut *c)
 {
 	struct model *m = c->m;
@@ -524,12 +488,8 @@ static void list_build(struct cut *c)
 	memcpy(c->list, m->order, m->order_count * sizeof(*c->list));
 	c->list_count = m->order_count;
 	for (i = m->first_open; i < m->count; i++)
-		if (m->ops[i].fua && m->ops[i].state == OP_ACKED)
-			list_insert(c, fua_place(c, i), i);
-	for (i = m->first_open; i < m->count; i++)
 		if (was_in_flight(m, &m->ops[i]) && !m->ops[i].loose)
-			list_insert(c, m->ops[i].fua ? fua_place(c, i) :
-				    c->list_count, i);
+			c->list[c->list_count++] = i;
 }
 
 /* Walk the strict operations in log order; @fn gets their positions. */
