@@ -24,6 +24,13 @@ int settle_add(struct attach *a, uint64_t chunk, uint32_t length,
 {
 	struct settle_item *item;
 
+	/* The last one may have been too short, and is longer now. */
+	item = a->item_count ? &a->items[a->item_count - 1] : NULL;
+	if (item && item->chunk == chunk) {
+		item->length = length;
+		item->end_crc = end_crc;
+		return 0;
+	}
 	if (a->item_count == WALK_CHUNKS_MAX)
 		return -ENOMEM;
 	if (a->item_count == a->item_room) {
