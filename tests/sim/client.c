@@ -372,9 +372,9 @@ void client_kill(struct client *c, bool power)
 		sim_node_crash(c->node);
 	else
 		sim_node_kill(c->node);
-	drop_volume(c);
-	if (power)
+	if (power || c->state == CLIENT_DETACHING)
 		c->device = false;
+	drop_volume(c);
 }
 
 static void on_failed(void *ctx, enum volume_failure why)

@@ -3,6 +3,9 @@
  * What is done to the cluster. Every fault ends by itself; `last_fault` is
  * when the last one's effect does.
  */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/cleanup.h"
 #include "world.h"
 
@@ -154,22 +157,37 @@ void faults_recovered(struct world *w)
 	dark(w);
 }
 
-/* Bits that rot on one disk, and only there: others have good copies. */
+/* The first chunk of the declared tail. */
+static uint64_t tail_first(struct world *w)
+{
+	struct volume_doc *doc = calloc(1, sizeof(*doc));
+	char key[META_KEY_MAX];
+	uint64_t first;
+
+	key_volume(&w->cluster, VOLUME_NAME, key);
+	if (!doc || volume_doc_decode(key, sim_meta_value(w->sim, key), doc))
+		abort();
+	first = doc->tail.first;
+	free(doc);
+	return first;
+}
+
+/*
+ * Bits that rot on one disk, and only there: others have good copies. Chunks
+ * of the tail are spared, since their last records may have one copy only.
+ */
 static void fault_rot(struct world *w)
 {
-	struct store_node *s;
+	uint64_t first = tail_first(w);
 	char path[64];
 	int tries;
 
 	if (!w->rotten)
 		w->rotten = any_store(w);
-	s = w->rotten;
-	if (w->destroys == s)
-		return;
-	for (tries = 0; tries < 20; tries++) {
+	for (tries = 0; tries < 20 && first > 1; tries++) {
 		snprintf(path, sizeof(path), "chunks/%016x/%012llx", 1,
-			 (unsigned long long)sim_between(w->sim, 1, 60));
-		if (!sim_disk_flip(s->node, path,
+			 (unsigned long long)sim_between(w->sim, 1, first - 1));
+		if (!sim_disk_flip(w->rotten->node, path,
 				   sim_below(w->sim, 256 * BLOCK_SIZE)))
 			break;
 	}

@@ -392,6 +392,23 @@ static size_t iov_total(const struct iovec *iov, int count)
 	return total;
 }
 
+/* For the eyes of somebody who follows a trace. */
+static void print_body(const struct sim *sim, const struct wire_header *hdr,
+		       const uint8_t *body)
+{
+	uint32_t word, i;
+
+	if (!sim->live || !hdr->body_len)
+		return;
+	fprintf(sim->live, "\t\t\t %s%s", wire_type_name(hdr->type),
+		hdr->flags & WIRE_REPLY ? " reply:" : ":");
+	for (i = 0; i + 4 <= hdr->body_len && i < 48; i += 4) {
+		memcpy(&word, body + i, 4);
+		fprintf(sim->live, " %x", le32toh(word));
+	}
+	fprintf(sim->live, "\n");
+}
+
 /* Returns false when there is no room: the frame stays. */
 static bool deliver_data(struct env_conn *c, struct frame *f)
 {
@@ -423,6 +440,7 @@ static bool deliver_data(struct env_conn *c, struct frame *f)
 	}
 	sim_trace(sim, c->owner, "< type %llu request %llu status %llu data %llu",
 		  hdr.type, hdr.request, hdr.status, hdr.data_len);
+	print_body(sim, &hdr, f->body);
 	c->ops->message(c->ctx, c, &hdr, f->body, iov, count);
 	return true;
 }
