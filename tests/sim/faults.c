@@ -211,6 +211,7 @@ static void fault_disk_errors(struct world *w)
 		f->read_eio = one_in;
 		break;
 	}
+	w->disk_errors = true;
 	store_node_suspect(s);
 	sim_task_after(&s->heal, duration(w));
 }
@@ -279,6 +280,14 @@ static void fault_meta_timeouts(struct world *w)
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 }
 
+/* From now on, or no longer, some frames arrive with a wrong bit. */
+static void fault_flips(struct world *w)
+{
+	struct sim_delays *d = sim_delays(w->sim);
+
+	d->net_flip = d->net_flip ? 0 : (uint32_t)sim_between(w->sim, 5, 200);
+}
+
 static void fault_leases(struct world *w)
 {
 	if (sim_chance(w->sim, 1, 2))
@@ -312,6 +321,7 @@ static const struct fault {
 	{ fault_meta_unreachable, 4 },
 	{ fault_meta_timeouts, 8 },
 	{ fault_leases, 3 },
+	{ fault_flips, 4 },
 };
 
 void fault_random(struct world *w)
@@ -335,6 +345,7 @@ void faults_end(struct world *w)
 	unsigned int i;
 
 	sim_meta_faults(w->sim)->txn_timeout = 0;
+	sim_delays(w->sim)->net_flip = 0;
 	w->dark_again = false;
 	for (i = 0; i < w->store_count; i++)
 		store_node_heal(&w->stores[i]);

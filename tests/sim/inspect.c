@@ -37,6 +37,9 @@ void inspect_init(struct world *w)
 {
 	unsigned int i;
 
+	w->chunks_seen = calloc(1, CHUNKS_ROOM);
+	if (!w->chunks_seen)
+		abort();
 	for (i = 0; i < w->store_count; i++) {
 		w->stores[i].inspect = calloc(1, sizeof(struct inspect_store));
 		if (!w->stores[i].inspect)
@@ -50,6 +53,7 @@ void inspect_free(struct world *w)
 	unsigned int i;
 
 	ring_free(w->ring);
+	free(w->chunks_seen);
 	for (i = 0; i < w->store_count; i++) {
 		record_free(w->stores[i].inspect->record);
 		free(w->stores[i].inspect);
@@ -70,6 +74,7 @@ static void chunk_update(struct store_node *s, uint64_t volume, uint64_t chunk)
 	static uint8_t buf[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
 	uint32_t *next = &s->inspect->next[chunk % CHUNKS_ROOM];
 	struct record *r = s->inspect->record;
+	struct world *w = s->world;
 	struct seen *seen;
 	char path[64];
 	int64_t n;
@@ -88,6 +93,8 @@ static void chunk_update(struct store_node *s, uint64_t volume, uint64_t chunk)
 		if (seen->sequence != r->sequence || seen->chunk <= chunk)
 			*seen = (struct seen){ r->sequence, chunk, r->crc };
 		*next += record_blocks(r);
+		w->stats.chunks += !w->chunks_seen[chunk % CHUNKS_ROOM];
+		w->chunks_seen[chunk % CHUNKS_ROOM] = 1;
 	}
 }
 

@@ -4,8 +4,9 @@
  *
  *   storm    client operations and faults, until enough operations are done
  *   calm     faults end; soon somebody has the volume and everything succeeds
- *   ordeal   flush; then all machines lose power at once; the next owner must
- *            find everything; detach in order; the one after that as well
+ *   ordeal   flush; then all machines lose power at once, and one may be gone
+ *            for ever; the next owner must find everything; detach in order;
+ *            the one after that as well
  */
 #include <inttypes.h>
 
@@ -150,15 +151,31 @@ static void storm(struct world *w)
 	}
 }
 
+/*
+ * Flushed data has two good copies at least, so one machine may go for ever.
+ * One whose disk rots counts as that one; with disk errors before there may
+ * be fewer copies already.
+ */
+static struct store_node *to_be_lost(struct world *w)
+{
+	if (w->disk_errors || sim_chance(w->sim, 1, 3))
+		return NULL;
+	if (w->rotten)
+		return w->rotten;
+	return &w->stores[sim_below(w->sim, w->store_count)];
+}
+
 static void everybody_loses_power(struct world *w)
 {
+	struct store_node *lost = to_be_lost(w);
 	unsigned int i;
 
 	client_kill(w->current, true);
 	for (i = 0; i < w->store_count; i++)
 		store_node_crash(&w->stores[i], 0);
 	for (i = 0; i < w->store_count; i++)
-		store_node_start(&w->stores[i]);
+		if (&w->stores[i] != lost)
+			store_node_start(&w->stores[i]);
 	sim_run(w->sim, NSEC_PER_SEC);
 }
 

@@ -126,11 +126,12 @@ struct world {
 	struct sim_task recovered;
 	bool dark_again;		/* a second blow after the recovery */
 	struct store_node *rotten;	/* whose disk rots */
-	struct store_node *destroys;	/* which never comes back */
+	bool disk_errors;		/* a disk has refused something */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
 	struct model *model;
 	struct ring *ring;		/* inspect.c */
+	uint8_t *chunks_seen;		/* inspect.c: which have records */
 	struct world_stats stats;
 	bool failed;
 	char failure[512];

@@ -35,6 +35,7 @@ struct sim_delays {
 	uint64_t meta_min, meta_max;	/* metadata request or answer, one way */
 	uint32_t net_slow;		/* one frame in so many (0 = none) ... */
 	uint64_t net_slow_max;		/* ... takes up to this long */
+	uint32_t net_flip;		/* one frame in so many has a wrong bit */
 };
 
 /* ---- world ------------------------------------------------------------ */

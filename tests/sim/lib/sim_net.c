@@ -594,11 +594,34 @@ static struct env_conn *net_connect(struct env *env, const char *address,
 	return c;
 }
 
+static void flip(struct sim *sim, void *bytes, size_t len)
+{
+	((uint8_t *)bytes)[sim_below(sim, len)] ^=
+		(uint8_t)(1u << sim_below(sim, 8));
+}
+
+/* One wrong bit, in the data as a rule; the sender's copy stays as it is. */
+static void frame_damage(struct sim *sim, struct frame *f, size_t body_len)
+{
+	struct iovec iov;
+
+	if (f->data && sim_chance(sim, 3, 4)) {
+		iov = (struct iovec){ f->data->bytes, f->data->len };
+		payload_put(f->data);
+		f->data = payload_new(&iov, 1, iov.iov_len);
+		flip(sim, f->data->bytes, f->data->len);
+	} else if (body_len && sim_chance(sim, 1, 2)) {
+		flip(sim, f->body, body_len);
+	} else {
+		flip(sim, &f->head, sizeof(f->head));
+	}
+}
+
 static void frame_send(struct env_conn *to, const struct wire_header *hdr,
 		       const void *body, struct payload *data)
 {
-	struct frame *f = frame_push(to, FRAME_DATA,
-				     net_delay(to->owner->sim));
+	struct sim *sim = to->owner->sim;
+	struct frame *f = frame_push(to, FRAME_DATA, net_delay(sim));
 
 	if (hdr->body_len)
 		memcpy(f->body, body, hdr->body_len);
@@ -606,6 +629,8 @@ static void frame_send(struct env_conn *to, const struct wire_header *hdr,
 	f->data = data;
 	if (data)
 		data->refs++;
+	if (sim->delays.net_flip && sim_chance(sim, 1, sim->delays.net_flip))
+		frame_damage(sim, f, hdr->body_len);
 }
 
 /* The machine at the other end died: nobody is there, or one who does not
