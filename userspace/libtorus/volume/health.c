@@ -153,6 +153,7 @@ static void retry_fired(struct env_timer *timer)
 		}
 		if (p != NULL)
 			peer_connect(p);
+		s->backoff_ns = MIN(s->backoff_ns * 2, BACKOFF_MAX);
 		s->retry_at = now + s->backoff_ns;
 	}
 	arm(v);

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The volume engine in a simulated cluster: what it does about failures. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "volume_bed.h"
+
+/* ---- replicas that fail ----------------------------------------------- */
+
+static uint64_t timed_write(struct bed *w)
+{
+	uint64_t began = sim_now(w->sim);
+
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
+	return sim_now(w->sim) - began;
+}
+
+static void killed_replica_costs_less_than_100_ms(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	bed_write_random(w, 10);
+	bed_stop_store(w, 1, false);
+	assert_true(timed_write(w) < 100 * NSEC_PER_MSEC);
+	assert_int_equal(1, bed_stats(w).ensemble_changes);
+	assert_int_equal(0, bed_flush(w));
+	bed_write_random(w, 30);
+	bed_verify(w);
+}
+
+static void hung_replica_costs_one_timeout_once(void **state)
+{
+	struct bed *w = *state;
+
+	w->cfg.replica_timeout_ns = NSEC_PER_SEC;
+	bed_attach(w);
+	bed_write_random(w, 10);
+	sim_node_hang(w->node[1], 60 * NSEC_PER_SEC);
+	assert_true(timed_write(w) < 1200 * NSEC_PER_MSEC);
+	assert_true(timed_write(w) < 100 * NSEC_PER_MSEC);
+	assert_int_equal(0, bed_flush(w));
+	assert_int_equal(1, bed_stats(w).ensemble_changes);
+}
+
+static void replica_that_returns_is_a_member_again(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+
+	bed_attach(w);
+	bed_write_random(w, 10);
+	bed_stop_store(w, 1, false);
+	bed_write_random(w, 10);
+	bed_get_volume(w, &doc);
+	assert_int_equal(1, doc.tail.excluded_count);
+	bed_start_store(w, 1);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	bed_write_random(w, 10);
+	bed_get_volume(w, &doc);
+	assert_int_equal(0, doc.tail.excluded_count);
+	bed_verify(w);
+}
+
+static void too_few_peers_end_in_a_timeout_and_then_it_goes_on(void **state)
+{
+	struct bed *w = *state;
+	uint64_t began;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	bed_stop_store(w, 1, false);
+	bed_stop_store(w, 2, false);
+	began = sim_now(w->sim);
+	assert_int_equal(-ETIMEDOUT, bed_write_blocks(w, 9, 1, 0x66, false));
+	assert_in_range(sim_now(w->sim) - began, 20 * NSEC_PER_SEC,
+			22 * NSEC_PER_SEC);
+	bed_verify(w);
+	bed_start_store(w, 2);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	bed_verify(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	bed_verify(w);
+}
+
+static void peers_that_fail_by_turns_do_not_fill_the_sealed_list(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	unsigned int i;
+
+	bed_attach(w);
+	for (i = 0; i < 60; i++) {
+		bed_stop_store(w, i % 3, false);
+		bed_write_random(w, 2);
+		bed_start_store(w, i % 3);
+		sim_run(w->sim, 500 * NSEC_PER_MSEC);
+	}
+	bed_get_volume(w, &doc);
+	assert_true(doc.sealed_count <= 40);
+	assert_true(bed_stats(w).ensemble_changes > 20);
+	bed_verify(w);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
+static void new_ring_version_gets_a_new_tail(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+
+	bed_attach(w);
+	bed_write_random(w, 20);
+	bed_put_ring(w, 2, 4);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &doc);
+	assert_int_equal(2, doc.tail.ring_version);
+	bed_write_random(w, 60);
+	assert_int_equal(0, bed_flush(w));
+	bed_verify(w);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
+static void full_peers_refuse_writes_and_nothing_else(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+	int err = 0;
+
+	w->store_size = 24 * MIB;
+	for (i = 0; i < STORES; i++) {
+		bed_stop_store(w, i, false);
+		bed_start_store(w, i);
+	}
+	bed_attach(w);
+	assert_int_equal(0, bed_write_blocks(w, 0, 64, 0x12, false));
+	for (i = 0; i < 400 && err == 0; i++)
+		err = bed_write_blocks(w, 64, 64, 0x34, false);
+	assert_int_equal(-ENOSPC, err);
+	assert_int_equal(0, bed_io_run(w, VOLUME_TRIM, 0, 64 * BLOCK_SIZE, false));
+	memset(w->model, 0, 64);
+	assert_int_equal(0, bed_flush(w));
+	bed_verify(w);
+	assert_int_equal(0, bed_detach(w));
+}
+
+/* ---- metadata --------------------------------------------------------- */
+
+static void io_goes_on_without_metadata(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc before, after;
+
+	w->cfg.tail_chunks = 16;
+	bed_attach(w);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &before);
+	sim_meta_unreachable(w->host, 30 * NSEC_PER_SEC);
+	bed_write_random(w, 30);
+	assert_int_equal(0, bed_flush(w));
+	bed_verify(w);
+	sim_run(w->sim, 25 * NSEC_PER_SEC);
+	bed_write_random(w, 10);
+	bed_get_volume(w, &after);
+	assert_int_equal(before.next_chunk, after.next_chunk);
+	sim_run(w->sim, 20 * NSEC_PER_SEC);
+	bed_write_random(w, 400);
+	bed_verify(w);
+}
+
+static void transactions_without_an_answer_are_found_out(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	bed_attach(w);
+	sim_meta_faults(w->sim)->txn_timeout = 2;
+	sim_meta_faults(w->sim)->timeout_ns = 200 * NSEC_PER_MSEC;
+	sim_meta_faults(w->sim)->late_max_ns = NSEC_PER_SEC;
+	for (i = 0; i < 10; i++) {
+		bed_stop_store(w, i % 3, false);
+		bed_write_random(w, 20);
+		bed_start_store(w, i % 3);
+		sim_run(w->sim, 3 * NSEC_PER_SEC);
+	}
+	assert_false(w->failed);
+	bed_verify(w);
+	sim_meta_faults(w->sim)->txn_timeout = 0;
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	bed_verify(w);
+}
+
+static void second_attach_is_refused_and_force_fences_the_first(void **state)
+{
+	struct bed *w = *state;
+	struct volume *first;
+
+	bed_attach(w);
+	bed_write_random(w, 10);
+	first = w->volume;
+	assert_int_equal(-EBUSY, bed_attach_on(w, w->other));
+	volume_free(w->volume);
+	w->cfg.force = true;
+	assert_int_equal(0, bed_attach_on(w, w->other));
+	bed_verify(w);
+	assert_false(w->failed);
+	sim_node_kill(w->other);
+	volume_free(w->volume);
+	w->volume = first;
+	memset(w->data, 0xff, BLOCK_SIZE);
+	assert_int_equal(-ESTALE, bed_io_run(w, VOLUME_WRITE, 0, BLOCK_SIZE,
+					     false));
+	assert_true(w->failed);
+	assert_int_equal(VOLUME_FENCED, w->why);
+	assert_int_equal(-ESTALE, bed_io_run(w, VOLUME_READ, 0, 512, false));
+	assert_int_equal(-ESTALE, bed_detach(w));
+}
+
+static void removed_attachment_ends_the_device(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	char key[META_KEY_MAX];
+
+	bed_attach(w);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &doc);
+	memset(&doc.attachment, 0, sizeof(doc.attachment));
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&doc));
+	bed_stop_store(w, 0, false);
+	assert_int_equal(-ESTALE, bed_write_blocks(w, 0, 1, 1, false));
+	assert_int_equal(VOLUME_FENCED, w->why);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(killed_replica_costs_less_than_100_ms),
+		TEST(hung_replica_costs_one_timeout_once),
+		TEST(replica_that_returns_is_a_member_again),
+		TEST(too_few_peers_end_in_a_timeout_and_then_it_goes_on),
+		TEST(peers_that_fail_by_turns_do_not_fill_the_sealed_list),
+		TEST(new_ring_version_gets_a_new_tail),
+		TEST(full_peers_refuse_writes_and_nothing_else),
+		TEST(io_goes_on_without_metadata),
+		TEST(transactions_without_an_answer_are_found_out),
+		TEST(second_attach_is_refused_and_force_fences_the_first),
+		TEST(removed_attachment_ends_the_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
