@@ -55,7 +55,7 @@ static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 	if (w->truncated)
 		truncate_list(doc, w);
 	s = find_sealed(doc, w->chunk);
-	if (!s && w->block == 0)
+	if (!s && w->block == 0 && w->listed)
 		s = leads_to(doc, w->chunk);
 	if (s) {
 		s->next = next;

@@ -85,6 +85,7 @@ struct walk {
 	struct log_position last;	/* record before it */
 	uint32_t end_crc;		/* of the last header in this chunk; 0 */
 	bool complete;			/* LAST seen in this chunk */
+	bool listed;			/* a sealed entry led here */
 	uint64_t flushed;		/* highest watermark seen */
 	bool remembered_seen;		/* cfg.remembered found in the chain */
 	bool stat_asked;

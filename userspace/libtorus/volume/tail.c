@@ -173,6 +173,15 @@ uint32_t tail_ensemble(struct volume *v, const struct volume_doc *doc,
 			     doc->tail.excluded, doc->tail.excluded_count, out);
 }
 
+static void say_members(struct volume *v)
+{
+	if (v->tail.members < v->doc.replication)
+		volume_say(v, "degraded: writing %u of %u copies",
+			   v->tail.members, v->doc.replication);
+	else
+		volume_say(v, "healthy");
+}
+
 static void count_members(struct volume *v)
 {
 	struct uuid ids[RING_REPLICATION_MAX];
@@ -201,6 +210,7 @@ void tail_start(struct volume *v)
 	v->tail.rate_at = env_now(v->env);
 	v->tail.used_at = env_now(v->env);
 	count_members(v);
+	say_members(v);
 	watch_excluded(v);
 	arm_idle(v);
 }
@@ -321,7 +331,11 @@ static int put_sealed(struct volume_doc *doc, uint64_t chunk, uint32_t length,
 	return 0;
 }
 
-/* Makes the log, which ends at (chunk, block), go on at @next. */
+/*
+ * Makes the log, which ends at (chunk, block), go on at @next. An entry that
+ * leads to the first block of an unused tail is turned; where the log came
+ * there by a roll, a root may name that block, and it gets an entry of its own.
+ */
 static int lead_on(struct volume *v, struct volume_doc *doc, uint64_t next)
 {
 	const struct log_end *end = &v->end;
@@ -330,7 +344,7 @@ static int lead_on(struct volume *v, struct volume_doc *doc, uint64_t next)
 	if (end->block != 0)
 		return put_sealed(doc, end->chunk, end->block,
 				  end->last.header_crc, next);
-	s = leading_to(doc, end->chunk);
+	s = end->from_chunk ? leading_to(doc, end->chunk) : NULL;
 	if (s != NULL) {
 		s->next = next;
 		return 0;
@@ -416,11 +430,7 @@ static void change_done(struct doc_change *change, int err)
 	watch_excluded(v);
 	writer_restart(v);
 	arm_idle(v);
-	if (v->tail.members < v->doc.replication)
-		volume_say(v, "degraded: writing %u of %u copies",
-			   v->tail.members, v->doc.replication);
-	else
-		volume_say(v, "healthy");
+	say_members(v);
 	volume_kick(v);
 }
 

@@ -44,6 +44,7 @@ static void enter_chunk(struct attach *a, uint64_t chunk, uint32_t block)
 
 	w->chunk = chunk;
 	w->block = block;
+	w->listed = false;
 	w->end_crc = block ? w->last.header_crc : 0;
 	w->complete = false;
 	w->source = NULL;
@@ -420,9 +421,12 @@ static void leave_chunk(struct attach *a)
 		attach_fail(a, -ENOMEM, "out of memory");
 		return;
 	}
-	if (s && chunk_exists(a, s->next))
+	if (s && chunk_exists(a, s->next)) {
 		enter_chunk(a, s->next, 0);
-	else if (!s && w->complete && chunk_exists(a, w->chunk + 1))
+		w->listed = true;
+		return;
+	}
+	if (!s && w->complete && chunk_exists(a, w->chunk + 1))
 		enter_chunk(a, w->chunk + 1, 0);
 	else
 		end_of_log(a);
