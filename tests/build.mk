@@ -2,6 +2,9 @@
 # Test programs: tests/unit/test_X.c is one cmocka program, tests/sim/*.c one
 # simulator, tests/fuzz/fuzz_X.c one libFuzzer target. The simulated world
 # (tests/sim/lib) is an archive that unit tests may use too.
+# Objects are kept: the next make uses them.
+.SECONDARY:
+
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/%)
 UNIT_SUPPORT := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
