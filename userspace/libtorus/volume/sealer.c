@@ -25,8 +25,9 @@
 
 #define RETRY_MIN	(1 * NSEC_PER_SEC)
 #define RETRY_MAX	(60 * NSEC_PER_SEC)
-/* Of a chunk that is durable everywhere: SEAL is a courtesy to maintenance. */
-#define COURTESY_TRIES	5u
+/* To members of a chunk that has its copies without them SEAL is a courtesy:
+ * maintenance finds them in the end. The last try is after ten minutes. */
+#define COURTESY_TRIES	14u
 
 static void retry_fired(struct env_timer *timer);
 
@@ -281,8 +282,7 @@ static bool retired_by_all(const struct active_chunk *chunk)
 
 	for (i = 0; i < chunk->member_count; i++) {
 		m = &chunk->members[i];
-		if (!m->sealed && !m->gone &&
-		    !(chunk->state == ACTIVE_OPEN && m->tries >= COURTESY_TRIES))
+		if (!m->sealed && !m->gone && m->tries < COURTESY_TRIES)
 			return false;
 	}
 	return true;

@@ -74,7 +74,8 @@ int volume_answer(struct volume *v, const struct peer_call *call)
 {
 	if (call->err)
 		return call->err;
-	if (call->status == WIRE_EFENCED)
+	/* Once our attachment is removed the next owner is welcome. */
+	if (call->status == WIRE_EFENCED && v->detach.state < DETACH_SETTLE)
 		volume_fail(v, VOLUME_FENCED,
 			    "volume %s was attached elsewhere: a peer refuses our epoch %llu",
 			    v->cfg.name, (unsigned long long)v->epoch);
