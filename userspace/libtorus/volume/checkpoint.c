@@ -24,6 +24,7 @@
 
 #include "base/log.h"
 #include "volume/chunk_table.h"
+#include "base/cleanup.h"
 #include "volume/internal.h"
 #include "volume/root.h"
 
@@ -268,7 +269,8 @@ static int write_root(struct volume *v)
 	root.record_crc = c->record_crc;
 	root.log_next = c->log_next;
 	root.next_chunk = v->doc.next_chunk;
-	root.horizon = v->doc.tail.first;
+	/* Replay needs what lies behind S, wherever the tail is by now. */
+	root.horizon = MIN(v->doc.tail.first, block_addr_chunk(c->log_next));
 	root.stored_blocks = c->stored_blocks;
 	root.live_blocks = c->live_blocks;
 	root.map = c->map_root;

@@ -59,6 +59,11 @@ static int may_claim(const struct volume *v, const struct volume_doc *doc)
 				 doc->name, ours->device,
 				 held->present ? "now by host " : "now by nobody",
 				 held->present ? held->host : "");
+	if (v->cfg.min_replicas > doc->replication)
+		return error_set(-EINVAL,
+				 "volume %s has %u copies: fewer than the %u that must be there for a write",
+				 doc->name, doc->replication,
+				 v->cfg.min_replicas);
 	if (held->present && !same && !v->cfg.force)
 		return error_set(-EBUSY,
 				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force",

@@ -12,10 +12,11 @@
 #include "volume/recover.h"
 #include "wire/scan.h"
 
+/* A damaged copy may hold what the others lack: that is for a person. */
 bool probe_possible(const struct attach *a)
 {
 	for (uint32_t i = 0; i < a->peer_count; i++)
-		if (!a->peers[i].fenced ||
+		if (!a->peers[i].fenced || a->peers[i].stat_damaged ||
 		    !walk_stat_current(&a->peers[i], a->walk.chunk))
 			return false;
 	return a->peer_count > 0;

@@ -239,6 +239,7 @@ static int sync_result(struct active_member *m, const struct peer_call *call)
 	    call->scratch[0].iov_len < sizeof(range))
 		return -EPROTO;
 	memcpy(&range, call->scratch[0].iov_base, sizeof(range));
+	m->range.status = range.status;
 	return wire_status_errno(le32_to_cpu(range.status));
 }
 
@@ -246,11 +247,18 @@ static void sync_failed(struct volume *v, struct active_member *m, int err)
 {
 	struct active_chunk *chunk = m->chunk;
 
-	/* A copy that answered, and could not sync, is bad for good. */
-	if (m->call.err == 0 && err != -ESTALE) {
+	/*
+	 * What the store says of this chunk is about the copy; a request that
+	 * it refused as a whole says nothing about it.
+	 */
+	switch (le32_to_cpu(m->range.status)) {
+	case WIRE_ENOCHUNK:
+	case WIRE_EOFFSET:
+		m->lacks = true;
+		/* fallthrough */
+	case WIRE_EBADCOPY:
+	case WIRE_EIO:
 		m->gone = true;
-		m->lacks = m->call.status == WIRE_ENOCHUNK ||
-			   m->call.status == WIRE_EOFFSET;
 		m->durable = 0;
 	}
 	m->failed = true;
