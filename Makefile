@@ -23,6 +23,28 @@ demo:
 style:
 	@scripts/style
 
+# The units and rules name these places. The module goes by DKMS (README).
+DESTDIR ?=
+SBINDIR := /usr/sbin
+MANDIR := /usr/share/man
+UNITDIR := /lib/systemd/system
+RULESDIR := /lib/udev/rules.d
+COMPLETIONDIR := /usr/share/bash-completion/completions
+NBDKITDIR ?= $(shell pkg-config --variable=plugindir nbdkit 2>/dev/null)
+
+.PHONY: install
+install: all
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(UNITDIR) $(RULESDIR) \
+		$(COMPLETIONDIR) $(MANDIR)/man1 $(MANDIR)/man8 /etc/torus)
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)
+	install -m 644 $(wildcard userspace/systemd/*.service) $(DESTDIR)$(UNITDIR)
+	install -m 644 $(wildcard userspace/udev/*.rules) $(DESTDIR)$(RULESDIR)
+	install -m 644 $(wildcard userspace/completions/*) $(DESTDIR)$(COMPLETIONDIR)
+	install -m 644 $(wildcard userspace/man/*.1) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(wildcard userspace/man/*.8) $(DESTDIR)$(MANDIR)/man8
+	install -d $(DESTDIR)$(NBDKITDIR)
+	install -m 755 $(PLUGIN) $(DESTDIR)$(NBDKITDIR)
+
 # Packages first: what is compiled depends on them. Then one make for each
 # tier's programs, then the suites of tests/suites.
 check-fast check check-full:
