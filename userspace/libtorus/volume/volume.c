@@ -120,7 +120,11 @@ static uint32_t holders(void *ctx, uint64_t number, struct uuid *out,
 
 static void ring_changed(void *ctx)
 {
-	tail_peers_changed(ctx);
+	struct volume *v = ctx;
+
+	if (v->reader != NULL)
+		reader_peers_changed(v->reader);
+	tail_peers_changed(v);
 }
 
 /*
@@ -134,6 +138,8 @@ static void peer_changed(void *ctx, struct peer *peer, int err)
 	struct active_chunk *chunk;
 	struct active_member *m;
 
+	if (v->reader != NULL)
+		reader_peers_changed(v->reader);
 	if (!volume_serving(v))
 		return;
 	if (peer_state(peer) == PEER_UP) {
@@ -188,7 +194,8 @@ void attach_done(struct volume *v, int err)
 int volume_open_reader(struct volume *v)
 {
 	const struct reader_config cfg = {
-		.volume = v->doc.id, .io_timeout_ns = v->cfg.io_timeout_ns,
+		.volume = v->doc.id, .replication = v->doc.replication,
+		.io_timeout_ns = v->cfg.io_timeout_ns,
 		.fenced = fenced, .holders = holders, .ctx = v,
 	};
 
