@@ -528,6 +528,28 @@ static void test_deleted_chunk_is_gone_and_can_come_again(void **state)
 	assert_int_equal(length_now(f, 1), 8);
 }
 
+/* The seal is the last user of the chunk, and ends while DELETE is journaled. */
+static void test_delete_outlives_the_last_user_of_the_chunk(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_seal end = { .volume = cpu_to_le64(VOLUME),
+				 .chunk = cpu_to_le64(7),
+				 .epoch = cpu_to_le64(1) };
+	struct wire_chunk body = { .volume = cpu_to_le64(VOLUME),
+				   .chunk = cpu_to_le64(7) };
+	struct reply sealed, deleted;
+
+	reconnect(f, WIRE_ROLE_PEER);
+	send_request(f, &sealed, WIRE_SEAL, 0, &end, NULL, 0);
+	send_request(f, &deleted, WIRE_DELETE, 0, &body, NULL, 0);
+	assert_int_equal(wait_reply(f, &sealed), WIRE_OK);
+	assert_false(deleted.done);
+	assert_int_equal(wait_reply(f, &deleted), WIRE_OK);
+	reply_release(&sealed);
+	reply_release(&deleted);
+	assert_int_equal(stat_chunk(f, 7, 1, NULL), WIRE_ENOCHUNK);
+}
+
 static void test_delete_cut_short_by_a_crash_is_finished_at_start(void **state)
 {
 	struct fixture *f = *state;
@@ -661,6 +683,7 @@ int main(void)
 		TEST(test_list_goes_page_by_page_in_order),
 		TEST(test_delete_is_for_maintenance_only),
 		TEST(test_deleted_chunk_is_gone_and_can_come_again),
+		TEST(test_delete_outlives_the_last_user_of_the_chunk),
 		TEST(test_delete_cut_short_by_a_crash_is_finished_at_start),
 		TEST(test_tombstone_removes_all_and_refuses_for_ever),
 		TEST(test_tombstone_cut_short_by_a_crash_is_obeyed_at_start),

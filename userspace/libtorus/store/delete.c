@@ -130,13 +130,19 @@ static void delete_logged(struct store_journal_entry *entry, int err)
 
 	if (err < 0) {
 		chunk->flags &= ~STORE_CHUNK_DELETING;
+		store_chunk_release(chunk);
 		answer(request, WIRE_EIO);
 		return;
 	}
 	del->idle.fn = idle;
 	store_chunk_when_idle(chunk, &del->idle);
+	store_chunk_release(chunk);
 }
 
+/*
+ * WIRE_OK: the chunk is held until delete_logged(), since whoever uses it now
+ * may end before that and take the live part with it.
+ */
 static uint32_t check_chunk(struct store_request *request)
 {
 	const struct wire_chunk *body = &request->body.chunk;
@@ -159,6 +165,7 @@ static uint32_t check_chunk(struct store_request *request)
 	if (store_chunk_live(chunk) == NULL)
 		return WIRE_EIO;
 	chunk->flags |= STORE_CHUNK_DELETING;
+	store_chunk_hold(chunk);
 	return WIRE_OK;
 }
 
