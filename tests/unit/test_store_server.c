@@ -94,6 +94,51 @@ static void test_unknown_cluster_is_for_admins(void **state)
 	assert_int_equal(hello(f, &h, NULL), WIRE_OK);
 }
 
+static uint32_t delete_chunk(struct fixture *f)
+{
+	struct wire_chunk body = { .volume = cpu_to_le64(VOLUME),
+				   .chunk = cpu_to_le64(CHUNK) };
+	struct reply r;
+
+	send_request(f, &r, WIRE_DELETE, 0, &body, NULL, 0);
+	wait_reply(f, &r);
+	reply_release(&r);
+	return r.hdr.status;
+}
+
+static void test_admin_without_a_cluster_may_only_ask(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_hello h = good_hello(f);
+	struct wire_fence_reply reply;
+	struct made m;
+	struct reply r;
+
+	assert_int_equal(hello(f, &h, NULL), WIRE_OK);
+	append_new(f, 3);
+	fixture_connect(f);
+	memset(&h.cluster, 0, sizeof(h.cluster));
+	h.role = cpu_to_le32(WIRE_ROLE_ADMIN);
+	assert_int_equal(hello(f, &h, NULL), WIRE_OK);
+	assert_int_equal(delete_chunk(f), WIRE_ECLUSTER);
+	assert_int_equal(fence(f, 100, NULL), WIRE_ECLUSTER);
+	m = make_record(f, 1, 0);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_ECLUSTER);
+	assert_int_equal(read_blocks(f, 0, 0, 1, NULL), WIRE_ECLUSTER);
+	send_request(f, &r, WIRE_PING, 0, NULL, NULL, 0);
+	assert_int_equal(wait_reply(f, &r), WIRE_OK);
+	reply_release(&r);
+	send_request(f, &r, WIRE_STAT, 0, NULL, NULL, 0);
+	assert_int_equal(wait_reply(f, &r), WIRE_OK);
+	assert_int_equal(le64_to_cpu(r.body.stat.chunks), 1);
+	reply_release(&r);
+	fixture_connect(f);
+	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
+	assert_int_equal(fence(f, 1, &reply), WIRE_OK);
+	assert_int_equal(le64_to_cpu(reply.epoch), 1);
+	made_free(&m);
+}
+
 static void test_other_peer_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -257,6 +302,7 @@ int main(void)
 		TEST(test_hello_says_who_is_there),
 		TEST(test_other_cluster_is_refused_and_may_say_no_more),
 		TEST(test_unknown_cluster_is_for_admins),
+		TEST(test_admin_without_a_cluster_may_only_ask),
 		TEST(test_other_peer_is_refused),
 		TEST(test_other_versions_are_refused),
 		TEST(test_unknown_role_is_refused),

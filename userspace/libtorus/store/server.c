@@ -31,6 +31,7 @@ struct server_conn {
 	struct env_conn *conn;
 	bool greeted;
 	bool refused;
+	bool stranger;			/* did not name the cluster */
 	uint32_t role;
 	struct list_head requests;	/* request->owner_node */
 	uint32_t request_count;
@@ -145,7 +146,7 @@ static uint32_t check_hello(const struct store *store,
 		return WIRE_EVERSION;
 	if (role < WIRE_ROLE_VOLUME || role > WIRE_ROLE_ADMIN)
 		return WIRE_EINVAL;
-	/* Only a person may not know the cluster yet. */
+	/* Only a person may not know the cluster yet, to ask for it. */
 	if (uuid_is_null(&hello->cluster) ? role != WIRE_ROLE_ADMIN :
 	    !uuid_equal(&hello->cluster, &store->cluster))
 		return WIRE_ECLUSTER;
@@ -179,6 +180,7 @@ static void run_hello(struct server_conn *sc, const struct wire_header *in,
 
 	if (hdr.status == WIRE_OK) {
 		sc->greeted = true;
+		sc->stranger = uuid_is_null(&hello->cluster);
 		sc->role = le32_to_cpu(hello->role);
 	} else {
 		sc->refused = true;
@@ -319,6 +321,22 @@ static struct store_request *make_request(struct server_conn *sc,
 	return request;
 }
 
+static void refuse(struct server_conn *sc, const struct wire_header *hdr,
+		   uint32_t status)
+{
+	store_buffer_give(&sc->store->receive, &sc->room);
+	answer_at_once(sc, hdr, status);
+}
+
+/*
+ * Who has not named the cluster may ask who is there and how it fares; data,
+ * fences and deletions are for those who know whose they are.
+ */
+static bool may_ask(const struct server_conn *sc, uint16_t type)
+{
+	return !sc->stranger || type == WIRE_PING || type == WIRE_STAT;
+}
+
 static void message(void *ctx, struct env_conn *conn,
 		    const struct wire_header *hdr, const void *body,
 		    const struct iovec *data, int data_count)
@@ -337,13 +355,15 @@ static void message(void *ctx, struct env_conn *conn,
 		run_hello(sc, hdr, body);
 		return;
 	}
-	request = make_request(sc, hdr, body, data, data_count);
-	if (request != NULL) {
-		store_request_run(request);
+	if (!may_ask(sc, hdr->type)) {
+		refuse(sc, hdr, WIRE_ECLUSTER);
 		return;
 	}
-	store_buffer_give(&sc->store->receive, &sc->room);
-	answer_at_once(sc, hdr, WIRE_EBUSY);
+	request = make_request(sc, hdr, body, data, data_count);
+	if (request != NULL)
+		store_request_run(request);
+	else
+		refuse(sc, hdr, WIRE_EBUSY);
 }
 
 static void closed(void *ctx, struct env_conn *conn, int err)
