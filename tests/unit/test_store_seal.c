@@ -86,6 +86,27 @@ static void test_lower_epochs_are_refused_after_a_fence(void **state)
 	made_free(&m);
 }
 
+/* Nobody can lock a volume for good with one number. */
+static void test_fence_far_ahead_is_no_epoch(void **state)
+{
+	struct fixture *f = *state;
+	struct store_stats stats;
+	struct made m;
+
+	assert_int_equal(fence(f, UINT64_MAX >> 1, NULL), WIRE_EINVAL);
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.volumes, 0);
+	assert_int_equal(fence(f, 5, NULL), WIRE_OK);
+	assert_int_equal(fence(f, 6 + (1ull << 32), NULL), WIRE_EINVAL);
+	m = make_record(f, 1, 0);
+	m.epoch = 6 + (1ull << 32);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_EINVAL);
+	m.epoch = 6;
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
+	assert_int_equal(fence(f, 6 + (1ull << 32), NULL), WIRE_OK);
+	made_free(&m);
+}
+
 static void test_fence_of_an_unknown_volume_survives_a_crash(void **state)
 {
 	struct fixture *f = *state;
@@ -664,6 +685,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lower_epochs_are_refused_after_a_fence),
+		TEST(test_fence_far_ahead_is_no_epoch),
 		TEST(test_fence_of_an_unknown_volume_survives_a_crash),
 		TEST(test_append_in_flight_is_not_acknowledged_after_a_fence),
 		TEST(test_fences_that_wait_together_share_syncs),

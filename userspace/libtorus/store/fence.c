@@ -92,7 +92,8 @@ static uint32_t see_epoch(struct store_request *request, uint64_t id,
 {
 	struct store_volume *volume;
 
-	if (id == 0 || epoch == 0 || epoch > STORE_EPOCH_MAX)
+	volume = store_volume_find(&request->store->index, id);
+	if (id == 0 || epoch == 0 || !store_epoch_valid(volume, epoch))
 		return WIRE_EINVAL;
 	volume = store_volume_get(request->store, id);
 	request->volume = volume;

@@ -84,15 +84,24 @@ static void remember_epoch(struct store_volume *volume, uint64_t epoch)
 	store_journal_submit(&volume->store->journal, entry);
 }
 
+bool store_epoch_valid(const struct store_volume *volume, uint64_t epoch)
+{
+	uint64_t seen = volume != NULL ? volume->epoch_seen : 0;
+
+	return epoch <= STORE_EPOCH_MAX &&
+	       (epoch <= seen || epoch - seen <= STORE_EPOCH_LEAP);
+}
+
 uint32_t store_request_epoch(struct store_request *request, uint64_t id,
 			     uint64_t epoch, bool create)
 {
-	struct store_volume *volume;
+	struct store_volume *volume =
+		store_volume_find(&request->store->index, id);
 
-	if (id == 0 || epoch > STORE_EPOCH_MAX)
+	if (id == 0 || !store_epoch_valid(volume, epoch))
 		return WIRE_EINVAL;
-	volume = create ? store_volume_get(request->store, id) :
-			  store_volume_find(&request->store->index, id);
+	if (volume == NULL && create)
+		volume = store_volume_get(request->store, id);
 	request->volume = volume;
 	if (volume == NULL)
 		return create ? WIRE_EIO : WIRE_OK;

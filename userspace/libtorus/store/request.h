@@ -19,6 +19,9 @@
 
 /* Higher ones are no epochs: ~0 is what a tombstone looks like. */
 #define STORE_EPOCH_MAX (UINT64_MAX >> 1)
+/* Each attach adds one: what is this far ahead of the last is no epoch either,
+ * and would lock the volume for good. */
+#define STORE_EPOCH_LEAP (1ull << 32)
 
 struct store_append {
 	struct list_head node;		/* live->appends */
@@ -138,7 +141,8 @@ void store_request_finish(struct store_request *request, uint32_t status);
  * seen for it; a higher one counts as seen from now on.
  * @create: add the volume where it is not known, else request->volume may be
  * NULL after WIRE_OK.
- * Returns WIRE_OK, WIRE_EFENCED, WIRE_EINVAL (id 0), WIRE_EIO (no memory).
+ * Returns WIRE_OK, WIRE_EFENCED, WIRE_EINVAL (id 0, epoch not valid),
+ * WIRE_EIO (no memory).
  */
 uint32_t store_request_epoch(struct store_request *request, uint64_t volume,
 			     uint64_t epoch, bool create);
@@ -146,6 +150,9 @@ uint32_t store_request_epoch(struct store_request *request, uint64_t volume,
 /** store_request_chunk() - find the chunk, not a deleted one, and hold it.
  * WIRE_OK, WIRE_ENOCHUNK, WIRE_EIO (no memory). */
 uint32_t store_request_chunk(struct store_request *request, uint64_t number);
+
+/** store_epoch_valid() - @epoch can be one of @volume (NULL: not known yet). */
+bool store_epoch_valid(const struct store_volume *volume, uint64_t epoch);
 
 /** store_request_fenced() - a higher epoch was seen meanwhile. */
 bool store_request_fenced(const struct store_request *request, uint64_t epoch);
