@@ -640,6 +640,56 @@ static void test_tombstone_removes_all_and_refuses_for_ever(void **state)
 	made_free(&m);
 }
 
+/* A store that never had the volume pays nothing but refuses it. */
+static void test_tombstones_of_unknown_volumes_cost_no_journal(void **state)
+{
+	struct fixture *f = *state;
+	struct store_stats before, after;
+	struct made m = make_record(f, 3, 0);
+	bool done;
+	uint64_t id;
+
+	store_stats(f->store, &before);
+	for (id = 5000; id >= VOLUME; id--) {
+		done = false;
+		store_delete_volume(f->store, id, volume_gone, &done);
+		assert_true(done);
+	}
+	store_delete_volume(f->store, VOLUME, volume_gone, &done);
+	store_stats(f->store, &after);
+	assert_int_equal(after.volumes, 0);
+	assert_int_equal(after.used, before.used);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_EFENCED);
+	assert_int_equal(fence(f, 1000, NULL), WIRE_EFENCED);
+	assert_int_equal(seal(f, CHUNK, 1000, 0, 0), WIRE_EFENCED);
+	store_stats(f->store, &after);
+	assert_int_equal(after.volumes, 1);
+	assert_int_equal(after.chunks, 0);
+	made_free(&m);
+}
+
+/* The next start lists tombstones again: what slipped in goes then. */
+static void test_condemned_volume_that_slipped_in_is_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct store_stats stats;
+	bool done = false;
+
+	store_delete_volume(f->store, VOLUME, volume_gone, &done);
+	assert_true(done);
+	fixture_crash(f);
+	reopen(f);
+	append_new(f, 3);
+	done = false;
+	store_delete_volume(f->store, VOLUME, volume_gone, &done);
+	assert_true(sim_run_until(f->sim, &done, NSEC_PER_SEC));
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.chunks, 0);
+	fixture_crash(f);
+	reopen(f);
+	assert_int_equal(fence(f, 1000, NULL), WIRE_EFENCED);
+}
+
 static void ignore_end(void *ctx, int err)
 {
 }
@@ -708,6 +758,8 @@ int main(void)
 		TEST(test_delete_outlives_the_last_user_of_the_chunk),
 		TEST(test_delete_cut_short_by_a_crash_is_finished_at_start),
 		TEST(test_tombstone_removes_all_and_refuses_for_ever),
+		TEST(test_tombstones_of_unknown_volumes_cost_no_journal),
+		TEST(test_condemned_volume_that_slipped_in_is_removed),
 		TEST(test_tombstone_cut_short_by_a_crash_is_obeyed_at_start),
 	};
 

@@ -11,6 +11,10 @@
  * then may a chunk of that number be made again. A tombstone needs neither
  * entry: start-up removes every file of such a volume. To everybody else a
  * tombstone looks like a fence with the highest epoch there is.
+ *
+ * Every store sees every tombstone. One that never heard of the volume keeps
+ * its number in memory only (condemned.h), so that neither the journal nor the
+ * index grows with what was deleted elsewhere.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -313,14 +317,28 @@ static void tombstone_logged(struct store_journal_entry *entry, int err)
 	next_chunk(del);
 }
 
+static void condemn(struct store *store, uint64_t id, store_open_fn done,
+		    void *ctx)
+{
+	int err = store_condemned_add(&store->condemned, id);
+
+	if (err < 0)
+		error_set(err, "out of memory");
+	done(ctx, err);
+}
+
 void store_delete_volume(struct store *store, uint64_t id,
 			 store_open_fn done, void *ctx)
 {
-	struct store_volume *volume = store_volume_get(store, id);
-	struct volume_delete *del = calloc(1, sizeof(*del));
+	struct store_volume *volume = store_volume_find(&store->index, id);
+	struct volume_delete *del;
 
-	if (volume == NULL || del == NULL) {
-		free(del);
+	if (volume == NULL) {
+		condemn(store, id, done, ctx);
+		return;
+	}
+	del = calloc(1, sizeof(*del));
+	if (del == NULL) {
 		done(ctx, error_set(-ENOMEM, "out of memory"));
 		return;
 	}

@@ -110,6 +110,10 @@ static struct store_volume *volume_new(struct store *store, uint64_t id)
 	list_init(&volume->dir_waiters);
 	store_dir_init(volume);
 	snprintf(volume->path, sizeof(volume->path), "chunks/%016" PRIx64, id);
+	if (store_condemned_has(&store->condemned, id)) {
+		volume->tombstone = true;
+		volume->epoch_seen = volume->epoch_fenced = UINT64_MAX;
+	}
 	return volume;
 }
 

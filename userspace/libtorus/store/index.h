@@ -44,7 +44,7 @@ struct store_volume {
 	uint64_t id;
 	uint64_t epoch_seen;	/* lower ones are refused; tombstone: ~0 */
 	uint64_t epoch_fenced;	/* durable part of it */
-	bool tombstone;		/* durable */
+	bool tombstone;		/* durable, or condemned and never here */
 	uint64_t chunk_max;	/* highest number held or heard of */
 	uint64_t root, root_sequence;	/* newest root seen in a header */
 	uint32_t open_chunks;	/* unsealed, for the reserve of space */

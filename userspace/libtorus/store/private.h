@@ -19,6 +19,7 @@
 #include "base/uuid.h"
 #include "env/env.h"
 #include "store/buffers.h"
+#include "store/condemned.h"
 #include "store/fileop.h"
 #include "store/index.h"
 #include "store/journal.h"
@@ -43,6 +44,7 @@ struct store {
 	enum store_state state;
 	struct uuid cluster, peer, incarnation;
 	struct store_index index;
+	struct store_condemned condemned;
 	struct store_journal journal;
 	struct store_pool receive;	/* data of appends */
 	struct store_pool send;		/* data of replies */

@@ -98,6 +98,7 @@ void store_free(struct store *store)
 	store_detached_release(store);
 	store_open_release(store);
 	store_index_release(&store->index);
+	store_condemned_release(&store->condemned);
 	store_pool_release(&store->receive);
 	store_pool_release(&store->send);
 	if (store->record != NULL)

@@ -81,10 +81,11 @@ int store_serve(struct store *store, const char *address);
 
 /**
  * store_delete_volume() - a tombstone for @volume was seen in the metadata
- * store of the right cluster: remove all its chunks, refuse new ones. The
- * tombstone is remembered durably; every later request for the volume is
- * EFENCED. @done comes when the files are gone, from inside when there is
- * nothing to do.
+ * store of the right cluster: remove all its chunks, refuse new ones. Every
+ * later request for the volume is EFENCED. The tombstone is remembered durably
+ * by a store that knows the volume; any other remembers its number until the
+ * store is closed. @done comes when the files are gone, from inside when there
+ * is nothing to do.
  */
 void store_delete_volume(struct store *store, uint64_t volume,
 			 store_open_fn done, void *ctx);
