@@ -241,6 +241,38 @@ uint32_t fixture_hello(struct fixture *f, enum wire_role role)
 	return status;
 }
 
+void fixture_reconnect(struct fixture *f, enum wire_role role)
+{
+	fixture_connect(f);
+	assert_int_equal(fixture_hello(f, role), WIRE_OK);
+}
+
+void fixture_reopen(struct fixture *f)
+{
+	fixture_disconnect(f);
+	assert_int_equal(fixture_open(f), 0);
+	fixture_reconnect(f, WIRE_ROLE_VOLUME);
+}
+
+int fixture_setup(void **state)
+{
+	struct fixture *f = malloc(sizeof(*f));
+
+	assert_non_null(f);
+	fixture_init(f);
+	assert_int_equal(fixture_open(f), 0);
+	fixture_reconnect(f, WIRE_ROLE_VOLUME);
+	*state = f;
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_release(*state);
+	free(*state);
+	return 0;
+}
+
 /* ---- records --------------------------------------------------------------- */
 
 void new_chain(struct fixture *f)

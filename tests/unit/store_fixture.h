@@ -86,6 +86,17 @@ void fixture_disconnect(struct fixture *f);
 /** fixture_hello() - HELLO in @role; the status. */
 uint32_t fixture_hello(struct fixture *f, enum wire_role role);
 
+/** fixture_reconnect() - connect anew, and HELLO in @role. */
+void fixture_reconnect(struct fixture *f, enum wire_role role);
+
+/** fixture_reopen() - open what was ended, connect in the role of volume. */
+void fixture_reopen(struct fixture *f);
+
+/** fixture_setup(), fixture_teardown() - of a cmocka test: *state is a struct
+ * fixture whose store serves, connected in the role of volume. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
 /** send_request() - @data is copied. wait_reply() - run until it is there;
  * returns the status. reply_release() - free what came. */
 void send_request(struct fixture *f, struct reply *r, enum wire_type type,

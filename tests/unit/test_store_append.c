@@ -9,25 +9,6 @@
 
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_init(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
 static void test_append_then_read_gives_the_bytes(void **state)
 {
 	struct fixture *f = *state;
@@ -363,7 +344,8 @@ static void test_lost_connection_does_not_stop_the_write(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, \
+						 fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_append_then_read_gives_the_bytes),
 		TEST(test_same_record_again_is_ok),

@@ -16,33 +16,6 @@
 
 #define CHUNK_FILE "chunks/0000000000000011/000000000005"
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_init(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
-static void reopen(struct fixture *f)
-{
-	fixture_disconnect(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-}
-
 static void opens_with(struct fixture *f, int err, const char *text)
 {
 	fixture_disconnect(f);
@@ -252,11 +225,11 @@ static void test_torn_end_of_the_journal_is_overwritten(void **state)
 		.type = FILE_WRITE, .file = (int)file, .iov = &iov,
 		.iov_count = 1, .offset = stats.used - 3 * BLOCK_SIZE } };
 	assert_int_equal(file_do(f, &o), sizeof(garbage));
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(fence(f, 4, NULL), WIRE_EFENCED);
 	assert_int_equal(fence(f, 6, NULL), WIRE_OK);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(fence(f, 5, NULL), WIRE_EFENCED);
 }
 
@@ -292,7 +265,7 @@ static void test_journal_is_compacted_and_forgets_nothing(void **state)
 	assert_true(stats.used < 3 << 20);	/* 1500 batches are 6 MB */
 	for (i = 0; i < 2; i++) {
 		fixture_crash(f);
-		reopen(f);
+		fixture_reopen(f);
 		assert_int_equal(fence(f, epoch - 1, NULL), WIRE_EFENCED);
 		assert_int_equal(stat_chunk(f, CHUNK, epoch, &chunk), WIRE_OK);
 		assert_int_equal(le32_to_cpu(chunk.length), 4);
@@ -327,7 +300,7 @@ static void test_crash_at_any_moment_of_many_changes_keeps_promises(void **state
 			reply_release(&r[i]);
 		}
 		fixture_crash(f);
-		reopen(f);
+		fixture_reopen(f);
 		fence(f, 1, &now);
 		assert_true(le64_to_cpu(now.epoch) >= granted);
 		/* Epochs only grow; what is there now is promised, too. */
@@ -354,7 +327,7 @@ static void test_foreign_files_are_set_aside(void **state)
 		  4 * BLOCK_SIZE);
 	file_make(f, "chunks/0000000000000011/README", "hello", 5);
 	file_make(f, "chunks/junk", "hello", 5);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(files_aside(f), 4);
 	assert_false(file_is_there(f, "chunks/junk"));
 	assert_false(file_is_there(f, "chunks/0000000000000011/000000000007"));
@@ -376,12 +349,12 @@ static void test_truncated_sealed_chunk_is_a_bad_copy(void **state)
 	fixture_close(f);
 	file_remove(f, CHUNK_FILE);
 	file_make(f, CHUNK_FILE, record, 4 * BLOCK_SIZE);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(files_aside(f), 1);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, NULL), WIRE_EBADCOPY);
 	assert_int_equal(read_blocks(f, 1, 0, 1, NULL), WIRE_EBADCOPY);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, NULL), WIRE_EBADCOPY);
 	free(record);
 }
@@ -394,7 +367,7 @@ static void test_missing_file_is_a_bad_copy(void **state)
 	assert_int_equal(seal(f, CHUNK, 1, 6, f->prev_crc), WIRE_OK);
 	fixture_close(f);
 	file_remove(f, CHUNK_FILE);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(read_blocks(f, 1, 0, 1, NULL), WIRE_EBADCOPY);
 }
 
@@ -410,7 +383,7 @@ static void test_unsynced_record_with_a_bad_payload_is_not_counted(void **state)
 	fixture_kill(f);
 	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE,
 				       (good + 90) * BLOCK_SIZE), 0);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
 	assert_int_equal(le32_to_cpu(chunk.length), good);
 }
@@ -431,7 +404,7 @@ static void test_hole_before_later_records_is_reported(void **state)
 	fixture_kill(f);
 	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE,
 				       hole * BLOCK_SIZE + 9), 0);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(scan(f, 1, &r), WIRE_OK);
 	assert_int_equal(le32_to_cpu(r.body.scan.length), hole);
 	assert_int_equal(le32_to_cpu(r.body.scan.damaged_block), hole);
@@ -453,7 +426,7 @@ static void test_zeros_behind_the_chain_are_not_data(void **state)
 	fixture_close(f);
 	file_remove(f, CHUNK_FILE);
 	file_make(f, CHUNK_FILE, bytes, 50 * BLOCK_SIZE);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
 	assert_int_equal(le32_to_cpu(chunk.length), 6);
 	append_new(f, 5);
@@ -490,7 +463,7 @@ static void test_read_errors_at_start_are_said_or_make_a_bad_copy(void **state)
 		if (f->open_err < 0)
 			assert_true(strlen(error_text(f->open_err)) > 10);
 		fixture_kill(f);
-		reopen(f);
+		fixture_reopen(f);
 		bad += stat_chunk(f, CHUNK, 1, NULL) == WIRE_EBADCOPY;
 	}
 	assert_true(refused > 0);
@@ -530,7 +503,7 @@ static void test_many_open_chunks_share_few_handles(void **state)
 	}
 	sim_run(f->sim, 20 * NSEC_PER_SEC);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	{
 		struct store_stats stats;
 
@@ -542,7 +515,8 @@ static void test_many_open_chunks_share_few_handles(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, \
+						 fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_another_cluster_is_refused),
 		TEST(test_another_peer_is_refused),

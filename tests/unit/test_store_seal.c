@@ -12,38 +12,6 @@
 
 #include "wire/scan.h"
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_init(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
-static void reconnect(struct fixture *f, enum wire_role role)
-{
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, role), WIRE_OK);
-}
-
-static void reopen(struct fixture *f)
-{
-	fixture_disconnect(f);
-	assert_int_equal(fixture_open(f), 0);
-	reconnect(f, WIRE_ROLE_VOLUME);
-}
-
 static uint32_t length_now(struct fixture *f, uint64_t epoch)
 {
 	struct wire_chunk_reply chunk;
@@ -116,7 +84,7 @@ static void test_fence_of_an_unknown_volume_survives_a_crash(void **state)
 	assert_int_equal(fence(f, UINT64_MAX, NULL), WIRE_EINVAL);
 	assert_int_equal(fence(f, 0, NULL), WIRE_EINVAL);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	f->epoch = 8;
 	m = make_record(f, 1, 0);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_EFENCED);
@@ -265,7 +233,7 @@ static void test_scan_names_damage_in_the_middle(void **state)
 	reply_release(&r);
 	/* And after a restart, which believes what was known durable. */
 	fixture_close(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(scan(f, 1, &r), WIRE_OK);
 	assert_int_equal(check_scan(f, &r, 1), 11);
 	assert_int_equal(le32_to_cpu(r.body.scan.damaged_block), damaged);
@@ -291,7 +259,7 @@ static void test_seal_at_the_end_is_idempotent_and_final(void **state)
 	m = make_record(f, 1, 0);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_ESEALED);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(seal(f, CHUNK, 1, length, crc), WIRE_OK);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_ESEALED);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
@@ -320,10 +288,10 @@ static void test_seal_cuts_a_longer_copy_for_ever(void **state)
 	assert_int_equal(length_now(f, 1), length);
 	assert_int_equal(read_blocks(f, 1, length, 1, NULL), WIRE_EOFFSET);
 	fixture_kill(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f, 1), length);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
 	assert_int_equal(le32_to_cpu(chunk.length), length);
 	assert_int_equal(le32_to_cpu(chunk.sealed), 1);
@@ -348,7 +316,7 @@ static void test_crash_during_a_cut_leaves_all_or_the_cut(void **state)
 		fixture_release(f);
 		fixture_init(f);
 		assert_int_equal(fixture_open(f), 0);
-		reconnect(f, WIRE_ROLE_VOLUME);
+		fixture_reconnect(f, WIRE_ROLE_VOLUME);
 		crc = append_new(f, 4);
 		cut = f->block;
 		append_new(f, 4);
@@ -362,7 +330,7 @@ static void test_crash_during_a_cut_leaves_all_or_the_cut(void **state)
 		answered = r.done && !r.lost;
 		reply_release(&r);
 		fixture_crash(f);
-		reopen(f);
+		fixture_reopen(f);
 		assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
 		if (chunk.sealed) {
 			assert_int_equal(le32_to_cpu(chunk.length), cut);
@@ -396,7 +364,7 @@ static void test_seal_at_zero_of_an_absent_chunk_is_remembered(void **state)
 	assert_int_equal(seal(f, CHUNK, 1, 4, 77), WIRE_ENOCHUNK);
 	assert_int_equal(seal(f, CHUNK, 1, 0, 0), WIRE_OK);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	m = make_record(f, 1, 0);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_ESEALED);
 	assert_int_equal(seal(f, CHUNK, 1, 0, 0), WIRE_OK);
@@ -414,7 +382,7 @@ static void test_seal_at_zero_empties_a_chunk(void **state)
 	assert_int_equal(seal(f, CHUNK, 1, 0, 0), WIRE_OK);
 	assert_int_equal(read_blocks(f, 1, 0, 1, NULL), WIRE_EOFFSET);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f, 1), 0);
 }
 
@@ -523,7 +491,7 @@ static void test_delete_is_for_maintenance_only(void **state)
 
 	append_new(f, 3);
 	assert_int_equal(delete_chunk(f, CHUNK), WIRE_EINVAL);
-	reconnect(f, WIRE_ROLE_ADMIN);
+	fixture_reconnect(f, WIRE_ROLE_ADMIN);
 	assert_int_equal(delete_chunk(f, 0), WIRE_EINVAL);
 	assert_int_equal(delete_chunk(f, CHUNK + 1), WIRE_ENOCHUNK);
 	assert_int_equal(length_now(f, 1), 4);
@@ -536,7 +504,7 @@ static void test_deleted_chunk_is_gone_and_can_come_again(void **state)
 
 	append_new(f, 3);
 	assert_int_equal(seal(f, CHUNK, 1, 4, f->prev_crc), WIRE_OK);
-	reconnect(f, WIRE_ROLE_PEER);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
 	assert_int_equal(delete_chunk(f, CHUNK), WIRE_OK);
 	assert_int_equal(stat_chunk(f, CHUNK, 1, NULL), WIRE_ENOCHUNK);
 	store_stats(f->store, &stats);
@@ -545,7 +513,7 @@ static void test_deleted_chunk_is_gone_and_can_come_again(void **state)
 	append_new(f, 7);
 	assert_int_equal(sync_chunk(f, 1, 8), WIRE_OK);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f, 1), 8);
 }
 
@@ -560,7 +528,7 @@ static void test_delete_outlives_the_last_user_of_the_chunk(void **state)
 				   .chunk = cpu_to_le64(7) };
 	struct reply sealed, deleted;
 
-	reconnect(f, WIRE_ROLE_PEER);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
 	send_request(f, &sealed, WIRE_SEAL, 0, &end, NULL, 0);
 	send_request(f, &deleted, WIRE_DELETE, 0, &body, NULL, 0);
 	assert_int_equal(wait_reply(f, &sealed), WIRE_OK);
@@ -586,7 +554,7 @@ static void test_delete_cut_short_by_a_crash_is_finished_at_start(void **state)
 		fixture_release(f);
 		fixture_init(f);
 		assert_int_equal(fixture_open(f), 0);
-		reconnect(f, WIRE_ROLE_PEER);
+		fixture_reconnect(f, WIRE_ROLE_PEER);
 		append_new(f, 4);
 		assert_int_equal(seal(f, CHUNK, 1, 5, f->prev_crc), WIRE_OK);
 		send_request(f, &r, WIRE_DELETE, 0, &body, NULL, 0);
@@ -595,7 +563,7 @@ static void test_delete_cut_short_by_a_crash_is_finished_at_start(void **state)
 		answered = r.done && !r.lost;
 		reply_release(&r);
 		fixture_crash(f);
-		reopen(f);
+		fixture_reopen(f);
 		sim_run(f->sim, NSEC_PER_SEC);
 		status = stat_chunk(f, CHUNK, 1, NULL);
 		assert_true(status == WIRE_ENOCHUNK ||
@@ -630,7 +598,7 @@ static void test_tombstone_removes_all_and_refuses_for_ever(void **state)
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_EFENCED);
 	assert_int_equal(fence(f, 1000, NULL), WIRE_EFENCED);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_EFENCED);
 	store_stats(f->store, &stats);
 	assert_int_equal(stats.chunks, 0);
@@ -678,7 +646,7 @@ static void test_condemned_volume_that_slipped_in_is_removed(void **state)
 	store_delete_volume(f->store, VOLUME, volume_gone, &done);
 	assert_true(done);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	append_new(f, 3);
 	done = false;
 	store_delete_volume(f->store, VOLUME, volume_gone, &done);
@@ -686,7 +654,7 @@ static void test_condemned_volume_that_slipped_in_is_removed(void **state)
 	store_stats(f->store, &stats);
 	assert_int_equal(stats.chunks, 0);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(fence(f, 1000, NULL), WIRE_EFENCED);
 }
 
@@ -706,7 +674,7 @@ static void test_tombstone_cut_short_by_a_crash_is_obeyed_at_start(void **state)
 		fixture_release(f);
 		fixture_init(f);
 		assert_int_equal(fixture_open(f), 0);
-		reconnect(f, WIRE_ROLE_VOLUME);
+		fixture_reconnect(f, WIRE_ROLE_VOLUME);
 		append_new(f, 4);
 		assert_int_equal(seal(f, CHUNK + 1, 1, 0, 0), WIRE_OK);
 		assert_int_equal(sync_chunk(f, 1, 5), WIRE_OK);
@@ -714,7 +682,7 @@ static void test_tombstone_cut_short_by_a_crash_is_obeyed_at_start(void **state)
 		for (i = 0; i < steps && sim_step(f->sim); i++)
 			;
 		fixture_crash(f);
-		reopen(f);
+		fixture_reopen(f);
 		sim_run(f->sim, NSEC_PER_SEC);
 		store_stats(f->store, &stats);
 		if (stats.chunks != 0) {
@@ -732,7 +700,8 @@ static void test_tombstone_cut_short_by_a_crash_is_obeyed_at_start(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, \
+						 fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_lower_epochs_are_refused_after_a_fence),
 		TEST(test_fence_far_ahead_is_no_epoch),

@@ -20,13 +20,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
 static struct wire_hello good_hello(const struct fixture *f)
 {
 	return (struct wire_hello){
@@ -297,7 +290,7 @@ static void test_close_with_requests_at_work_is_clean(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_hello_says_who_is_there),
 		TEST(test_other_cluster_is_refused_and_may_say_no_more),

@@ -9,33 +9,6 @@
 
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_init(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_release(*state);
-	free(*state);
-	return 0;
-}
-
-static void reopen(struct fixture *f)
-{
-	fixture_disconnect(f);
-	assert_int_equal(fixture_open(f), 0);
-	fixture_connect(f);
-	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
-}
-
 static uint32_t length_now(struct fixture *f)
 {
 	struct wire_chunk_reply chunk;
@@ -69,7 +42,7 @@ static void test_synced_bytes_survive_a_crash(void **state)
 		append_new(f, 3);
 	assert_int_equal(durable_now(f), synced);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_true(length_now(f) >= synced);
 	assert_true(length_now(f) <= f->block);
 	assert_int_equal(read_blocks(f, 1, 0, synced < 200 ? synced : 200,
@@ -83,7 +56,7 @@ static void test_durable_append_survives_a_crash(void **state)
 
 	assert_int_equal(append(f, &m, WIRE_DURABLE, NULL), WIRE_OK);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f), m.blocks);
 	made_free(&m);
 }
@@ -191,10 +164,10 @@ static void test_bad_copy_stays_bad_over_restart_and_crash(void **state)
 	/* Its bytes may still be of use to who can check them. */
 	assert_int_equal(read_blocks(f, 1, 0, 1, out), WIRE_OK);
 	fixture_kill(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(sync_chunk(f, 1, 4), WIRE_EBADCOPY);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(sync_chunk(f, 1, 4), WIRE_EBADCOPY);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_EBADCOPY);
 	made_free(&m);
@@ -211,7 +184,7 @@ static void test_background_syncs_after_the_interval(void **state)
 	sim_run(f->sim, 2 * NSEC_PER_SEC);
 	assert_int_equal(durable_now(f), 10);
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f), 10);
 }
 
@@ -254,7 +227,7 @@ static void test_kill_keeps_bytes_and_incarnation(void **state)
 	for (i = 0; i < 10; i++)
 		append_new(f, 2);
 	fixture_kill(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_true(uuid_equal(&before, &f->incarnation));
 	assert_int_equal(length_now(f), f->block);
 	append_new(f, 2);
@@ -267,15 +240,15 @@ static void test_crash_changes_the_incarnation(void **state)
 	struct uuid before = f->incarnation, then;
 
 	fixture_crash(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_false(uuid_equal(&before, &f->incarnation));
 	then = f->incarnation;
 	fixture_kill(f);
-	reopen(f);
+	fixture_reopen(f);
 	assert_true(uuid_equal(&then, &f->incarnation));
 	fixture_kill(f);
 	f->cfg.new_incarnation = true;
-	reopen(f);
+	fixture_reopen(f);
 	assert_false(uuid_equal(&then, &f->incarnation));
 }
 
@@ -286,7 +259,7 @@ static void test_clean_close_leaves_all_durable(void **state)
 	append_new(f, 30);
 	fixture_close(f);
 	sim_node_crash(f->node);
-	reopen(f);
+	fixture_reopen(f);
 	assert_int_equal(length_now(f), f->block);
 	assert_int_equal(durable_now(f), f->block);
 }
@@ -312,7 +285,7 @@ static void test_crashes_leave_a_valid_prefix_to_append_to(void **state)
 			fixture_crash(f);
 		else
 			fixture_kill(f);
-		reopen(f);
+		fixture_reopen(f);
 		if (stat_chunk(f, CHUNK, 1, &chunk) == WIRE_ENOCHUNK) {
 			assert_int_equal(synced, 0);
 			new_chain(f);
@@ -334,7 +307,8 @@ static void test_crashes_leave_a_valid_prefix_to_append_to(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, \
+						 fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_synced_bytes_survive_a_crash),
 		TEST(test_durable_append_survives_a_crash),
