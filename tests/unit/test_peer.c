@@ -292,6 +292,101 @@ static void no_progress_ends_the_connection(void **state)
 	assert_int_equal(w->last_err, -ETIMEDOUT);
 }
 
+static void submit_fence(struct world *w, struct test_call *t,
+			 uint64_t timeout_ns)
+{
+	memset(t, 0, sizeof(*t));
+	t->call.type = WIRE_FENCE;
+	t->call.timeout_ns = timeout_ns;
+	world_submit(w, t);
+}
+
+/* A store says nothing while its disk syncs; its loop answers pings. */
+static void a_busy_disk_is_not_a_dead_peer(void **state)
+{
+	struct world *w = *state;
+	struct env_conn *conn = world_bring_up(w);
+	struct test_call call;
+	uint64_t request;
+
+	submit_fence(w, &call, 30 * SEC);
+	request = world_take_request(conn, WIRE_FENCE);
+	for (int i = 0; i < 20; i++) {
+		fake_env_run(&w->env, 500 * MSEC);
+		world_reply(conn, WIRE_PING,
+			    world_take_request(conn, WIRE_PING), NULL, 0);
+	}
+	assert_int_equal(call.done, 0);
+	assert_int_equal(peer_state(w->peer), PEER_UP);
+	world_reply(conn, WIRE_FENCE, request, NULL, 0);
+	assert_int_equal(call.done, 1);
+	assert_int_equal(call.call.err, 0);
+	/* Nothing is outstanding: nothing more is sent. */
+	fake_env_run(&w->env, 10 * SEC);
+	fake_send_all(conn);
+	assert_null(fake_take(conn));
+	assert_int_equal(w->env.connects, 1);
+}
+
+static void an_unanswered_ping_ends_the_connection(void **state)
+{
+	struct world *w = *state;
+	struct env_conn *conn = world_bring_up(w);
+	struct test_call call;
+
+	submit_fence(w, &call, 30 * SEC);
+	world_take_request(conn, WIRE_FENCE);
+	fake_env_run(&w->env, 500 * MSEC);
+	world_take_request(conn, WIRE_PING);
+	fake_env_run(&w->env, SEC - 1);
+	assert_int_equal(call.done, 0);
+	fake_env_run(&w->env, 1);
+	assert_int_equal(call.done, 1);
+	assert_int_equal(call.call.err, -ETIMEDOUT);
+	assert_int_equal(peer_state(w->peer), PEER_DOWN);
+}
+
+/* What a store must answer at once has no use of pings. */
+static void pings_do_not_excuse_a_read(void **state)
+{
+	struct world *w = *state;
+	struct env_conn *conn = world_bring_up(w);
+	struct test_call fence, read;
+
+	submit_fence(w, &fence, 30 * SEC);
+	world_take_request(conn, WIRE_FENCE);
+	fake_env_run(&w->env, 500 * MSEC);
+	world_submit_read(w, &read);
+	world_reply(conn, WIRE_PING, world_take_request(conn, WIRE_PING), NULL,
+		    0);
+	fake_env_run(&w->env, SEC - 1);
+	assert_int_equal(read.done, 0);
+	fake_env_run(&w->env, 1);
+	assert_int_equal(read.done, 1);
+	assert_int_equal(fence.done, 1);
+	assert_int_equal(read.call.err, -ETIMEDOUT);
+}
+
+/* The disk's own limit; the connection stays. */
+static void a_call_without_end_ends_at_its_timeout(void **state)
+{
+	struct world *w = *state;
+	struct env_conn *conn = world_bring_up(w);
+	struct test_call call;
+
+	submit_fence(w, &call, 1700 * MSEC);
+	world_take_request(conn, WIRE_FENCE);
+	for (int i = 0; i < 3; i++) {
+		fake_env_run(&w->env, 500 * MSEC);
+		world_reply(conn, WIRE_PING,
+			    world_take_request(conn, WIRE_PING), NULL, 0);
+	}
+	fake_env_run(&w->env, 200 * MSEC);
+	assert_int_equal(call.done, 1);
+	assert_int_equal(call.call.err, -ETIMEDOUT);
+	assert_int_equal(peer_state(w->peer), PEER_UP);
+}
+
 static void cancelled_calls_leave_no_trace(void **state)
 {
 	struct world *w = *state;
@@ -620,6 +715,10 @@ int main(void)
 		TEST(connecting_takes_only_so_long),
 		TEST(a_late_answer_is_thrown_away),
 		TEST(no_progress_ends_the_connection),
+		TEST(a_busy_disk_is_not_a_dead_peer),
+		TEST(an_unanswered_ping_ends_the_connection),
+		TEST(pings_do_not_excuse_a_read),
+		TEST(a_call_without_end_ends_at_its_timeout),
 		TEST(cancelled_calls_leave_no_trace),
 		TEST(a_cancel_while_data_leaves_makes_a_new_connection),
 		TEST(reconnecting_does_not_renew_patience),

@@ -47,7 +47,11 @@ struct peer_call {
 	struct iovec *reply_data;	/* room for reply data; may be NULL */
 	int reply_data_count;		/* with NULL, reply data is in scratch */
 	uint64_t timeout_ns;		/* from submit to the whole reply; 0 = none:
-					 * only the peer's no-progress timeout */
+					 * only the peer's no-progress timeout. With
+					 * one, what waits for the store's disk to
+					 * become durable (SYNC, SEAL, FENCE, DELETE,
+					 * durable APPEND) may take all of it, as
+					 * long as the peer answers pings */
 	void (*done)(struct peer_call *call);
 	void *ctx;
 	/* out */
@@ -85,8 +89,10 @@ struct peer_set_config {
 	enum wire_role role;
 	uint64_t replica_timeout_ns;	/* calls outstanding and no progress (a
 					 * frame sent, a reply begun or ended)
-					 * for so long: the connection is given
-					 * up; 0 = 1 s */
+					 * for so long, or a ping unanswered
+					 * when all of them wait for the store's
+					 * disk: the connection is given up;
+					 * 0 = 1 s */
 	uint64_t connect_timeout_ns;	/* TCP and HELLO together; 0 = 3 s */
 	const struct peer_set_ops *ops;	/* may be NULL */
 	void *ctx;

@@ -177,6 +177,40 @@ bool peer_calls_outstanding(const struct peer *peer)
 	       (peer->resending && !list_empty(&peer->queued));
 }
 
+/* Waits for the store's disk, for as long as its own timeout allows. */
+static bool is_patient(const struct peer_call *call)
+{
+	if (call->timeout_ns == 0)
+		return false;
+	switch (call->type) {
+	case WIRE_SYNC:
+	case WIRE_SEAL:
+	case WIRE_FENCE:
+	case WIRE_DELETE:
+		return true;
+	case WIRE_APPEND:
+		return call->flags & WIRE_DURABLE;
+	default:
+		return false;
+	}
+}
+
+/* The oldest outstanding call that must not be without progress; or NULL. */
+const struct peer_call *peer_calls_urgent(const struct peer *peer)
+{
+	const struct peer_call *call;
+
+	list_for_each_entry(call, &peer->in_flight, node)
+		if (!is_patient(call))
+			return call;
+	if (!peer->resending)
+		return NULL;
+	list_for_each_entry(call, &peer->queued, node)
+		if (!is_patient(call))
+			return call;
+	return NULL;
+}
+
 /* ---- sending ------------------------------------------------------------ */
 
 static void flight_sent(void *arg, int err)
@@ -190,7 +224,7 @@ static void flight_sent(void *arg, int err)
 		return;
 	}
 	call->flight = NULL;
-	call->peer->last_progress = env_now(call->peer->set->env);
+	peer_conn_progress(call->peer);
 	if (!flight->answered) {
 		flight_put(flight);
 		return;
@@ -200,14 +234,6 @@ static void flight_sent(void *arg, int err)
 		      flight->data_len);
 	flight->call = NULL;
 	flight_put(flight);
-}
-
-static void watch_progress(struct peer *peer)
-{
-	if (!env_timer_armed(&peer->progress))
-		env_timer_set(peer->set->env, &peer->progress,
-			      peer->last_progress +
-			      peer->set->cfg.replica_timeout_ns);
 }
 
 static int call_send(struct peer *peer, struct peer_call *call)
@@ -245,9 +271,9 @@ static void call_start(struct peer *peer, struct peer_call *call)
 		call_fail(call, err);
 		return;
 	}
-	watch_progress(peer);
 	peer->stats.bytes_sent += call->data_len;
 	list_move_tail(&call->node, &peer->in_flight);
+	peer_conn_watch(peer);
 }
 
 void peer_calls_flush(struct peer *peer)
@@ -256,7 +282,7 @@ void peer_calls_flush(struct peer *peer)
 
 	/* Calls that are sent again have waited since before the restart. */
 	if (!peer->resending)
-		peer->last_progress = env_now(peer->set->env);
+		peer_conn_progress(peer);
 	list_for_each_entry_safe(call, tmp, &peer->queued, node)
 		call_start(peer, call);
 }
@@ -293,7 +319,7 @@ void peer_call(struct peer *peer, struct peer_call *call)
 	if (peer->state == PEER_UP) {
 		/* After a silence: there was nothing to progress. */
 		if (list_empty(&peer->in_flight))
-			peer->last_progress = env_now(env);
+			peer_conn_progress(peer);
 		call_start(peer, call);
 		return;
 	}

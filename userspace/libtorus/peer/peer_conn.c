@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -33,6 +34,7 @@ static void conn_drop(struct peer *peer)
 	if (peer->conn != NULL)
 		env_conn_close(env, peer->conn);
 	peer->conn = NULL;
+	peer->pinged_at = 0;
 	env_timer_cancel(env, &peer->handshake);
 }
 
@@ -171,6 +173,22 @@ static void hello_arrived(struct peer *peer, const struct wire_header *hdr,
 		set->cfg.ops->changed(set->cfg.ctx, peer, 0);
 }
 
+/* An answered ping shows that the peer lives, not that a call gets on. */
+static void heard(struct peer *peer, const struct wire_header *hdr)
+{
+	uint64_t now = env_now(peer->set->env);
+
+	peer->last_heard = now;
+	if (hdr->type != WIRE_PING)
+		peer->last_progress = now;
+	if (peer->pinged_at == 0)
+		return;
+	/* The timer waits for this; the next silence begins now. */
+	peer->pinged_at = 0;
+	env_timer_cancel(peer->set->env, &peer->progress);
+	peer_conn_watch(peer);
+}
+
 static int conn_data_room(void *ctx, struct env_conn *conn,
 			  const struct wire_header *hdr, const void *body,
 			  struct iovec *iov, int max)
@@ -179,7 +197,7 @@ static int conn_data_room(void *ctx, struct env_conn *conn,
 
 	if (peer->state != PEER_UP || !(hdr->flags & WIRE_REPLY))
 		return 0;
-	peer->last_progress = env_now(peer->set->env);
+	heard(peer, hdr);
 	return peer_calls_room(peer, hdr, iov, max);
 }
 
@@ -194,7 +212,7 @@ static void conn_message(void *ctx, struct env_conn *conn,
 		hello_arrived(peer, hdr, body);
 		return;
 	}
-	peer->last_progress = env_now(peer->set->env);
+	heard(peer, hdr);
 	/* The set may be gone after a reply that was good. */
 	err = peer_calls_reply(peer, hdr, body, data, data_count);
 	if (err < 0) {
@@ -209,6 +227,7 @@ static void conn_closed(void *ctx, struct env_conn *conn, int err)
 	struct peer *peer = ctx;
 
 	peer->conn = NULL;	/* it does not exist any more */
+	peer->pinged_at = 0;
 	peer_conn_fail(peer, err < 0 ? err : -ECONNRESET);
 }
 
@@ -241,23 +260,96 @@ static void handshake_fired(struct env_timer *timer)
 	peer_conn_fail(container_of(timer, struct peer, handshake), -ETIMEDOUT);
 }
 
+/* ---- progress ----------------------------------------------------------- */
+
+/* A call has got on, or the first one after a silence was made. */
+void peer_conn_progress(struct peer *peer)
+{
+	peer->last_progress = env_now(peer->set->env);
+	peer->last_heard = peer->last_progress;
+}
+
+/* When the peer is given up, unless something is heard until then. */
+static uint64_t give_up_at(const struct peer *peer)
+{
+	const struct peer_call *urgent = peer_calls_urgent(peer);
+	uint64_t timeout = peer->set->cfg.replica_timeout_ns;
+	uint64_t when = UINT64_MAX;
+
+	if (urgent != NULL)
+		when = MAX(peer->last_progress, urgent->submitted) + timeout;
+	if (peer->state != PEER_UP)
+		return MIN(when, peer->last_heard + timeout);
+	if (peer->pinged_at != 0)
+		when = MIN(when, MAX(peer->pinged_at, peer->last_heard) +
+				 timeout);
+	return when;
+}
+
+/* 0 or -errno. The answer is no call's: it is only heard. */
+static int ping(struct peer *peer)
+{
+	struct wire_header hdr = {
+		.type = WIRE_PING,
+		.request = ++peer->set->next_request,
+	};
+
+	peer->pinged_at = env_now(peer->set->env);
+	return env_conn_send(peer->set->env, peer->conn, &hdr, NULL, NULL, 0,
+			     NULL, NULL);
+}
+
+/* Where something urgent is outstanding, that must get on by itself. */
+static bool wants_ping(const struct peer *peer)
+{
+	return peer->state == PEER_UP && peer->pinged_at == 0 &&
+	       peer_calls_urgent(peer) == NULL;
+}
+
 /*
- * Armed at most once per timeout, and looks then at when progress was last
+ * Armed twice per timeout at most, and looks then at when progress was last
  * made, so that calls pay nothing for it. Not armed while nothing is
  * outstanding: an idle process does not wake up.
+ *
+ * A store says nothing while its disk makes a SYNC durable, however long that
+ * takes. Its loop goes on, and answers pings: so a peer that works is told from
+ * one that is gone, and the call's own timeout bounds the disk.
  */
 static void progress_fired(struct env_timer *timer)
 {
 	struct peer *peer = container_of(timer, struct peer, progress);
-	struct env *env = peer->set->env;
-	uint64_t due = peer->last_progress + peer->set->cfg.replica_timeout_ns;
+	uint64_t now = env_now(peer->set->env);
+	uint64_t half = peer->set->cfg.replica_timeout_ns / 2;
+	int err = 0;
 
-	if (!peer_calls_outstanding(peer))
+	if (!peer_calls_outstanding(peer)) {
+		peer->pinged_at = 0;
 		return;
-	if (due > env_now(env))
-		env_timer_set(env, timer, due);
+	}
+	if (give_up_at(peer) <= now)
+		err = -ETIMEDOUT;
+	else if (wants_ping(peer) && peer->last_heard + half <= now)
+		err = ping(peer);
+	if (err < 0)
+		peer_conn_fail(peer, err);
 	else
-		peer_conn_fail(peer, -ETIMEDOUT);
+		peer_conn_watch(peer);
+}
+
+/* Calls are outstanding. */
+void peer_conn_watch(struct peer *peer)
+{
+	uint64_t silent = peer->last_heard +
+			  peer->set->cfg.replica_timeout_ns / 2;
+	uint64_t when;
+
+	if (env_timer_armed(&peer->progress))
+		return;
+	when = give_up_at(peer);
+	/* What is urgent now may be over by then, and leave what is not. */
+	if (wants_ping(peer) || silent > env_now(peer->set->env))
+		when = MIN(when, silent);
+	env_timer_set(peer->set->env, &peer->progress, when);
 }
 
 void peer_conn_init(struct peer *peer)
