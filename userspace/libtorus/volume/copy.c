@@ -98,7 +98,7 @@ static void copy_end(struct copy *c, int err)
 static void send(struct copy *c, struct peer *peer, struct peer_call *call,
 		 void (*done)(struct peer_call *call))
 {
-	call->timeout_ns = c->volume->cfg.io_timeout_ns;
+	call->timeout_ns = volume_sync_timeout(c->volume);
 	call->done = done;
 	call->ctx = c;
 	c->busy = true;

@@ -81,6 +81,13 @@
  */
 #define VOLUME_CALL_TIMEOUTS 4
 
+/*
+ * A disk that is behind may take this part of io_timeout to make a copy
+ * durable, while its peer answers pings: what waits for it still has time to
+ * go on without that copy.
+ */
+#define VOLUME_SYNC_PART 4
+
 enum volume_state {
 	VOLUME_ATTACHING,
 	VOLUME_SERVING,
@@ -185,6 +192,12 @@ static inline bool volume_serving(const struct volume *v)
 {
 	return !v->failing && (v->state == VOLUME_SERVING ||
 			       v->state == VOLUME_DETACHING);
+}
+
+/** volume_sync_timeout() - for calls that end when data is durable. */
+static inline uint64_t volume_sync_timeout(const struct volume *v)
+{
+	return v->cfg.io_timeout_ns / VOLUME_SYNC_PART;
 }
 
 /** volume_open_reader() - doc and epoch are known. 0 or -ENOMEM. */

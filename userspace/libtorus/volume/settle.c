@@ -128,7 +128,7 @@ static void send_sync(struct attach_peer *p, const struct settle_item *item)
 		.type = WIRE_SYNC, .body = &body, .data = &p->iov,
 		.data_count = 1, .data_len = sizeof(p->range),
 		.reply_data = &p->iov, .reply_data_count = 1,
-		.timeout_ns = v->cfg.io_timeout_ns,
+		.timeout_ns = volume_sync_timeout(v),
 		.done = sync_done, .ctx = p,
 	};
 	p->busy = true;
