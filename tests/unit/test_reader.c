@@ -239,6 +239,40 @@ static void queued_reads_time_out_too(void **state)
 	bed_free(reader);
 }
 
+/* The deadline is that of whoever asked first, not of the moment of asking. */
+static void reads_end_at_their_own_deadline(void **state)
+{
+	struct reader *reader = bed_new();
+	struct request *running = request_new(256);
+	struct request *queued = request_new(16), *urgent = request_new(16);
+
+	set_all(SILENT);
+	for (uint32_t i = 0; i < 256; i++)
+		running->entries[i] = entry_of(block_addr(1, 2 * i + 1), 0);
+	for (uint32_t i = 0; i < 16; i++)
+		queued->entries[i] = urgent->entries[i] =
+			entry_of(block_addr(2, 2 * i + 1), 0);
+	running->read.deadline = now + 20 * NSEC_PER_SEC;
+	urgent->read.deadline = now + 4 * NSEC_PER_SEC;
+	submit(reader, running);
+	submit(reader, queued);
+	submit(reader, urgent);
+	while (!urgent->done)
+		assert_true(step());
+	assert_int_equal(urgent->err, -ETIMEDOUT);
+	assert_in_range(now, 4 * NSEC_PER_SEC, 5 * NSEC_PER_SEC);
+	while (!running->done)
+		assert_true(step());
+	assert_in_range(now, 20 * NSEC_PER_SEC, 21 * NSEC_PER_SEC);
+	while (!queued->done)
+		assert_true(step());
+	assert_in_range(now, 30 * NSEC_PER_SEC, 31 * NSEC_PER_SEC);
+	request_free(running);
+	request_free(queued);
+	request_free(urgent);
+	bed_free(reader);
+}
+
 static void a_fenced_reader_stops(void **state)
 {
 	struct reader *reader = bed_new();
@@ -412,6 +446,7 @@ int main(void)
 		cmocka_unit_test(peers_that_come_back_are_asked_at_once),
 		cmocka_unit_test(waiting_ends_at_the_timeout),
 		cmocka_unit_test(queued_reads_time_out_too),
+		cmocka_unit_test(reads_end_at_their_own_deadline),
 		cmocka_unit_test(a_fenced_reader_stops),
 		cmocka_unit_test(holders_are_asked_first),
 		cmocka_unit_test(reads_spread_over_the_owners),

@@ -54,12 +54,28 @@ static uint32_t draw(uint32_t below)
 
 /* ---- the engine ------------------------------------------------------- */
 
+static uint64_t submissions;
+
+static bool is_submitted(const struct volume_request *req)
+{
+	for (unsigned int i = 0; i < REQUESTS; i++) {
+		uint64_t start = fronts[i].req.offset / BLOCK * BLOCK;
+
+		if (fronts[i].busy && req->offset >= start &&
+		    fronts[i].req.submitted == req->submitted)
+			return true;
+	}
+	return false;
+}
+
 static void engine_submit(void *ctx, struct volume_request *req)
 {
 	(void)ctx;
 	assert_int_equal(req->offset % BLOCK, 0);
 	assert_int_equal(req->length % BLOCK, 0);
 	assert_true(req->op == VOLUME_FLUSH || req->length > 0);
+	/* A part is as old as its request: time does not begin anew. */
+	assert_true(is_submitted(req));
 	assert_true(req->offset + req->length <= SIZE);
 	assert_true(queue_count < ARRAY_SIZE(queue));
 	queue[queue_count++] = (struct queued){
@@ -146,7 +162,7 @@ static struct front *submit(enum volume_op op, uint32_t sector, uint32_t count)
 		.length = (uint64_t)count * SECTOR,
 		.buffer = op == VOLUME_READ || op == VOLUME_WRITE ?
 			  f->buffer : NULL,
-		.done = front_done,
+		.submitted = ++submissions, .done = front_done,
 	};
 	if (op == VOLUME_WRITE) {
 		for (uint32_t i = 0; i < count * SECTOR; i++)
@@ -330,7 +346,7 @@ static void fua_reaches_every_part(void **state)
 	f->req = (struct volume_request){
 		.op = VOLUME_WRITE, .fua = true, .offset = 3 * SECTOR,
 		.length = 30 * SECTOR, .buffer = f->buffer,
-		.done = front_done,
+		.submitted = ++submissions, .done = front_done,
 	};
 	unaligned_submit(u, &f->req);
 	while (queue_count && queue[0].req->op == VOLUME_READ)

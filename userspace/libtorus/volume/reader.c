@@ -166,17 +166,25 @@ static void start_read(struct reader *reader, struct block_read *read)
 	finish_if_over(reader, read);
 }
 
-static void start_reads(struct reader *reader)
+/* Each has its own deadline: the first in the queue is not the first due. */
+static void expire_reads(struct reader *reader)
 {
 	uint64_t now = env_now(reader->env);
+	struct block_read *read, *next;
 
+	list_for_each_entry_safe(read, next, &reader->queue, node)
+		if (now >= read->expires)
+			fail_read(reader, read, -ETIMEDOUT);
+}
+
+static void start_reads(struct reader *reader)
+{
+	expire_reads(reader);
 	while (!list_empty(&reader->queue)) {
 		struct block_read *read = first_read(&reader->queue);
 
 		if (reader->fenced)
 			fail_read(reader, read, -ESTALE);
-		else if (now >= read->deadline)
-			fail_read(reader, read, -ETIMEDOUT);
 		else if (!list_empty(&reader->spare))
 			start_read(reader, read);
 		else
@@ -196,7 +204,7 @@ static void retry_runs(struct reader *reader)
 							node);
 
 		if (reader->fenced || run->wake <= now ||
-		    run->read->deadline <= now)
+		    run->read->expires <= now)
 			run_retry(run);
 		else
 			list_move_tail(&run->node, &reader->waiting);
@@ -212,12 +220,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static uint64_t next_wake(const struct reader *reader)
 {
 	uint64_t wake = UINT64_MAX;
+	const struct block_read *read;
 	const struct read_run *run;
 
 	list_for_each_entry(run, &reader->waiting, node)
-		wake = earlier(wake, earlier(run->wake, run->read->deadline));
-	if (!list_empty(&reader->queue))
-		wake = earlier(wake, first_read(&reader->queue)->deadline);
+		wake = earlier(wake, earlier(run->wake, run->read->expires));
+	list_for_each_entry(read, &reader->queue, node)
+		wake = earlier(wake, read->expires);
 	return wake;
 }
 
@@ -263,7 +272,10 @@ void reader_read(struct reader *reader, struct block_read *read)
 	read->started = 0;
 	read->pending = 0;
 	read->err = 0;
-	read->deadline = env_now(reader->env) + reader->cfg.io_timeout_ns;
+	read->expires = read->deadline;
+	if (!read->expires)
+		read->expires = env_now(reader->env) +
+				reader->cfg.io_timeout_ns;
 	list_add_tail(&read->node, &reader->queue);
 	reader->stats.reads++;
 	env_timer_after(reader->env, &reader->turn, 0);

@@ -61,17 +61,19 @@ struct block_read {
 	uint8_t *buffer;		/* count * BLOCK_SIZE */
 	void (*done)(struct block_read *read, int err);
 	void *ctx;
+	uint64_t deadline;		/* on the env's clock; 0: io_timeout
+					 * from reader_read() on */
 	struct list_head node;		/* private from here on */
 	uint32_t started;		/* blocks given to runs so far */
 	uint32_t pending;		/* runs under way */
 	int err;
-	uint64_t deadline;
+	uint64_t expires;
 };
 
 /**
  * reader_read() - done() follows, never from inside: 0; -EIO only when every
  * peer that could hold a block has answered (twice: a chunk may be on its way
- * from one to another) and none has a good copy; -ETIMEDOUT after io_timeout;
+ * from one to another) and none has a good copy; -ETIMEDOUT at the deadline;
  * -ESTALE when fenced; -EUCLEAN: an entry names an ancestor that is not known.
  */
 void reader_read(struct reader *reader, struct block_read *read);

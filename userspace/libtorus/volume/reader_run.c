@@ -105,7 +105,7 @@ static void run_exhausted(struct read_run *run)
 void run_retry(struct read_run *run)
 {
 	list_del_init(&run->node);
-	if (env_now(run->reader->env) >= run->read->deadline)
+	if (env_now(run->reader->env) >= run->read->expires)
 		reader_run_done(run, -ETIMEDOUT);
 	else
 		run_ask(run);
@@ -297,7 +297,7 @@ static void run_send(struct read_run *run)
 	run->call = (struct peer_call){
 		.type = WIRE_READ, .body = &body,
 		.reply_data = &run->iov, .reply_data_count = 1,
-		.timeout_ns = MIN(TRY_TIMEOUT_NS, run->read->deadline - now),
+		.timeout_ns = MIN(TRY_TIMEOUT_NS, run->read->expires - now),
 		.done = run_call_done, .ctx = run,
 	};
 	p->outstanding++;
@@ -314,7 +314,7 @@ static void run_ask(struct read_run *run)
 		reader_run_done(run, -ESTALE);
 		return;
 	}
-	if (env_now(reader->env) >= run->read->deadline) {
+	if (env_now(reader->env) >= run->read->expires) {
 		reader_run_done(run, -ETIMEDOUT);
 		return;
 	}

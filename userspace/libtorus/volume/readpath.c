@@ -3,6 +3,10 @@
  * A read takes one of READS_MAX operations, or waits for one. The map says
  * where the blocks were at the moment of its answer; blocks of the log never
  * change, so what is read there is the state of that moment.
+ *
+ * A read has io_timeout from its submission on, whatever it spends that on: the
+ * wait for an operation, pages of the map, tries of its data. The reader ends
+ * what it has been given; what waits, or looks up, ends by the timer here.
  */
 #include "volume/readpath.h"
 
@@ -21,6 +25,8 @@ struct read_op {
 	struct map_entry entries[RECORD_PAYLOAD_BLOCKS_MAX];
 };
 
+static void deadline_fired(struct env_timer *timer);
+
 int readpath_init(struct volume *v)
 {
 	struct readpath *r = &v->readpath;
@@ -29,6 +35,7 @@ int readpath_init(struct volume *v)
 	list_init(&r->waiting);
 	list_init(&r->free_ops);
 	list_init(&r->busy_ops);
+	env_timer_init(&r->deadline, deadline_fired);
 	r->ops = calloc(READS_MAX, sizeof(*r->ops));
 	if (r->ops == NULL)
 		return -ENOMEM;
@@ -52,6 +59,7 @@ static void cancel_lookups(struct volume *v)
 void readpath_release(struct volume *v)
 {
 	cancel_lookups(v);
+	env_timer_cancel(v->env, &v->readpath.deadline);
 	free(v->readpath.ops);
 	v->readpath.ops = NULL;
 }
@@ -105,14 +113,75 @@ static void read_done(struct block_read *read, int err)
 	finish(op, err);
 }
 
+/* ---- deadlines -------------------------------------------------------- */
+
+static uint64_t deadline_of(const struct volume *v,
+			    const struct volume_request *req)
+{
+	return req->submitted + v->cfg.io_timeout_ns;
+}
+
+static void arm_deadline(struct volume *v, const struct volume_request *req)
+{
+	struct env_timer *timer = &v->readpath.deadline;
+	uint64_t when = deadline_of(v, req);
+
+	if (!env_timer_armed(timer) || when < timer->when)
+		env_timer_set(v->env, timer, when);
+}
+
+static void deadline_fired(struct env_timer *timer)
+{
+	struct volume *v = container_of(timer, struct volume,
+					readpath.deadline);
+	struct readpath *r = &v->readpath;
+	struct volume_request *req, *next_req;
+	uint64_t now = env_now(v->env);
+	struct read_op *op, *next;
+
+	list_for_each_entry_safe(req, next_req, &r->waiting, node) {
+		if (deadline_of(v, req) > now) {
+			arm_deadline(v, req);
+			continue;
+		}
+		list_del_init(&req->node);
+		volume_finish(v, req, -ETIMEDOUT);
+	}
+	list_for_each_entry_safe(op, next, &r->busy_ops, node) {
+		if (!op->looking)
+			continue;
+		if (deadline_of(v, op->req) > now) {
+			arm_deadline(v, op->req);
+			continue;
+		}
+		map_lookup_cancel(&op->lookup);
+		op->looking = false;
+		finish(op, -ETIMEDOUT);
+	}
+}
+
+/* ---- a read ----------------------------------------------------------- */
+
 static void fetch(struct read_op *op)
 {
 	op->looking = false;
 	op->read = (struct block_read){
 		.entries = op->entries, .count = op->lookup.count,
 		.buffer = op->req->buffer, .done = read_done,
+		.deadline = deadline_of(op->volume, op->req),
 	};
 	reader_read(op->volume->reader, &op->read);
+}
+
+/* Somebody else's wait for a page has ended, which began before ours. */
+static void start_again(struct read_op *op)
+{
+	struct volume *v = op->volume;
+
+	list_move_tail(&op->node, &v->readpath.free_ops);
+	list_add(&op->req->node, &v->readpath.waiting);
+	arm_deadline(v, op->req);
+	volume_kick(v);
 }
 
 static void lookup_done(struct map_lookup *lookup, int err)
@@ -120,7 +189,10 @@ static void lookup_done(struct map_lookup *lookup, int err)
 	struct read_op *op = container_of(lookup, struct read_op, lookup);
 
 	op->looking = false;
-	if (err)
+	if (err == -ETIMEDOUT && deadline_of(op->volume, op->req) >
+				 env_now(op->volume->env))
+		start_again(op);
+	else if (err)
 		finish(op, err);
 	else
 		fetch(op);
@@ -153,6 +225,7 @@ static void start(struct volume *v, struct volume_request *req)
 void readpath_submit(struct volume *v, struct volume_request *req)
 {
 	list_add_tail(&req->node, &v->readpath.waiting);
+	arm_deadline(v, req);
 	volume_kick(v);
 }
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "env/env.h"
 
 struct volume;
 struct volume_request;
@@ -18,6 +19,7 @@ struct readpath {
 	struct list_head waiting;	/* requests */
 	struct read_op *ops;		/* READS_MAX of them */
 	struct list_head free_ops, busy_ops;
+	struct env_timer deadline;	/* of what is not in the reader */
 };
 
 int readpath_init(struct volume *v);

@@ -52,26 +52,20 @@ void sync_kick(struct volume *v)
 
 /* ---- who waits -------------------------------------------------------- */
 
-static uint64_t earliest(struct volume *v, struct list_head *requests)
+static uint64_t deadline_of(const struct volume *v,
+			    const struct volume_request *req)
 {
-	struct volume_request *req;
-	uint64_t when = UINT64_MAX;
-
-	list_for_each_entry(req, requests, node)
-		when = MIN(when, req->submitted + v->cfg.io_timeout_ns);
-	return when;
+	return req->submitted + v->cfg.io_timeout_ns;
 }
 
-static void arm_deadline(struct volume *v)
+/* Parts of unaligned requests may be older than what they stand behind. */
+static void arm_deadline(struct volume *v, const struct volume_request *req)
 {
-	struct sync *s = &v->sync;
-	uint64_t flush, write;
+	struct env_timer *timer = &v->sync.deadline;
+	uint64_t when = deadline_of(v, req);
 
-	if (env_timer_armed(&s->deadline) || sync_idle(v))
-		return;
-	flush = earliest(v, &s->flushes);
-	write = earliest(v, &s->ordered);
-	env_timer_set(v->env, &s->deadline, MIN(flush, write));
+	if (!env_timer_armed(timer) || when < timer->when)
+		env_timer_set(v->env, timer, when);
 }
 
 static void finish(struct volume *v, struct volume_request *req, int err)
@@ -87,7 +81,7 @@ void sync_flush(struct volume *v, struct volume_request *req)
 		return;
 	}
 	list_add_tail(&req->node, &v->sync.flushes);
-	arm_deadline(v);
+	arm_deadline(v, req);
 	sync_kick(v);
 }
 
@@ -103,7 +97,7 @@ void sync_complete(struct volume *v, struct volume_request *req)
 		return;
 	}
 	list_add_tail(&req->node, &v->sync.ordered);
-	arm_deadline(v);
+	arm_deadline(v, req);
 	if (req->fua)
 		sync_kick(v);
 }
@@ -131,20 +125,26 @@ static void release_ordered(struct volume *v)
 	}
 }
 
+static void expire(struct volume *v, struct list_head *requests)
+{
+	struct volume_request *req, *next;
+
+	list_for_each_entry_safe(req, next, requests, node) {
+		if (deadline_of(v, req) > env_now(v->env))
+			arm_deadline(v, req);
+		else
+			finish(v, req, -ETIMEDOUT);
+	}
+}
+
 static void deadline_fired(struct env_timer *timer)
 {
 	struct volume *v = container_of(timer, struct volume, sync.deadline);
-	struct volume_request *req, *next;
-	uint64_t limit = env_now(v->env) - v->cfg.io_timeout_ns;
 
-	list_for_each_entry_safe(req, next, &v->sync.flushes, node)
-		if (req->submitted <= limit)
-			finish(v, req, -ETIMEDOUT);
-	list_for_each_entry_safe(req, next, &v->sync.ordered, node)
-		if (held_up(v, req) && req->submitted <= limit)
-			finish(v, req, -ETIMEDOUT);
+	expire(v, &v->sync.flushes);
 	release_ordered(v);
-	arm_deadline(v);
+	expire(v, &v->sync.ordered);
+	release_ordered(v);
 }
 
 static void fail_all(struct volume *v, struct list_head *requests, int err)
@@ -313,7 +313,7 @@ static void send_sync(struct volume *v, struct active_member *m)
 	m->call.data = &m->iov;
 	m->call.data_count = 1;
 	m->call.data_len = sizeof(m->range);
-	m->call.timeout_ns = VOLUME_CALL_TIMEOUTS * v->cfg.replica_timeout_ns;
+	m->call.timeout_ns = volume_sync_timeout(v);
 	m->call.done = sync_done;
 	peer_call(m->peer, &m->call);
 }

@@ -143,6 +143,7 @@ static struct part *add_part(struct op *op, uint64_t offset, uint64_t length)
 		.req = {
 			.op = outer->op, .fua = outer->fua,
 			.offset = offset, .length = length,
+			.submitted = outer->submitted,
 			.done = part_done, .ctx = op,
 		},
 	};

@@ -16,7 +16,8 @@ struct unaligned;
 struct unaligned_config {
 	/*
 	 * An aligned request for the engine. Its done() follows, never from
-	 * inside, and may submit again.
+	 * inside, and may submit again. It counts as submitted when the
+	 * request of the front end was that it is a part of.
 	 */
 	void (*submit)(void *ctx, struct volume_request *req);
 	/* Give a request of the front end back with @err, not from inside. */

@@ -303,7 +303,6 @@ static void dispatch(void *ctx, struct volume_request *req)
 {
 	struct volume *v = ctx;
 
-	req->submitted = env_now(v->env);
 	req->engine = v;
 	list_init(&req->node);
 	if (v->failing || v->state == VOLUME_FAILED) {

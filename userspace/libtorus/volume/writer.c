@@ -128,16 +128,13 @@ bool writer_users_may(const struct volume *v)
 
 /* ---- requests --------------------------------------------------------- */
 
-static void arm_deadline(struct volume *v)
+/* Parts of unaligned requests may be older than what they stand behind. */
+static void arm_deadline(struct volume *v, uint64_t when)
 {
-	struct writer *w = &v->writer;
-	struct volume_request *req;
+	struct env_timer *timer = &v->writer.deadline;
 
-	if (list_empty(&w->waiting) || env_timer_armed(&w->deadline))
-		return;
-	req = list_first_entry(&w->waiting, struct volume_request, node);
-	env_timer_set(v->env, &w->deadline,
-		      req->submitted + v->cfg.io_timeout_ns);
+	if (!env_timer_armed(timer) || when < timer->when)
+		env_timer_set(v->env, timer, when);
 }
 
 void writer_submit(struct volume *v, struct volume_request *req)
@@ -150,7 +147,7 @@ void writer_submit(struct volume *v, struct volume_request *req)
 	if (req->op == VOLUME_WRITE)
 		v->writer.waiting_bytes += req->length;
 	list_add_tail(&req->node, &v->writer.waiting);
-	arm_deadline(v);
+	arm_deadline(v, req->submitted + v->cfg.io_timeout_ns);
 	volume_kick(v);
 }
 
@@ -187,19 +184,18 @@ void writer_fail_data(struct volume *v, int err)
 static void deadline_fired(struct env_timer *timer)
 {
 	struct volume *v = container_of(timer, struct volume, writer.deadline);
-	uint64_t now = env_now(v->env);
+	uint64_t now = env_now(v->env), deadline;
 	struct volume_request *req, *next;
 
-	list_for_each_entry_safe(req, next, &v->writer.waiting, node)
-		if (req->progress == 0 &&
-		    req->submitted + v->cfg.io_timeout_ns <= now)
+	list_for_each_entry_safe(req, next, &v->writer.waiting, node) {
+		deadline = req->submitted + v->cfg.io_timeout_ns;
+		if (deadline > now)
+			arm_deadline(v, deadline);
+		else if (req->progress == 0)
 			fail_request(v, req, -ETIMEDOUT);
-	if (!list_empty(&v->writer.waiting) &&
-	    list_first_entry(&v->writer.waiting, struct volume_request,
-			     node)->submitted + v->cfg.io_timeout_ns <= now)
-		env_timer_after(v->env, timer, NSEC_PER_SEC);
-	else
-		arm_deadline(v);
+		else
+			arm_deadline(v, now + NSEC_PER_SEC);
+	}
 }
 
 /* ---- acknowledging ---------------------------------------------------- */
@@ -567,6 +563,7 @@ void writer_run(struct volume *v)
 void writer_requeue(struct volume *v)
 {
 	struct writer *w = &v->writer;
+	struct volume_request *req;
 	struct flight *flight;
 
 	while (!list_empty(&w->flights)) {
@@ -580,7 +577,8 @@ void writer_requeue(struct volume *v)
 			flight_free(flight);
 	}
 	w->flight_count = 0;
-	arm_deadline(v);
+	list_for_each_entry(req, &w->waiting, node)
+		arm_deadline(v, req->submitted + v->cfg.io_timeout_ns);
 }
 
 void writer_restart(struct volume *v)
