@@ -113,6 +113,7 @@ static void op_done(struct volume_request *req, int err)
 		check_read_done(op, err);
 		return;
 	}
+	c->last_done |= op->last;
 	if (err)
 		op_error(op, err);
 	if (req->op == VOLUME_READ && !err)
@@ -248,11 +249,18 @@ bool client_submit_random(struct client *c)
 	return true;
 }
 
-bool client_submit_flush(struct client *c)
+bool client_submit_last(struct client *c, bool fua)
 {
+	struct client_op *op;
+
 	if (c->state != CLIENT_SERVING)
 		return false;
-	op_begin(op_new(c, VOLUME_FLUSH, 0, 0));
+	op = fua ? op_new(c, VOLUME_WRITE, 0, BLOCK_SIZE) :
+		   op_new(c, VOLUME_FLUSH, 0, 0);
+	op->req.fua = fua;
+	op->last = true;
+	c->last_done = false;
+	op_begin(op);
 	return true;
 }
 

@@ -125,11 +125,12 @@ static void dark(struct world *w)
 							    w->store_count);
 	unsigned int keep = (unsigned int)sim_between(w->sim, MIN_REPLICAS,
 						      w->store_count);
+	uint64_t crash = sim_below(w->sim, 3);	/* none, some, all */
 
 	client_kill(w->current, sim_chance(w->sim, 1, 2));
 	for (i = 0; i < w->store_count; i++) {
 		at = (first + i) % w->store_count;
-		if (sim_chance(w->sim, 1, 2))
+		if (sim_below(w->sim, 2) < crash)
 			store_node_crash(&w->stores[at], i < keep ? MSEC : late);
 		else if (i >= keep)
 			store_node_kill(&w->stores[at], late);
@@ -141,8 +142,10 @@ static void fault_dark(struct world *w)
 {
 	if (!w->current)
 		return;
-	if (sim_chance(w->sim, 2, 3) && client_submit_flush(w->current))
-		sim_run(w->sim, sim_below(w->sim, 50 * MSEC));
+	if (sim_chance(w->sim, 2, 3) &&
+	    client_submit_last(w->current, sim_chance(w->sim, 1, 2)))
+		sim_run_until(w->sim, &w->current->last_done,
+			      sim_below(w->sim, 50 * MSEC));
 	dark(w);
 	w->dark_again = sim_chance(w->sim, 1, 2);
 }

@@ -181,7 +181,7 @@ static void everybody_loses_power(struct world *w)
 
 static void ordeal(struct world *w)
 {
-	if (!client_submit_flush(w->current))
+	if (!client_submit_last(w->current, false))
 		world_fail(w, "nobody serves the volume");
 	settle(w, "at the last flush");
 	if (is_over(w))

@@ -63,6 +63,7 @@ struct client_op {
 	uint64_t started;
 	bool submitting;
 	bool checking;			/* part of the check of the volume */
+	bool last;
 };
 
 struct client {
@@ -73,6 +74,7 @@ struct client {
 	uint32_t owner;			/* epoch of its attachment */
 	struct list_head ops;
 	uint32_t op_count;
+	bool last_done;			/* see client_submit_last() */
 	/* What the kernel would remember of the device. */
 	bool device;			/* it exists */
 	struct uuid incarnation;
@@ -165,7 +167,8 @@ void client_detach(struct client *c);
 /* The process ends at once; @power: the host too, and the device with it. */
 void client_kill(struct client *c, bool power);
 bool client_submit_random(struct client *c);
-bool client_submit_flush(struct client *c);
+/* A flush or a FUA write; c->last_done says when it is over. */
+bool client_submit_last(struct client *c, bool fua);
 void client_check_pump(struct client *c);
 /* Look for requests that wait too long. */
 void client_check_ages(struct client *c);
