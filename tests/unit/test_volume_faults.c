@@ -96,6 +96,61 @@ static void too_few_peers_end_in_a_timeout_and_then_it_goes_on(void **state)
 	bed_verify(w);
 }
 
+/* More than the engine reads at a time, and parts of one block that queue. */
+static void nothing_takes_longer_than_io_timeout(void **state)
+{
+	static struct bed_io reads[200], writes[8];
+	struct bed *w = *state;
+	unsigned int i;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_write_blocks(w, 0, 1, 0x11, false));
+	for (i = 0; i < STORES; i++)
+		bed_stop_store(w, i, false);
+	for (i = 0; i < ARRAY_SIZE(writes); i++)
+		bed_io_start(w, &writes[i], VOLUME_WRITE, i * 512, 512, false);
+	for (i = 0; i < ARRAY_SIZE(reads); i++)
+		bed_io_start(w, &reads[i], VOLUME_READ, 0, BLOCK_SIZE, false);
+	sim_run(w->sim, 21 * NSEC_PER_SEC);
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		assert_true(writes[i].over);
+		assert_int_equal(-ETIMEDOUT, writes[i].err);
+	}
+	for (i = 0; i < ARRAY_SIZE(reads); i++) {
+		assert_true(reads[i].over);
+		assert_int_equal(-ETIMEDOUT, reads[i].err);
+	}
+	for (i = 0; i < STORES; i++)
+		bed_start_store(w, i);
+	bed_verify(w);
+}
+
+static void slow_syncs_cost_no_replica(void **state)
+{
+	struct bed *w = *state;
+	struct sim_disk_faults *faults;
+	uint64_t changes, began;
+	unsigned int i;
+
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	assert_int_equal(0, bed_write_blocks(w, 5, 1, 0x77, false));
+	changes = bed_stats(w).ensemble_changes;
+	began = sim_now(w->sim);
+	for (i = 0; i < STORES; i++) {
+		faults = sim_node_disk_faults(w->node[i]);
+		faults->slow_until = began + 2 * NSEC_PER_SEC;
+		faults->slow_extra = 3 * NSEC_PER_SEC;
+	}
+	assert_int_equal(0, bed_flush(w));
+	assert_true(sim_now(w->sim) - began >= 3 * NSEC_PER_SEC);
+	assert_int_equal(changes, bed_stats(w).ensemble_changes);
+	bed_verify(w);
+}
+
 static void peers_that_fail_by_turns_do_not_fill_the_sealed_list(void **state)
 {
 	struct bed *w = *state;
@@ -257,6 +312,8 @@ int main(void)
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),
 		TEST(too_few_peers_end_in_a_timeout_and_then_it_goes_on),
+		TEST(nothing_takes_longer_than_io_timeout),
+		TEST(slow_syncs_cost_no_replica),
 		TEST(peers_that_fail_by_turns_do_not_fill_the_sealed_list),
 		TEST(new_ring_version_gets_a_new_tail),
 		TEST(full_peers_refuse_writes_and_nothing_else),
