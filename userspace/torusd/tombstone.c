@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "torusd.h"
 
-
 /* One volume on its way out. */
 struct burial {
 	struct torusd *daemon;
@@ -29,7 +28,8 @@ static uint64_t bytes_used(const struct torusd *d)
 	return stats.used;
 }
 
-/* Most tombstones are old: nothing is there to be removed, nor to be said. */
+/* Most tombstones are old, or of volumes that this store never had: nothing is
+ * there to be removed, nor to be said. */
 static void volume_deleted(void *ctx, int err)
 {
 	struct burial *b = ctx;
