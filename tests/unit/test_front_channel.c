@@ -370,6 +370,17 @@ static void a_tag_in_use_ends_the_session(void **state)
 	assert_int_equal(ch->ready_count, 0);
 }
 
+/* Otherwise there would be more completions than there is room for. */
+static void a_tag_whose_completion_waits_is_in_use(void **state)
+{
+	struct torus_desc desc[2] = { write_of(4), write_of(4) };
+
+	desc[0].length = desc[1].length = 1;	/* refused at once */
+	send_request(desc, 2);
+	assert_int_equal(ch->ready_count, 1);
+	expect_lost(-EPROTO);
+}
+
 static void another_session_is_not_heard(void **state)
 {
 	struct torus_desc desc = write_of(1);
@@ -474,6 +485,7 @@ int main(void)
 		T(bad_ranges_are_answered_and_not_carried_out),
 		T(a_tag_that_is_not_there_ends_the_session),
 		T(a_tag_in_use_ends_the_session),
+		T(a_tag_whose_completion_waits_is_in_use),
 		T(another_session_is_not_heard),
 		T(a_truncated_message_ends_the_session),
 		T(half_a_descriptor_ends_the_session),

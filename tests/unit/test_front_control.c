@@ -169,6 +169,9 @@ static void refusals_are_read_within_their_length(void **state)
 	r.nl.nlmsg_flags = NLM_F_ACK_TLVS;
 	r.e.msg.nlmsg_len = 4000;			/* longer than it all */
 	assert_null(netlink_refusal(&r.nl, &err));
+	r.e.error = INT32_MIN;
+	assert_null(netlink_refusal(&r.nl, &err));
+	assert_int_equal(err, -EBADMSG);
 	r.nl.nlmsg_len = NLMSG_HDRLEN + 3;
 	assert_null(netlink_refusal(&r.nl, &err));
 	assert_int_equal(err, -EBADMSG);

@@ -2,19 +2,20 @@
 /*
  * Slots: the life of a request in the helper.
  *
- *	free --descriptor--> busy --done()--> free, with a completion in `ready`
- *	      (the driver's)      (the engine's)            --flush--> the driver
+ *	free --descriptor--> busy --done()--> ended --sent--> free
+ *	(the driver's)       (the engine's)   (its completion is in `ready`)
  *
- * A slot becomes the driver's again with the send of its completion, so there
- * are never more completions than slots, and none is allocated. Completions
+ * A slot becomes the driver's again with the send of its completion, and a
+ * descriptor for one that is not free is an error of the driver: so there are
+ * never more completions than slots, and none is allocated. Completions
  * leave in the order of done(), which is that of the log, all of a turn
  * together. Each carries the position of the log up to which everything is
  * acknowledged at that moment, also a read's: what a reader has seen the driver
  * must remember, even if the write's own completion comes a moment later.
  *
  * When the session is over, nothing is sent any more. What the engine still
- * has comes back into free slots and is forgotten: the driver keeps it for the
- * next session. The arena stays mapped until then.
+ * has comes back and is forgotten: the driver keeps it for the next session. The
+ * arena stays mapped until then.
  */
 #include "front/channel.h"
 
@@ -72,6 +73,7 @@ static void complete(struct channel_slot *slot, int err)
 	struct channel *ch = slot->channel;
 	enum torus_result result = result_of(slot->op, err);
 
+	slot->state = SLOT_ENDED;
 	if (ch->over)
 		return;
 	ch->ready[ch->ready_count++] = (struct torus_completion){
@@ -85,11 +87,15 @@ static void complete(struct channel_slot *slot, int err)
 
 static void request_done(struct volume_request *req, int err)
 {
-	struct channel_slot *slot =
-		container_of(req, struct channel_slot, req);
+	complete(container_of(req, struct channel_slot, req), err);
+}
 
-	slot->busy = false;
-	complete(slot, err);
+void channel_sent(struct channel *ch, const struct torus_completion *entries,
+		  unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		ch->slots[entries[i].queue * ch->limits.depth +
+			  entries[i].tag].state = SLOT_FREE;
 }
 
 static void submit(struct channel *ch, struct channel_slot *slot,
@@ -106,7 +112,7 @@ static void submit(struct channel *ch, struct channel_slot *slot,
 		req->buffer = ch->arena.memory + desc->arena_offset;
 	req->done = request_done;
 	req->ctx = slot;
-	slot->busy = true;
+	slot->state = SLOT_BUSY;
 	ch->cfg.ops->submit(ch->cfg.ctx, req);
 }
 
@@ -117,7 +123,7 @@ void channel_request(struct channel *ch, const struct torus_desc *desc)
 
 	if (!err) {
 		slot = &ch->slots[desc->queue * ch->limits.depth + desc->tag];
-		err = slot->busy ? -EPROTO : 0;
+		err = slot->state == SLOT_FREE ? 0 : -EPROTO;
 	}
 	if (err) {
 		channel_lose(ch, err, "the driver sent a request for queue %u, tag %u, which does not exist or is in use",

@@ -147,6 +147,7 @@ void channel_flush(struct channel *ch)
 		err = send_batch(ch, ch->ready + sent, n);
 		if (err)
 			break;
+		channel_sent(ch, ch->ready + sent, n);
 		sent += n;
 		ch->stats.batches++;
 	}

@@ -11,10 +11,9 @@
 
 #define RECEIVE_BATCH 16		/* datagrams in one system call */
 
-/*
- * One per (queue, tag). Busy from the descriptor's arrival to done(), and for
- * that time the engine's; otherwise the driver's.
- */
+enum slot_state { SLOT_FREE, SLOT_BUSY, SLOT_ENDED };
+
+/* One per (queue, tag); channel.c draws its life. */
 struct channel_slot {
 	struct volume_request req;
 	struct channel *channel;
@@ -22,7 +21,7 @@ struct channel_slot {
 	uint32_t length;
 	uint16_t queue, tag;
 	uint8_t op;
-	bool busy;
+	enum slot_state state;
 };
 
 /* Where recvmmsg() puts what comes. */
@@ -66,6 +65,10 @@ void channel_release(struct channel *ch);
 
 /** channel_request() - a descriptor that came. */
 void channel_request(struct channel *ch, const struct torus_desc *desc);
+
+/** channel_sent() - the driver has these completions. */
+void channel_sent(struct channel *ch, const struct torus_completion *entries,
+		  unsigned int count);
 
 /** channel_lose() - the session is over; told from the loop. */
 void channel_lose(struct channel *ch, int err, const char *fmt, ...)

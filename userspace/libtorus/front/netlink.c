@@ -21,6 +21,7 @@
 
 /* Handlers run inside of our send: only a lost answer can take longer. */
 #define ANSWER_TIMEOUT_S 3
+#define ERRNO_MAX 4095
 
 struct call {
 	netlink_answer_fn answer;
@@ -143,7 +144,8 @@ const char *netlink_refusal(const struct nlmsghdr *hdr, int *err)
 {
 	const struct nlmsgerr *e = NLMSG_DATA(hdr);
 
-	if (hdr->nlmsg_len < NLMSG_LENGTH(sizeof(*e)) || e->error > 0) {
+	if (hdr->nlmsg_len < NLMSG_LENGTH(sizeof(*e)) || e->error > 0 ||
+	    e->error < -ERRNO_MAX) {
 		*err = -EBADMSG;
 		return NULL;
 	}
