@@ -2,7 +2,8 @@
 /*
  * The core answers by callbacks; a command line wants one answer after the
  * other. Each call here submits, runs the loop until the callback has come,
- * and copies what the callback was lent.
+ * which stops the loop, and copies what the callback was lent. An answer may
+ * come at any point of the loop's turn, also just before it would sleep.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,18 +15,18 @@
 #include "env/env_uring.h"
 #include "meta/url.h"
 
-#define WAIT_TURN_NS (10 * NSEC_PER_SEC)
-
 int ctl_wait(struct ctl *ctl, const bool *done)
 {
 	int err = 0;
 
+	/* It may have been stopped by an answer that nobody had to wait for. */
 	while (!*done && !err)
-		err = env_uring_turn(ctl->env, WAIT_TURN_NS);
+		err = env_uring_run(ctl->env);
 	return err;
 }
 
 struct answer {
+	struct ctl *ctl;
 	bool done;
 	int err;
 	bool succeeded;
@@ -40,11 +41,12 @@ static void answer_error(struct answer *a, int err)
 	a->err = err;
 	if (err)
 		a->text = strdup(error_text(err));
+	env_uring_stop(a->ctl->env);
 }
 
-static int answer_finish(struct ctl *ctl, struct answer *a)
+static int answer_finish(struct answer *a)
 {
-	int err = ctl_wait(ctl, &a->done);
+	int err = ctl_wait(a->ctl, &a->done);
 
 	if (!err && a->err)
 		err = error_set(a->err, "%s", a->text ? a->text : "out of memory");
@@ -89,11 +91,11 @@ static void got(void *ctx, int err, int64_t revision, const struct meta_kv *kv)
 
 int ctl_get(struct ctl *ctl, const char *key, struct ctl_value *value)
 {
-	struct answer a = { .values = value };
+	struct answer a = { .ctl = ctl, .values = value };
 
 	memset(value, 0, sizeof(*value));
 	ctl->meta->ops->get(ctl->meta, key, got, &a);
-	return answer_finish(ctl, &a);
+	return answer_finish(&a);
 }
 
 static void listed(void *ctx, int err, int64_t revision,
@@ -115,11 +117,11 @@ static void listed(void *ctx, int err, int64_t revision,
 int ctl_list(struct ctl *ctl, const char *prefix, struct ctl_value **values,
 	     size_t *count)
 {
-	struct answer a = { 0 };
+	struct answer a = { .ctl = ctl };
 	int err;
 
 	ctl->meta->ops->list(ctl->meta, prefix, listed, &a);
-	err = answer_finish(ctl, &a);
+	err = answer_finish(&a);
 	if (err) {
 		ctl_values_free(a.values, a.count);
 		return err;
@@ -140,11 +142,11 @@ static void committed(void *ctx, int err, bool succeeded, int64_t revision)
 
 int ctl_txn(struct ctl *ctl, const struct meta_txn *txn)
 {
-	struct answer a = { 0 };
+	struct answer a = { .ctl = ctl };
 	int err;
 
 	ctl->meta->ops->txn(ctl->meta, txn, committed, &a);
-	err = answer_finish(ctl, &a);
+	err = answer_finish(&a);
 	if (err)
 		return err;
 	if (!a.succeeded)
@@ -188,7 +190,7 @@ static void opened(void *ctx, int err)
 struct cluster *ctl_cluster_open(struct ctl *ctl)
 {
 	struct cluster_config cfg = { .role = WIRE_ROLE_ADMIN };
-	struct answer a = { 0 };
+	struct answer a = { .ctl = ctl };
 	struct cluster *cluster;
 
 	cluster = cluster_open(ctl->env, ctl->meta, &cfg, opened, &a);
@@ -196,7 +198,7 @@ struct cluster *ctl_cluster_open(struct ctl *ctl)
 		error_set(-ENOMEM, "out of memory");
 		return NULL;
 	}
-	if (answer_finish(ctl, &a)) {
+	if (answer_finish(&a)) {
 		cluster_close(cluster);
 		return NULL;
 	}
@@ -204,6 +206,7 @@ struct cluster *ctl_cluster_open(struct ctl *ctl)
 }
 
 struct peer_answer {
+	struct ctl *ctl;
 	bool done;
 	void *reply;
 };
@@ -216,12 +219,13 @@ static void called(struct peer_call *call)
 		memcpy(a->reply, call->reply,
 		       (size_t)wire_body_size(call->type, true));
 	a->done = true;
+	env_uring_stop(a->ctl->env);
 }
 
 int ctl_peer_call(struct ctl *ctl, struct peer *peer, struct peer_call *call,
 		  uint64_t timeout_ns, void *reply)
 {
-	struct peer_answer answer = { false, reply };
+	struct peer_answer answer = { ctl, false, reply };
 	int err;
 
 	call->timeout_ns = timeout_ns;
