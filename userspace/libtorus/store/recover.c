@@ -2,7 +2,8 @@
 /*
  * Start-up: what the journal knows meets what the directory holds.
  *
- *   list chunks/ and each volume's directory -> judge every chunk
+ *   sync the directories above -> list chunks/ and each volume's directory
+ *        -> judge every chunk
  *        -> set foreign and truncated files aside -> read unsealed chains
  *
  *   sealed     file too short or missing: the copy is bad
@@ -315,6 +316,45 @@ static void volumes_listed(struct env_file_op *op)
 		list_next(store);
 }
 
+static void list_volumes(struct store *store)
+{
+	store_op_list(store, &store->open->op, "chunks", found_volume,
+		      volumes_listed, store);
+}
+
+/* Returns whether the names in the directory of @op are durable. */
+static bool names_durable(const struct env_file_op *op)
+{
+	struct store *store = op->ctx;
+
+	if (op->result >= 0)
+		return true;
+	fail(store, error_set((int)op->result,
+			      "%s: cannot sync the directory: %s",
+			      *op->path ? op->path : "the data directory",
+			      strerror((int)-op->result)));
+	return false;
+}
+
+static void volumes_durable(struct env_file_op *op)
+{
+	if (names_durable(op))
+		list_volumes(op->ctx);
+}
+
+static void root_durable(struct env_file_op *op)
+{
+	struct store *store = op->ctx;
+
+	if (names_durable(op))
+		store_op_path(store, op, FILE_SYNC_DIR, "chunks",
+			      volumes_durable, store);
+}
+
+/*
+ * Names that an earlier process made and did not live to sync are there, and
+ * nobody else would sync them: what is promised below them would go with them.
+ */
 void store_recover(struct store *store,
 		   void (*done)(struct store *store, int err))
 {
@@ -322,8 +362,7 @@ void store_recover(struct store *store,
 
 	open->step = done;
 	open->volume = 0;
-	store_op_list(store, &open->op, "chunks", found_volume, volumes_listed,
-		      store);
+	store_op_path(store, &open->op, FILE_SYNC_DIR, "", root_durable, store);
 }
 
 /* ---- after the start ------------------------------------------------------- */
