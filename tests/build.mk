@@ -13,7 +13,9 @@ SIM_LIB_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/lib/*.c))
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CFLAGS := $(filter-out -O2 -fanalyzer,$(CFLAGS_ALL)) -O1 \
 	-Wno-missing-field-initializers \
-	-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+	-fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+FUZZ_LDFLAGS := -fsanitize=fuzzer,address,undefined
 
 $(B)/tests/%: $(B)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(B)/%.o) \
 		$(B)/libsim.a $(B)/libtorus.a
@@ -30,10 +32,16 @@ $(B)/sim: $(SIM_OBJ) $(B)/libsim.a $(B)/libtorus.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
 
-$(B)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
+# The library is compiled once for all fuzzers.
+$(B)/fuzz-obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CLANG,$@)
-	$(Q)clang $(FUZZ_CFLAGS) -o $@ $< $(LIB_SRC) $(LDLIBS_ALL)
+	$(call say,CLANG,$<)
+	$(Q)clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/fuzz/%: $(B)/fuzz-obj/tests/fuzz/%.o $(LIB_SRC:%.c=$(B)/fuzz-obj/%.o)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)clang $(FUZZ_LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 .PHONY: unit run-unit sim fuzz
 unit: $(UNIT_BIN)
