@@ -55,7 +55,7 @@ void client_init(struct world *w, unsigned int i)
 	sim_node_kill(c->node);
 }
 
-/* ---- requests -------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------- */
 
 static void op_free(struct client_op *op)
 {
@@ -70,13 +70,12 @@ static void op_free(struct client_op *op)
 static bool error_explained(const struct client *c, int err)
 {
 	const struct world *w = c->world;
-	uint64_t now = sim_now(w->sim);
 
 	if (client_superseded(c) || c->failed)
 		return true;
 	switch (err) {
 	case -ETIMEDOUT:
-		return now - w->last_fault < w->io_timeout + NSEC_PER_SEC;
+		return !w->quiet && faults_active(w);
 	case -EIO:
 		return w->wide_loss;	/* it may be gone from everywhere */
 	default:
@@ -285,7 +284,7 @@ void client_check_ages(struct client *c)
 			   NSEC_PER_SEC);
 }
 
-/* ---- the check of the whole volume ----------------------------------------------------- */
+/* ---- the check of the whole volume -------------------------------------- */
 
 static void check_finish(struct client *c)
 {
@@ -341,7 +340,7 @@ static void check_read_done(struct client_op *op, int err)
 		client_check_pump(c);
 }
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 static void count_stats(struct client *c)
 {

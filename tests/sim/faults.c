@@ -288,7 +288,7 @@ static void fault_flips(struct world *w)
 {
 	struct sim_delays *d = sim_delays(w->sim);
 
-	d->net_flip = d->net_flip ? 0 : (uint32_t)sim_between(w->sim, 5, 200);
+	d->net_flip = d->net_flip ? 0 : (uint32_t)sim_between(w->sim, 20, 400);
 }
 
 static void fault_leases(struct world *w)
@@ -343,12 +343,23 @@ void fault_random(struct world *w)
 	faults[i].run(w);
 }
 
+bool faults_active(const struct world *w)
+{
+	uint64_t past = sim_now(w->sim) - w->io_timeout - NSEC_PER_SEC;
+
+	return sim_delays(w->sim)->net_flip ||
+	       sim_meta_faults(w->sim)->txn_timeout ||
+	       sim_now(w->sim) < w->io_timeout + NSEC_PER_SEC ||
+	       w->last_fault > past;
+}
+
 void faults_end(struct world *w)
 {
 	unsigned int i;
 
 	sim_meta_faults(w->sim)->txn_timeout = 0;
 	sim_delays(w->sim)->net_flip = 0;
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 	w->dark_again = false;
 	for (i = 0; i < w->store_count; i++)
 		store_node_heal(&w->stores[i]);

@@ -64,7 +64,7 @@ static void usage(FILE *out)
 	      "  --tail L     lines of the trace shown with a failure\n", out);
 }
 
-/* ---- one seed ------------------------------------------------------------------- */
+/* ---- one seed ----------------------------------------------------------- */
 
 static void report(struct world *w, const struct options *opt)
 {
@@ -112,7 +112,7 @@ static struct result run_seed(uint64_t seed, const struct options *opt)
 	return r;
 }
 
-/* ---- many seeds ------------------------------------------------------------------ */
+/* ---- many seeds --------------------------------------------------------- */
 
 struct totals {
 	uint64_t passed, failed;
@@ -302,7 +302,7 @@ static void summary(const struct totals *t)
 	       t->failed);
 }
 
-/* ---- command line ------------------------------------------------------------------- */
+/* ---- command line ------------------------------------------------------- */
 
 static uint64_t number(const char *name, const char *text, char **rest)
 {

@@ -184,6 +184,8 @@ void supervisor_handover(struct world *w);
 /* faults.c */
 void fault_random(struct world *w);
 void faults_end(struct world *w);
+/* Whether a request that ends now may have met one in its time. */
+bool faults_active(const struct world *w);
 /* Somebody has recovered the volume. */
 void faults_recovered(struct world *w);
 

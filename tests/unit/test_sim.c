@@ -309,7 +309,7 @@ static void a_hung_process_does_nothing_and_loses_nothing(void **state)
 	sim_free(p.sim);
 }
 
-/* ---- disk ------------------------------------------------------------------ */
+/* ---- disk --------------------------------------------------------------- */
 
 struct op {
 	struct env_file_op op;
@@ -477,7 +477,7 @@ static void a_full_disk_says_enospc(void **state)
 	sim_free(sim);
 }
 
-/* ---- metadata -------------------------------------------------------------- */
+/* ---- metadata ----------------------------------------------------------- */
 
 struct answer {
 	bool done, succeeded, lost;

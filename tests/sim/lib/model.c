@@ -120,7 +120,7 @@ const struct model_op *model_op(const struct model *m, uint32_t id)
 	return &m->ops[id];
 }
 
-/* ---- contents ---------------------------------------------------------------- */
+/* ---- contents ----------------------------------------------------------- */
 
 static uint64_t word(uint64_t sector, uint32_t id, unsigned int i)
 {
@@ -186,7 +186,7 @@ static bool overlap(const struct model_op *a, const struct model_op *b)
 	return a_first < b_end && b_first < a_end;
 }
 
-/* ---- operations ----------------------------------------------------------------- */
+/* ---- operations --------------------------------------------------------- */
 
 static bool is_change(enum volume_op type)
 {
@@ -325,7 +325,7 @@ void model_done(struct model *m, uint32_t id, int err, uint64_t now)
 	}
 }
 
-/* ---- reads ------------------------------------------------------------------------- */
+/* ---- reads -------------------------------------------------------------- */
 
 void model_read_begin(struct model *m, struct model_read *r, uint32_t owner,
 		      uint64_t now)
@@ -397,7 +397,7 @@ void model_read_done(struct model *m, const struct model_read *r,
 	}
 }
 
-/* ---- takeover ------------------------------------------------------------------------ */
+/* ---- takeover ----------------------------------------------------------- */
 
 void model_power_loss(struct model *m, uint64_t now, bool wide)
 {
@@ -418,7 +418,7 @@ void model_detached(struct model *m, uint32_t owner)
 		all_durable(m, UINT64_MAX);
 }
 
-/* ---- the prefix check ------------------------------------------------------------------ */
+/* ---- the prefix check --------------------------------------------------- */
 
 /* One check: what was read, and how far each cut explains it. */
 struct cut {

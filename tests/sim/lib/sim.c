@@ -34,7 +34,7 @@ void *sim_alloc(size_t size)
 	return p;
 }
 
-/* ---- random (xoshiro256**, seeded by splitmix64) ----------------------- */
+/* ---- random (xoshiro256**, seeded by splitmix64) ------------------------ */
 
 static uint64_t splitmix(uint64_t *state)
 {
@@ -79,7 +79,7 @@ bool sim_chance(struct sim *sim, uint32_t num, uint32_t den)
 	return den && sim_below(sim, den) < num;
 }
 
-/* ---- heap -------------------------------------------------------------- */
+/* ---- heap --------------------------------------------------------------- */
 
 static bool heap_before(const struct heap_entry *a, const struct heap_entry *b)
 {
@@ -330,7 +330,7 @@ struct sim_delays *sim_delays(struct sim *sim)
 	return &sim->delays;
 }
 
-/* ---- life ---------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------- */
 
 struct sim *sim_new(uint64_t seed)
 {

@@ -24,7 +24,7 @@ struct disk_op {
 	uint64_t stamp;			/* SYNC_DIR */
 };
 
-/* ---- paths ------------------------------------------------------------------ */
+/* ---- paths -------------------------------------------------------------- */
 
 /* Find the directory of @path; *@last is its last component. */
 static struct sim_inode *path_parent(struct sim_node *node, const char *path,
@@ -104,7 +104,7 @@ static uint64_t free_pages(const struct sim_node *node)
 	return capacity > node->disk_used ? capacity - node->disk_used : 0;
 }
 
-/* ---- what operations do ------------------------------------------------------- */
+/* ---- what operations do ------------------------------------------------- */
 
 static int64_t do_open(struct sim_node *node, const struct env_file_op *op)
 {
@@ -310,7 +310,7 @@ static int64_t op_run(struct sim_node *node, struct disk_op *d)
 	return -EINVAL;
 }
 
-/* ---- life of an operation -------------------------------------------------------- */
+/* ---- life of an operation ----------------------------------------------- */
 
 static void disk_op_free(struct disk_op *d)
 {
@@ -378,7 +378,7 @@ void sim_disk_submit(struct env *env, struct env_file_op *op)
 	sim_event_after(node->sim, &d->event, op_delay(node, op->type));
 }
 
-/* ---- life of a node ---------------------------------------------------------------- */
+/* ---- life of a node ----------------------------------------------------- */
 
 /* The process died with this in flight: it happens, or not, or in part. */
 static void op_abandon(struct sim_node *node, struct disk_op *d)
@@ -471,7 +471,7 @@ void sim_disk_node_free(struct sim_node *node)
 	sim_inode_put(node->root);
 }
 
-/* ---- behind everybody's back ------------------------------------------------------- */
+/* ---- behind everybody's back -------------------------------------------- */
 
 int sim_disk_flip(struct sim_node *node, const char *path, uint64_t offset)
 {

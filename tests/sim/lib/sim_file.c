@@ -197,7 +197,7 @@ uint64_t sim_inode_punch(struct sim_inode *inode, uint64_t offset,
 	return freed;
 }
 
-/* ---- sync ------------------------------------------------------------------ */
+/* ---- sync --------------------------------------------------------------- */
 
 struct sim_snapshot *sim_inode_snapshot(const struct sim_inode *inode)
 {
@@ -270,7 +270,7 @@ void sim_inode_sync_failed(struct sim_inode *inode,
 	dirty_filter(inode, snap);
 }
 
-/* ---- power loss -------------------------------------------------------------- */
+/* ---- power loss --------------------------------------------------------- */
 
 static void slot_tear(struct sim *sim, struct sim_slot *slot)
 {
@@ -380,7 +380,7 @@ int sim_inode_flip(struct sim_inode *inode, uint64_t offset, unsigned int bit)
 	return 0;
 }
 
-/* ---- names --------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 struct sim_name *sim_name_find(const struct list_head *names, const char *name,
 			       size_t len)

@@ -77,7 +77,7 @@ struct sim_meta_client {
 	uint64_t unreachable_until;
 };
 
-/* ---- reachability ---------------------------------------------------------------- */
+/* ---- reachability ------------------------------------------------------- */
 
 static uint64_t cut_until(const struct sim_meta_client *c)
 {
@@ -95,7 +95,7 @@ static uint64_t meta_delay(struct sim *sim)
 	return sim_between(sim, sim->delays.meta_min, sim->delays.meta_max);
 }
 
-/* ---- watches ----------------------------------------------------------------------- */
+/* ---- watches ------------------------------------------------------------ */
 
 static void watch_arm(struct meta_watch *w)
 {
@@ -191,7 +191,7 @@ static void store_changed(struct sim *sim)
 				watch_arm(w);
 }
 
-/* ---- leases --------------------------------------------------------------------------- */
+/* ---- leases ------------------------------------------------------------- */
 
 static void lease_free(struct lease *l)
 {
@@ -291,7 +291,7 @@ static int lease_adopt(struct sim_meta_client *c, int64_t id)
 	return 0;
 }
 
-/* ---- calls ------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------- */
 
 static void call_free(struct call *call)
 {
@@ -496,7 +496,7 @@ static struct call *call_new(struct meta *m, enum call_type type,
 	return call;
 }
 
-/* ---- meta_ops ------------------------------------------------------------------------------ */
+/* ---- meta_ops ----------------------------------------------------------- */
 
 static bool is_running(struct meta *m)
 {
@@ -652,7 +652,7 @@ static const struct meta_ops sim_meta_ops = {
 	.close = meta_close,
 };
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------- */
 
 int sim_meta_init(struct sim *sim)
 {
@@ -710,7 +710,7 @@ struct meta *sim_node_meta(struct sim_node *node)
 	return &node->meta->meta;
 }
 
-/* ---- the test's side ---------------------------------------------------------------------------- */
+/* ---- the test's side ---------------------------------------------------- */
 
 struct sim_meta_faults *sim_meta_faults(struct sim *sim)
 {

@@ -25,314 +25,12 @@
 
 #include "base/cleanup.h"
 #include "base/crc32c.h"
-#include "sim_internal.h"
+#include "sim_net.h"
 
 #define SIM_IOV_MAX 1024
 #define NO_ROUTE_NS (2 * NSEC_PER_SEC)
 
-struct payload {
-	int refs;
-	size_t len;
-	uint8_t bytes[];
-};
-
-enum frame_kind { FRAME_CONNECT, FRAME_ACCEPT, FRAME_OPEN, FRAME_DATA,
-		  FRAME_END };
-
-struct frame {
-	struct list_head node;
-	uint64_t due;
-	enum frame_kind kind;
-	int err;			/* END */
-	struct disk_wire_header head;
-	uint8_t body[WIRE_BODY_MAX];
-	struct payload *data;
-};
-
-struct unsent {
-	struct list_head node;
-	uint64_t due;
-	int err;
-	env_sent_fn fn;
-	void *arg;
-	struct payload *copy;
-	struct iovec *iov;
-	int iov_count;
-};
-
-struct env_conn {
-	struct list_head node;		/* on owner->conns */
-	struct sim_node *owner;
-	struct sim_node *remote;	/* NULL: no such host */
-	struct env_conn *other;		/* NULL: gone */
-	const struct env_conn_ops *ops;	/* NULL before accept */
-	void *ctx;
-	struct list_head in;
-	struct sim_event deliver;
-	uint64_t last_due;
-	bool paused;			/* data_room() had no room */
-	bool dead;			/* closed: no callback any more */
-	bool half_open;			/* the other machine died */
-	bool unanswered;		/* and something was sent to it */
-	int busy;			/* callbacks running */
-	struct list_head unsent;
-	struct sim_event sent_event;
-	char address[64];		/* being connected to */
-};
-
-struct listener {
-	struct list_head node;
-	struct sim_node *owner;		/* NULL: nobody listens any more */
-	struct sim_node *host;
-	env_accept_fn accept;
-	void *ctx;
-	char address[64];
-};
-
-static void deliver_event(struct sim_event *event);
-static void sent_event(struct sim_event *event);
-
-/* ---- pieces -------------------------------------------------------------- */
-
-static void payload_put(struct payload *p)
-{
-	if (p && --p->refs == 0)
-		free(p);
-}
-
-static struct payload *payload_new(const struct iovec *iov, int count,
-				   size_t len)
-{
-	struct payload *p;
-	size_t at = 0, n;
-	int i;
-
-	p = malloc(sizeof(*p) + len);
-	if (!p)
-		abort();
-	p->refs = 1;
-	p->len = len;
-	for (i = 0; i < count && at < len; i++, at += n) {
-		n = MIN(iov[i].iov_len, len - at);
-		memcpy(p->bytes + at, iov[i].iov_base, n);
-	}
-	return at == len ? p : (free(p), NULL);
-}
-
-static void frame_free(struct frame *f)
-{
-	list_del_init(&f->node);
-	payload_put(f->data);
-	free(f);
-}
-
-static struct env_conn *conn_new(struct sim_node *owner, struct sim_node *remote)
-{
-	struct env_conn *c = sim_alloc(sizeof(*c));
-
-	c->owner = owner;
-	c->remote = remote;
-	list_init(&c->in);
-	list_init(&c->unsent);
-	sim_event_init(&c->deliver, owner, deliver_event);
-	sim_event_init(&c->sent_event, owner, sent_event);
-	list_add_tail(&c->node, &owner->conns);
-	return c;
-}
-
-static void frames_drop(struct env_conn *c, unsigned int keep)
-{
-	struct frame *f, *tmp;
-
-	list_for_each_entry_safe(f, tmp, &c->in, node) {
-		if (keep)
-			keep--;
-		else
-			frame_free(f);
-	}
-}
-
-static void unsent_free(struct unsent *u)
-{
-	list_del_init(&u->node);
-	payload_put(u->copy);
-	free(u->iov);
-	free(u);
-}
-
-static void conn_free(struct env_conn *c)
-{
-	struct unsent *u, *tmp;
-	struct sim *sim = c->owner->sim;
-
-	frames_drop(c, 0);
-	list_for_each_entry_safe(u, tmp, &c->unsent, node)
-		unsent_free(u);
-	sim_event_cancel(sim, &c->deliver);
-	sim_event_cancel(sim, &c->sent_event);
-	list_del_init(&c->node);
-	free(c);
-}
-
-static uint64_t net_delay(struct sim *sim)
-{
-	const struct sim_delays *d = &sim->delays;
-
-	if (d->net_slow && sim_chance(sim, 1, d->net_slow))
-		return sim_between(sim, d->net_max, d->net_slow_max);
-	return sim_between(sim, d->net_min, d->net_max);
-}
-
-static uint64_t blocked_until(const struct env_conn *c)
-{
-	if (!c->remote)
-		return 0;
-	return c->owner->sim->blocked[c->remote->id][c->owner->id];
-}
-
-static void deliver_arm(struct env_conn *c)
-{
-	struct frame *f;
-
-	if (c->dead || c->paused || list_empty(&c->in))
-		return;
-	f = list_first_entry(&c->in, struct frame, node);
-	sim_event_at(c->owner->sim, &c->deliver, f->due);
-}
-
-/* Put a frame on its way to @to; a reset overtakes nothing that is kept. */
-static struct frame *frame_push(struct env_conn *to, enum frame_kind kind,
-				uint64_t delay)
-{
-	struct frame *f = malloc(sizeof(*f));
-	struct sim *sim = to->owner->sim;
-
-	if (!f)
-		abort();
-	f->kind = kind;
-	f->err = 0;
-	f->data = NULL;
-	f->due = MAX(sim->now + delay, to->last_due);
-	to->last_due = f->due;
-	list_add_tail(&f->node, &to->in);
-	if (!sim_event_armed(&to->deliver))
-		deliver_arm(to);
-	return f;
-}
-
-/* Break the way between @c and its other end; @c will hear of @err. */
-static void conn_reset(struct env_conn *c, int err, bool lossy)
-{
-	unsigned int count = 0;
-	struct frame *f;
-
-	if (c->dead)
-		return;
-	list_for_each_entry(f, &c->in, node)
-		count++;
-	if (lossy)
-		frames_drop(c, (unsigned int)sim_below(c->owner->sim, count + 1));
-	if (list_empty(&c->in)) {
-		sim_event_cancel(c->owner->sim, &c->deliver);
-		c->paused = false;
-		c->last_due = 0;
-	}
-	if (c->other)
-		c->other->other = NULL;
-	c->other = NULL;
-	c->half_open = false;
-	frame_push(c, FRAME_END, net_delay(c->owner->sim))->err = err;
-}
-
-/* ---- sent() --------------------------------------------------------------- */
-
-static void unsent_check(struct sim *sim, const struct unsent *u)
-{
-	size_t at = 0, n;
-	int i;
-
-	for (i = 0; i < u->iov_count && at < u->copy->len; i++, at += n) {
-		n = MIN(u->iov[i].iov_len, u->copy->len - at);
-		if (memcmp(u->copy->bytes + at, u->iov[i].iov_base, n))
-			sim_failed(sim, "data of a frame changed before sent()");
-	}
-}
-
-static void unsent_call(struct unsent *u, int err)
-{
-	env_sent_fn fn = u->fn;
-	void *arg = u->arg;
-
-	unsent_free(u);
-	fn(arg, err);
-}
-
-static void sent_arm(struct env_conn *c)
-{
-	struct unsent *u;
-
-	if (c->dead || list_empty(&c->unsent) || sim_event_armed(&c->sent_event))
-		return;
-	u = list_first_entry(&c->unsent, struct unsent, node);
-	sim_event_at(c->owner->sim, &c->sent_event, u->due);
-}
-
-static void conn_unbusy(struct env_conn *c)
-{
-	if (--c->busy == 0 && c->dead)
-		conn_free(c);
-}
-
-static void sent_event(struct sim_event *event)
-{
-	struct env_conn *c = container_of(event, struct env_conn, sent_event);
-	struct unsent *u = list_first_entry(&c->unsent, struct unsent, node);
-
-	c->busy++;
-	unsent_check(c->owner->sim, u);
-	unsent_call(u, 0);
-	sent_arm(c);
-	conn_unbusy(c);
-}
-
-static void orphan_event(struct sim_event *event)
-{
-	struct sim_node *node = container_of(event, struct sim_node,
-					     orphan_event);
-
-	while (!list_empty(&node->orphans))
-		unsent_call(list_first_entry(&node->orphans, struct unsent,
-					     node), -ECANCELED);
-}
-
-static void unsent_add(struct env_conn *c, struct payload *copy,
-		       const struct iovec *data, int count, uint64_t until,
-		       env_sent_fn fn, void *arg)
-{
-	struct sim *sim = c->owner->sim;
-	struct unsent *u = sim_alloc(sizeof(*u)), *last;
-
-	u->fn = fn;
-	u->arg = arg;
-	u->due = sim_between(sim, sim->now, until);
-	if (!list_empty(&c->unsent)) {
-		last = list_last_entry(&c->unsent, struct unsent, node);
-		u->due = MAX(u->due, last->due);
-	}
-	if (copy) {
-		u->copy = copy;
-		copy->refs++;
-		u->iov = malloc(sizeof(*u->iov) * (size_t)count);
-		if (!u->iov)
-			abort();
-		memcpy(u->iov, data, sizeof(*u->iov) * (size_t)count);
-		u->iov_count = count;
-	}
-	list_add_tail(&u->node, &c->unsent);
-	sent_arm(c);
-}
-
-/* ---- arrival ---------------------------------------------------------------- */
+/* ---- arrival ------------------------------------------------------------ */
 
 /* The frames on their way to both ends are gone; @c hears of it now. */
 static void conn_end(struct env_conn *c, int err)
@@ -342,11 +40,11 @@ static void conn_end(struct env_conn *c, int err)
 	c->other = NULL;
 	if (other) {
 		other->other = NULL;
-		conn_reset(other, -ECONNRESET, true);
+		sim_conn_reset(other, -ECONNRESET, true);
 	}
 	c->busy++;
 	while (!c->dead && !list_empty(&c->unsent))
-		unsent_call(list_first_entry(&c->unsent, struct unsent, node),
+		sim_unsent_call(list_first_entry(&c->unsent, struct unsent, node),
 			    err ? err : -ECONNRESET);
 	if (!c->dead && c->ops && c->owner->running) {
 		c->dead = true;
@@ -356,7 +54,7 @@ static void conn_end(struct env_conn *c, int err)
 			c->ops->closed(c->ctx, c, err);
 	}
 	c->dead = true;
-	conn_unbusy(c);
+	sim_conn_unbusy(c);
 }
 
 static int frame_decode(const struct frame *f, struct wire_header *hdr)
@@ -445,7 +143,7 @@ static bool deliver_data(struct env_conn *c, struct frame *f)
 	return true;
 }
 
-static struct listener *listener_find(struct sim *sim, const char *address)
+struct listener *sim_listener_find(struct sim *sim, const char *address)
 {
 	struct listener *l;
 
@@ -459,7 +157,7 @@ static struct listener *listener_find(struct sim *sim, const char *address)
 static void deliver_connect(struct env_conn *c)
 {
 	struct sim *sim = c->owner->sim;
-	struct listener *l = listener_find(sim, c->address);
+	struct listener *l = sim_listener_find(sim, c->address);
 	struct env_conn *server;
 
 	if (!l || (l->host->powered && !l->owner)) {
@@ -470,17 +168,17 @@ static void deliver_connect(struct env_conn *c)
 		conn_end(c, -EHOSTUNREACH);
 		return;
 	}
-	server = conn_new(l->host, c->owner);
+	server = sim_conn_new(l->host, c->owner);
 	server->other = c;
 	c->other = server;
 	snprintf(server->address, sizeof(server->address), "%s", c->address);
-	frame_push(server, FRAME_ACCEPT, 0);
-	frame_push(c, FRAME_OPEN, net_delay(sim));
+	sim_frame_push(server, FRAME_ACCEPT, 0);
+	sim_frame_push(c, FRAME_OPEN, sim_net_delay(sim));
 }
 
 static void deliver_accept(struct env_conn *c)
 {
-	struct listener *l = listener_find(c->owner->sim, c->address);
+	struct listener *l = sim_listener_find(c->owner->sim, c->address);
 
 	if (l && l->owner)
 		c->ops = l->accept(l->ctx, c, &c->ctx);
@@ -511,6 +209,13 @@ static bool deliver_frame(struct env_conn *c, struct frame *f)
 	return true;
 }
 
+static uint64_t blocked_until(const struct env_conn *c)
+{
+	if (!c->remote)
+		return 0;
+	return c->owner->sim->blocked[c->remote->id][c->owner->id];
+}
+
 /* A connect waits for both ways; everything else for the way to here. */
 static uint64_t frame_blocked(const struct env_conn *c, const struct frame *f)
 {
@@ -519,14 +224,14 @@ static uint64_t frame_blocked(const struct env_conn *c, const struct frame *f)
 
 	if (f->kind != FRAME_CONNECT)
 		return blocked_until(c);
-	l = listener_find(sim, c->address);
+	l = sim_listener_find(sim, c->address);
 	if (!l)
 		return 0;
 	return MAX(sim->blocked[c->owner->id][l->host->id],
 		   sim->blocked[l->host->id][c->owner->id]);
 }
 
-static void deliver_event(struct sim_event *event)
+void sim_deliver_event(struct sim_event *event)
 {
 	struct env_conn *c = container_of(event, struct env_conn, deliver);
 	struct frame *f = list_first_entry(&c->in, struct frame, node);
@@ -539,15 +244,15 @@ static void deliver_event(struct sim_event *event)
 	c->busy++;
 	list_del_init(&f->node);
 	if (deliver_frame(c, f))
-		frame_free(f);
+		sim_frame_free(f);
 	else
 		list_add(&f->node, &c->in);
 	if (!sim_event_armed(&c->deliver))
-		deliver_arm(c);
-	conn_unbusy(c);
+		sim_deliver_arm(c);
+	sim_conn_unbusy(c);
 }
 
-/* ---- env_ops ----------------------------------------------------------------- */
+/* ---- env_ops ------------------------------------------------------------ */
 
 static struct sim_node *to_node(struct env *env)
 {
@@ -558,7 +263,7 @@ static int net_listen(struct env *env, const char *address, env_accept_fn accept
 		      void *ctx)
 {
 	struct sim_node *node = to_node(env);
-	struct listener *l = listener_find(node->sim, address);
+	struct listener *l = sim_listener_find(node->sim, address);
 
 	if (l && l->owner)
 		return -EADDRINUSE;
@@ -578,19 +283,19 @@ static struct env_conn *net_connect(struct env *env, const char *address,
 				    const struct env_conn_ops *ops, void *ctx)
 {
 	struct sim_node *node = to_node(env);
-	struct listener *l = listener_find(node->sim, address);
+	struct listener *l = sim_listener_find(node->sim, address);
 	struct env_conn *c;
-	uint64_t delay = net_delay(node->sim);
+	uint64_t delay = sim_net_delay(node->sim);
 
 	if (!node->running)
 		return NULL;
-	c = conn_new(node, l ? l->host : NULL);
+	c = sim_conn_new(node, l ? l->host : NULL);
 	c->ops = ops;
 	c->ctx = ctx;
 	snprintf(c->address, sizeof(c->address), "%s", address);
 	if (l && !l->host->powered)
 		delay += NO_ROUTE_NS;
-	frame_push(c, FRAME_CONNECT, delay);
+	sim_frame_push(c, FRAME_CONNECT, delay);
 	return c;
 }
 
@@ -607,8 +312,8 @@ static void frame_damage(struct sim *sim, struct frame *f, size_t body_len)
 
 	if (f->data && sim_chance(sim, 3, 4)) {
 		iov = (struct iovec){ f->data->bytes, f->data->len };
-		payload_put(f->data);
-		f->data = payload_new(&iov, 1, iov.iov_len);
+		sim_payload_put(f->data);
+		f->data = sim_payload_new(&iov, 1, iov.iov_len);
 		flip(sim, f->data->bytes, f->data->len);
 	} else if (body_len && sim_chance(sim, 1, 2)) {
 		flip(sim, f->body, body_len);
@@ -621,7 +326,7 @@ static void frame_send(struct env_conn *to, const struct wire_header *hdr,
 		       const void *body, struct payload *data)
 {
 	struct sim *sim = to->owner->sim;
-	struct frame *f = frame_push(to, FRAME_DATA, net_delay(sim));
+	struct frame *f = sim_frame_push(to, FRAME_DATA, sim_net_delay(sim));
 
 	if (hdr->body_len)
 		memcpy(f->body, body, hdr->body_len);
@@ -638,7 +343,7 @@ static void frame_send(struct env_conn *to, const struct wire_header *hdr,
 static void half_open_send(struct env_conn *c)
 {
 	if (c->remote->powered)
-		conn_reset(c, -ECONNRESET, false);
+		sim_conn_reset(c, -ECONNRESET, false);
 	else
 		c->unanswered = true;
 }
@@ -654,7 +359,7 @@ static int net_send(struct env_conn *c, const struct wire_header *hdr,
 	if (!c->owner->running || c->dead)
 		return 0;
 	if (hdr->data_len) {
-		payload = payload_new(data, count, hdr->data_len);
+		payload = sim_payload_new(data, count, hdr->data_len);
 		if (!payload) {
 			sim_failed(sim, "frame with less data than it says");
 			return -ENOMEM;
@@ -668,10 +373,10 @@ static int net_send(struct env_conn *c, const struct wire_header *hdr,
 	else if (c->half_open)
 		half_open_send(c);
 	if (sent)
-		unsent_add(c, payload, data, payload ? count : 0,
+		sim_unsent_add(c, payload, data, payload ? count : 0,
 			   c->other ? c->other->last_due
 				    : sim->now + sim->delays.net_max, sent, arg);
-	payload_put(payload);
+	sim_payload_put(payload);
 	return 0;
 }
 
@@ -681,7 +386,7 @@ static void net_resume(struct env_conn *c)
 		return;
 	c->paused = false;
 	if (!sim_event_armed(&c->deliver))
-		deliver_arm(c);
+		sim_deliver_arm(c);
 }
 
 static void net_close(struct env_conn *c)
@@ -698,9 +403,9 @@ static void net_close(struct env_conn *c)
 	if (other) {
 		other->other = NULL;
 		if (sim_chance(sim, 1, 4))
-			conn_reset(other, -ECONNRESET, true);
+			sim_conn_reset(other, -ECONNRESET, true);
 		else
-			frame_push(other, FRAME_END, net_delay(sim));
+			sim_frame_push(other, FRAME_END, sim_net_delay(sim));
 	}
 	list_for_each_entry(u, &c->unsent, node) {
 		free(u->iov);
@@ -713,7 +418,7 @@ static void net_close(struct env_conn *c)
 	sim_event_cancel(sim, &c->deliver);
 	sim_event_cancel(sim, &c->sent_event);
 	if (!c->busy)
-		conn_free(c);
+		sim_conn_free(c);
 }
 
 void sim_net_ops(struct env_ops *ops)
@@ -723,115 +428,4 @@ void sim_net_ops(struct env_ops *ops)
 	ops->send = net_send;
 	ops->resume = net_resume;
 	ops->close = net_close;
-}
-
-/* ---- nodes and faults ----------------------------------------------------------- */
-
-void sim_net_node_init(struct sim_node *node)
-{
-	list_init(&node->conns);
-	list_init(&node->orphans);
-	sim_event_init(&node->orphan_event, node, orphan_event);
-}
-
-/* The machine is gone: of what it sent, a part may still arrive. */
-static void conn_orphan(struct env_conn *c)
-{
-	unsigned int count = 0;
-	struct frame *f;
-
-	list_for_each_entry(f, &c->in, node)
-		count++;
-	frames_drop(c, (unsigned int)sim_below(c->owner->sim, count + 1));
-	if (list_empty(&c->in))
-		sim_event_cancel(c->owner->sim, &c->deliver);
-	c->other = NULL;
-	c->half_open = true;
-}
-
-void sim_net_node_down(struct sim_node *node, bool silent)
-{
-	struct env_conn *c, *other;
-	struct listener *l;
-
-	list_for_each_entry(l, &node->sim->listeners, node)
-		if (l->owner == node)
-			l->owner = NULL;
-	list_for_each_entry(c, &node->conns, node) {
-		other = c->other;
-		c->other = NULL;
-		c->dead = true;
-		sim_event_cancel(node->sim, &c->deliver);
-		sim_event_cancel(node->sim, &c->sent_event);
-		if (!other)
-			continue;
-		other->other = NULL;
-		if (silent)
-			conn_orphan(other);
-		else
-			conn_reset(other, -ECONNRESET,
-				   sim_chance(node->sim, 1, 2));
-	}
-}
-
-static void node_conns_free(struct sim_node *node)
-{
-	while (!list_empty(&node->conns))
-		conn_free(list_first_entry(&node->conns, struct env_conn, node));
-	while (!list_empty(&node->orphans))
-		unsent_free(list_first_entry(&node->orphans, struct unsent,
-					     node));
-}
-
-void sim_net_node_up(struct sim_node *node)
-{
-	struct sim *sim = node->sim;
-	struct env_conn *c;
-	unsigned int i;
-
-	node_conns_free(node);
-	for (i = 0; i < sim->node_count; i++)
-		list_for_each_entry(c, &sim->nodes[i]->conns, node)
-			if (c->half_open && c->unanswered && c->remote == node)
-				conn_reset(c, -ECONNRESET, false);
-}
-
-void sim_net_node_free(struct sim_node *node)
-{
-	node_conns_free(node);
-}
-
-void sim_net_free(struct sim *sim)
-{
-	struct listener *l, *tmp;
-
-	list_for_each_entry_safe(l, tmp, &sim->listeners, node) {
-		list_del_init(&l->node);
-		free(l);
-	}
-}
-
-void sim_net_block(struct sim_node *from, struct sim_node *to, uint64_t ns)
-{
-	struct sim *sim = from->sim;
-	uint64_t *until = &sim->blocked[from->id][to->id];
-
-	sim_trace(sim, from, "cannot reach node %llu for %llu us", to->id,
-		  ns / 1000, 0, 0);
-	*until = MAX(*until, sim->now + ns);
-}
-
-void sim_net_break(struct sim_node *a, struct sim_node *b)
-{
-	struct env_conn *c, *other;
-
-	sim_trace(a->sim, a, "connections reset", b ? b->id : ~0ull, 0, 0, 0);
-	list_for_each_entry(c, &a->conns, node) {
-		if (c->dead || (b && c->remote != b) || c->half_open)
-			continue;
-		other = c->other;
-		conn_reset(c, -ECONNRESET, true);
-		if (other)
-			conn_reset(other, -ECONNRESET, true);
-	}
 }
