@@ -92,7 +92,7 @@ void torusd_check_ready(struct torusd *d)
 
 	/* What has failed once is tried on while the store serves. */
 	if (d->ready || !d->serving || d->stopping ||
-	    (d->cluster_known && r->running) ||
+	    (d->cluster_known && (r->running || r->rival_since_ns != 0)) ||
 	    (d->cluster_known && d->options.auto_join && !d->joining.done &&
 	     !env_timer_armed(&d->joining.retry.timer)))
 		return;

@@ -4,6 +4,12 @@
  * key under a lease, which says that it lives. Both are written in one
  * transaction, again after a lease was lost, and when the space in use has
  * changed enough to be worth telling.
+ *
+ *   lease -> who is alive under this peer's name? nobody, or one at this very
+ *            address (an earlier life: the address is taken only once)
+ *               -> write, if that is still so
+ *         -> one elsewhere: its lease lapses, or it is a second torusd on a
+ *            copy of this directory. One that is not ready yet gives up then.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +23,7 @@
 
 #define LEASE_S		30
 #define REFRESH_NS	(300 * NSEC_PER_SEC)
+#define RIVAL_NS	(LEASE_S * NSEC_PER_SEC)
 
 static void grant(struct torusd *d);
 
@@ -55,11 +62,14 @@ static void written(void *ctx, int err, bool succeeded, int64_t revision)
 	struct torusd *d = ctx;
 	struct registration *r = &d->registration;
 
+	if (err == 0 && !succeeded)
+		err = error_set(-EAGAIN, "another torusd has just registered as this peer");
 	if (err < 0) {
 		failed(d, err);
 		return;
 	}
 	r->running = false;
+	r->rival_since_ns = 0;
 	retry_reset(&r->retry);
 	if (d->stopping)
 		return;
@@ -72,9 +82,14 @@ static void write_keys(struct torusd *d)
 	const struct uuid *cluster = &d->cluster.id;
 	char peer_key[META_KEY_MAX], alive_key[META_KEY_MAX];
 	CLEANUP_FREE char *peer = NULL, *alive = marker_encode();
-	struct meta_txn txn = { .put_count = 2 };
+	struct meta_txn txn = { .compare_count = 1, .put_count = 2 };
 	struct peer_doc doc;
 
+	/* Without a lease this peer would be alive for ever. */
+	if (d->registration.lease == 0) {
+		failed(d, error_set(-ESTALE, "the lease was lost meanwhile"));
+		return;
+	}
 	registration_doc(d, &doc);
 	peer = peer_doc_encode(&doc);
 	if (peer == NULL || alive == NULL) {
@@ -84,10 +99,81 @@ static void write_keys(struct torusd *d)
 	d->registration.used_told = doc.used;
 	key_peer(cluster, &doc.id, peer_key);
 	key_alive(cluster, &doc.id, alive_key);
+	txn.compare[0] = (struct meta_compare){
+		.key = alive_key,
+		.mod_revision = d->registration.alive_revision,
+	};
 	txn.put[0] = (struct meta_put){ .key = peer_key, .value = peer };
 	txn.put[1] = (struct meta_put){ .key = alive_key, .value = alive,
 					.lease = d->registration.lease };
 	d->meta->ops->txn(d->meta, &txn, written, d);
+}
+
+static void rival(struct torusd *d, const struct peer_doc *other)
+{
+	struct registration *r = &d->registration;
+	uint64_t now = env_now(d->env);
+	char peer[UUID_TEXT_SIZE];
+	int err;
+
+	uuid_format(&other->id, peer);
+	err = error_set(-EBUSY, "peer %s is alive at %s: this directory is a copy of that peer's, and one of the two must go; or that torusd has just died, and will be forgotten within %d s",
+			peer, other->address, LEASE_S);
+	if (r->rival_since_ns == 0)
+		r->rival_since_ns = now;
+	if (d->ready || now - r->rival_since_ns < RIVAL_NS) {
+		failed(d, err);
+		return;
+	}
+	r->running = false;
+	torusd_fail(d, d->options.data_dir, err);
+}
+
+static void got_peer(void *ctx, int err, int64_t revision,
+		     const struct meta_kv *kv)
+{
+	struct torusd *d = ctx;
+	struct peer_doc other;
+
+	if (err == 0 && kv != NULL)
+		err = peer_doc_decode(kv->key, kv->value, &other);
+	if (err < 0)
+		failed(d, err);
+	else if (kv != NULL && strcmp(other.address, d->address) != 0)
+		rival(d, &other);
+	else
+		write_keys(d);
+}
+
+static void got_alive(void *ctx, int err, int64_t revision,
+		      const struct meta_kv *kv)
+{
+	struct torusd *d = ctx;
+	char key[META_KEY_MAX];
+
+	if (err < 0) {
+		failed(d, err);
+		return;
+	}
+	d->registration.alive_revision = kv != NULL ? kv->mod_revision : 0;
+	if (kv == NULL) {
+		write_keys(d);
+		return;
+	}
+	key_peer(&d->cluster.id, store_peer(d->store), key);
+	d->meta->ops->get(d->meta, key, got_peer, d);
+}
+
+static void look(struct torusd *d)
+{
+	char key[META_KEY_MAX];
+
+	if (d->stopping) {
+		d->registration.running = false;
+		return;
+	}
+	key_alive(&d->cluster.id, store_peer(d->store), key);
+	d->meta->ops->get(d->meta, key, got_alive, d);
 }
 
 static void lost(void *ctx, int64_t lease)
@@ -114,15 +200,14 @@ static void granted(void *ctx, int err, int64_t lease)
 		return;
 	}
 	d->registration.lease = lease;
-	if (!d->stopping)
-		write_keys(d);
+	look(d);
 }
 
 static void grant(struct torusd *d)
 {
 	d->registration.running = true;
 	if (d->registration.lease != 0)
-		write_keys(d);
+		look(d);
 	else
 		d->meta->ops->lease_grant(d->meta, LEASE_S, granted, lost, d);
 }

@@ -39,6 +39,8 @@ struct registration {
 	struct retry retry;
 	struct env_timer refresh;
 	int64_t lease;			/* 0 = none */
+	int64_t alive_revision;		/* of the key under the lease; 0 = none */
+	uint64_t rival_since_ns;	/* another has our name; 0 = none */
 	uint64_t used_told;		/* bytes, in the document */
 	bool running;
 };
