@@ -245,13 +245,16 @@ static void found_chunk(struct env_file_op *op, const char *name,
 	struct store_volume *volume = store_volume_find(&store->index,
 							open->volume);
 	struct store_chunk *chunk;
-	uint64_t number;
+	uint64_t number, max;
 
 	if (is_directory || !parse_hex(name, 12, &number)) {
 		store_set_aside(store, volume->path, name, "this is no chunk");
 		return;
 	}
+	/* A name alone proves no number: that takes a record, or the journal. */
+	max = volume->chunk_max;
 	chunk = store_chunk_get(volume, number);
+	volume->chunk_max = max;
 	if (chunk == NULL || note_file(chunk, volume->path, name, size) < 0)
 		open->err = -ENOMEM;
 }

@@ -245,6 +245,8 @@ static int note_record(struct store_walk *walk, const struct record *r,
 
 	if (r->epoch > volume->epoch_seen)
 		volume->epoch_seen = r->epoch;
+	if (r->chunk > volume->chunk_max)
+		volume->chunk_max = r->chunk;
 	if (r->root != 0 && r->sequence > volume->root_sequence) {
 		volume->root = r->root;
 		volume->root_sequence = r->sequence;
