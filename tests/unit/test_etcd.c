@@ -355,7 +355,9 @@ static void paused_server_leaves_a_write_open(void **state)
 
 	start_ready();
 	assert_int_equal(put("x", "1"), 0);
-	kill(etcd_pid, SIGSTOP);
+	assert_int_equal(kill(etcd_pid, SIGSTOP), 0);
+	/* The signal is on its way; all threads have stopped after this. */
+	assert_int_equal(waitpid(etcd_pid, NULL, WUNTRACED), etcd_pid);
 	begin = env_now(env);
 	assert_int_equal(put("x", "2"), -ETIMEDOUT);
 	expect_text("not known");
