@@ -126,14 +126,19 @@ static void dark(struct world *w)
 	unsigned int keep = (unsigned int)sim_between(w->sim, MIN_REPLICAS,
 						      w->store_count);
 	uint64_t crash = sim_below(w->sim, 3);	/* none, some, all */
+	bool worst = sim_chance(w->sim, 1, 2);
 
+	if (sim_chance(w->sim, 1, 2))
+		keep = MIN_REPLICAS;
 	client_kill(w->current, sim_chance(w->sim, 1, 2));
 	for (i = 0; i < w->store_count; i++) {
 		at = (first + i) % w->store_count;
+		sim_node_disk_faults(w->stores[at].node)->lose_all = worst;
 		if (sim_below(w->sim, 2) < crash)
 			store_node_crash(&w->stores[at], i < keep ? MSEC : late);
 		else if (i >= keep)
 			store_node_kill(&w->stores[at], late);
+		sim_node_disk_faults(w->stores[at].node)->lose_all = false;
 	}
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim) + late);
 }
@@ -312,7 +317,7 @@ static const struct fault {
 	{ fault_store_incarnation, 2 },
 	{ fault_all_stores, 2 },
 	{ fault_slow_disk, 4 },
-	{ fault_dark, 10 },
+	{ fault_dark, 16 },
 	{ fault_rot, 3 },
 	{ fault_disk_errors, 4 },
 	{ fault_client_kill, 8 },

@@ -450,13 +450,14 @@ void sim_disk_node_down(struct sim_node *node, bool power_loss)
 	struct disk_op *d, *tmp;
 
 	list_for_each_entry_safe(d, tmp, &node->ops, node) {
-		op_abandon(node, d);
+		if (!power_loss || !node->disk.lose_all)
+			op_abandon(node, d);
 		sim_event_cancel(node->sim, &d->event);
 		disk_op_free(d);
 	}
 	handles_close(node);
 	if (power_loss)
-		sim_inode_crash(node->sim, node->root);
+		sim_inode_crash(node->sim, node->root, node->disk.lose_all);
 	node->disk_used = tree_pages(node->root);
 }
 

@@ -335,9 +335,10 @@ static void tail_drop(struct sim_inode *inode)
 	page_put(page);
 }
 
-static void file_crash(struct sim *sim, struct sim_inode *inode)
+static void file_crash(struct sim *sim, struct sim_inode *inode, bool lose_all)
 {
-	enum loss loss = (enum loss)sim_below(sim, LOSS_KINDS);
+	enum loss loss = lose_all ? LOSS_ALL :
+		(enum loss)sim_below(sim, LOSS_KINDS);
 	size_t i;
 
 	for (i = 0; i < inode->dirty_count; i++)
@@ -517,9 +518,10 @@ static void names_free(struct list_head *names)
 		name_remove(list_first_entry(names, struct sim_name, node));
 }
 
-static void dir_crash(struct sim *sim, struct sim_inode *dir)
+static void dir_crash(struct sim *sim, struct sim_inode *dir, bool lose_all)
 {
-	enum loss loss = (enum loss)sim_below(sim, LOSS_KINDS);
+	enum loss loss = lose_all ? LOSS_ALL :
+		(enum loss)sim_below(sim, LOSS_KINDS);
 	uint64_t cut = sim_below(sim, dir->stamp + 2);
 	struct name_op *op, *tmp;
 	struct sim_name *n;
@@ -534,16 +536,16 @@ static void dir_crash(struct sim *sim, struct sim_inode *dir)
 	names_free(&dir->names);
 	list_for_each_entry(n, &dir->durable_names, node) {
 		name_add(&dir->names, n->name, strlen(n->name), n->inode);
-		sim_inode_crash(sim, n->inode);
+		sim_inode_crash(sim, n->inode, lose_all);
 	}
 }
 
-void sim_inode_crash(struct sim *sim, struct sim_inode *inode)
+void sim_inode_crash(struct sim *sim, struct sim_inode *inode, bool lose_all)
 {
 	if (inode->is_dir)
-		dir_crash(sim, inode);
+		dir_crash(sim, inode, lose_all);
 	else
-		file_crash(sim, inode);
+		file_crash(sim, inode, lose_all);
 }
 
 void sim_inode_put(struct sim_inode *inode)

@@ -75,8 +75,9 @@ void sim_inode_sync(struct sim_inode *inode, const struct sim_snapshot *snap);
 void sim_inode_sync_failed(struct sim_inode *inode,
 			   const struct sim_snapshot *snap);
 void sim_snapshot_free(struct sim_snapshot *snap);
-/* Power loss: choose what is left of unsynced bytes and names, recursively. */
-void sim_inode_crash(struct sim *sim, struct sim_inode *inode);
+/* Power loss: choose what is left of unsynced bytes and names, recursively;
+ * nothing with @lose_all. */
+void sim_inode_crash(struct sim *sim, struct sim_inode *inode, bool lose_all);
 uint64_t sim_inode_pages(const struct sim_inode *inode);
 int sim_inode_flip(struct sim_inode *inode, uint64_t offset, unsigned int bit);
 
