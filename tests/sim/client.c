@@ -112,7 +112,10 @@ static void op_done(struct volume_request *req, int err)
 		check_read_done(op, err);
 		return;
 	}
-	c->last_done |= op->last;
+	if (op->last) {
+		c->last_done = true;
+		c->last_err = err;
+	}
 	if (err)
 		op_error(op, err);
 	if (req->op == VOLUME_READ && !err)
@@ -413,6 +416,19 @@ static const struct volume_ops volume_callbacks = {
 	.state = on_state,
 };
 
+/*
+ * Copies that are damaged or too short, while a peer that may have better ones
+ * is gone for ever or all others have answered: nobody may go on by himself.
+ */
+static bool needs_person(const struct client *c, int err)
+{
+	if (c->surviving)
+		return false;
+	return err == -EUCLEAN ||
+	       (c->world->one_gone && err == -ETIMEDOUT &&
+		strstr(error_text(err), "no member with a good copy"));
+}
+
 /* Which errors of an attach are no bug, and what follows from them. */
 static void attach_failed(struct client *c, int err)
 {
@@ -431,7 +447,7 @@ static void attach_failed(struct client *c, int err)
 	if (err == -EBUSY && c->expect_free && !others)
 		world_fail(w, "%s: refused (%s), but the last one had detached",
 			   sim_node_name(c->node), error_text(err));
-	if (err == -EUCLEAN && !c->surviving && w->quiet && w->wide_loss)
+	if (w->quiet && w->wide_loss && needs_person(c, err))
 		w->stuck = true;
 	else if (w->quiet && c->errors > 5)
 		world_fail(w, "%s cannot attach though all is well: %s",

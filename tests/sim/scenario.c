@@ -3,6 +3,8 @@
  * The course of one seed:
  *
  *   storm    client operations and faults, until enough operations are done
+ *   end      often sudden: right after a flush all machines lose power, and one
+ *            may be gone for ever
  *   calm     faults end; soon somebody has the volume and everything succeeds
  *   ordeal   flush; then all machines lose power at once, and one may be gone
  *            for ever; the next owner must find everything; detach in order;
@@ -10,11 +12,13 @@
  */
 #include <inttypes.h>
 
+#include "base/cleanup.h"
 #include "world.h"
 
 #define STALL_MAX (300 * NSEC_PER_SEC)
 #define CALM_MAX (600 * NSEC_PER_SEC)
 #define BACKOFF_MAX (70 * NSEC_PER_SEC)
+#define SUDDEN_MAX (2 * NSEC_PER_SEC)
 #define TURN (20 * NSEC_PER_MSEC)
 
 /* The pause before the next operation. */
@@ -158,8 +162,9 @@ static void storm(struct world *w)
  */
 static struct store_node *to_be_lost(struct world *w)
 {
-	if (w->disk_errors || sim_chance(w->sim, 1, 3))
+	if (w->disk_errors || w->one_gone || sim_chance(w->sim, 1, 3))
 		return NULL;
+	w->one_gone = true;
 	if (w->rotten)
 		return w->rotten;
 	return &w->stores[sim_below(w->sim, w->store_count)];
@@ -171,12 +176,25 @@ static void everybody_loses_power(struct world *w)
 	unsigned int i;
 
 	client_kill(w->current, true);
+	if (lost)
+		lost->gone = true;
 	for (i = 0; i < w->store_count; i++)
 		store_node_crash(&w->stores[i], 0);
 	for (i = 0; i < w->store_count; i++)
-		if (&w->stores[i] != lost)
-			store_node_start(&w->stores[i]);
+		store_node_start(&w->stores[i]);
 	sim_run(w->sim, NSEC_PER_SEC);
+}
+
+/* In the middle of the storm: what was flushed must have its copies by then. */
+static void sudden_end(struct world *w)
+{
+	if (!client_submit_last(w->current, false) ||
+	    !sim_run_until(w->sim, &w->current->last_done, SUDDEN_MAX) ||
+	    w->current->last_err || w->current->failed)
+		return;
+	w->stats.faults++;
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
+	everybody_loses_power(w);
 }
 
 static void ordeal(struct world *w)
@@ -203,6 +221,8 @@ void scenario_run(struct world *w)
 {
 	sim_run(w->sim, NSEC_PER_SEC / 2);
 	storm(w);
+	if (!is_over(w) && sim_chance(w->sim, 1, 2))
+		sudden_end(w);
 	if (!is_over(w))
 		calm(w);
 	if (!is_over(w))

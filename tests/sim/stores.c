@@ -112,7 +112,7 @@ void store_node_start(struct store_node *s)
 		.sync_interval_ns = w->config.sync_interval_ns,
 	};
 
-	if (s->store)
+	if (s->store || s->gone)
 		return;
 	sim_task_cancel(&s->restart);
 	snprintf(cfg.boot_id, sizeof(cfg.boot_id), "boot-%u",

@@ -38,6 +38,7 @@ struct store_node {
 	char address[24];
 	bool serving;
 	bool force_incarnation;
+	bool gone;			/* for ever */
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
 	struct sim_task restart, heal;
 	int64_t lease;
@@ -75,6 +76,7 @@ struct client {
 	struct list_head ops;
 	uint32_t op_count;
 	bool last_done;			/* see client_submit_last() */
+	int last_err;
 	/* What the kernel would remember of the device. */
 	bool device;			/* it exists */
 	struct uuid incarnation;
@@ -128,6 +130,7 @@ struct world {
 	struct sim_task recovered;
 	bool dark_again;		/* a second blow after the recovery */
 	struct store_node *rotten;	/* whose disk rots */
+	bool one_gone;
 	bool disk_errors;		/* a disk has refused something */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
