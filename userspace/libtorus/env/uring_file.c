@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "env/memcheck.h"
 #include "env/uring_internal.h"
 
 #define FILES_IN_FLIGHT 256
@@ -177,6 +178,8 @@ static bool advance(struct env_file_op *op, size_t n)
 		struct iovec *iov = op->iov + op->OP_PIECE;
 		size_t part = MIN(n, iov->iov_len);
 
+		if (op->type == FILE_READ)
+			memcheck_filled(iov->iov_base, part);
 		iov->iov_base = (uint8_t *)iov->iov_base + part;
 		iov->iov_len -= part;
 		n -= part;
