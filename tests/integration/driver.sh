@@ -56,10 +56,12 @@ driver_up() {
 
 # ---- a volume and its device -----------------------------------------------
 
-# volume NAME [SIZE]: creates it, as $volume.
+# volume NAME [SIZE]: creates it, as $volume; with a mark in the kernel's log.
 volume() {
 	[ -n "$tmp" ] || make_tmp
 	volume=$1
+	mark="torus test: volume $1, process $BASHPID"
+	echo "$mark" >/dev/kmsg
 	torusctl volume create "$volume" "${2:-1GiB}"
 	on_exit drop_devices
 }
@@ -114,9 +116,10 @@ contents() {
 	dd if="$device" bs=1M iflag=direct status=none | sha256sum
 }
 
-# no_complaints: the kernel has had no I/O error on a torus device so far.
+# no_complaints: the kernel has had no I/O error on a torus device since volume.
 no_complaints() {
-	! dmesg | grep -E '(I/O|Buffer I/O|critical [a-z]+) error.*torus' ||
+	dmesg | grep -qF "$mark" || fail "the kernel's log no longer reaches back to the start"
+	! dmesg | sed "1,/$mark/d" | grep -E '(I/O|Buffer I/O|critical [a-z]+) error.*torus' ||
 		fail "I/O errors in the kernel's log"
 }
 
