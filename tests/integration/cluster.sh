@@ -69,12 +69,15 @@ volume_status() {
 		field "next(v['status'] for v in j['volumes'] if v['name'] == '$1')"
 }
 
-# serve VOLUME [PARAMETER...]: by nbdkit, as the daemon "nbdkit", at $uri.
+# serve VOLUME [PARAMETER...]: by nbdkit, as the daemon "nbdkit", at $uri; below
+# the program of NBDKIT_UNDER, if that is set ("valgrind -q").
 serve() {
+	local under
 	socket=$tmp/nbd-$1
 	uri="nbd+unix:///?socket=$socket"
 	rm -f "$socket"
-	start_daemon nbdkit ${NBDKIT_UNDER:-} nbdkit -f -t 16 -U "$socket" "$plugin" "$@"
+	read -ra under <<<"${NBDKIT_UNDER:-}"
+	start_daemon nbdkit "${under[@]}" nbdkit -f -t 16 -U "$socket" "$plugin" "$@"
 	wait_for "${SERVE_SECONDS:-30}" "nbdkit's socket" nbdkit_answers
 }
 

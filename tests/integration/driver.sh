@@ -27,7 +27,8 @@ full() {
 
 load_module() {
 	local module=${TORUS_MODULE:-$top/build/module/$(uname -r)/torus.ko}
-	[ -e "$module" ] || skip "there is no $module: run this by tests/integration/vm, or name the module in TORUS_MODULE"
+	[ -e "$module" ] ||
+		skip "there is no $module: run this by tests/integration/vm, or name the module in TORUS_MODULE"
 	[ ! -e /sys/module/torus ] || skip "a torus module is loaded already, and stays as it is"
 	insmod "$module" || skip "this kernel does not take $module"
 	on_exit unload_module

@@ -161,6 +161,13 @@ assert_fails() {
 	grep -qE -- "$regex" <<<"$message" || fail "the message should say '$regex', but is: $message"
 }
 
+# run_test FUNCTION: one, in the subshell that is its own.
+run_test() {
+	set -e
+	tmp=
+	"$1"
+}
+
 # run_tests [NAME...]: runs the functions test_* in the order of their lines,
 # or only those named; prints TAP; ends the script.
 run_tests() {
@@ -177,11 +184,7 @@ run_tests() {
 	set +e
 	for name in "${names[@]}"; do
 		number=$((number + 1))
-		(
-			set -e
-			tmp=
-			"$name"
-		)
+		(run_test "$name")
 		status=$?
 		name=${name#test_}
 		case $status in

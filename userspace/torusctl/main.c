@@ -320,14 +320,14 @@ int main(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	ctl.command = find_command(argc, argv, &words);
-	if (ctl.help && ctl.command)
-		print_help_of(ctl.command);
-	else if (ctl.help)
-		print_help(stdout);
-	else if (!ctl.command)
+	if (!ctl.help && !ctl.command)
 		return unknown_command(&ctl, argc, argv);
-	else
+	if (!ctl.help)
 		status = check_options(&ctl);
+	else if (ctl.command)
+		print_help_of(ctl.command);
+	else
+		print_help(stdout);
 	if (!status && !ctl.help)
 		status = run_command(&ctl, argc - words, argv + words);
 	if (ctl.meta)

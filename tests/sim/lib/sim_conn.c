@@ -21,7 +21,7 @@ void sim_payload_put(struct payload *p)
 }
 
 struct payload *sim_payload_new(const struct iovec *iov, int count,
-				   size_t len)
+				size_t len)
 {
 	struct payload *p;
 	size_t at = 0, n;
@@ -115,7 +115,7 @@ void sim_deliver_arm(struct env_conn *c)
 
 /* Put a frame on its way to @to; a reset overtakes nothing that is kept. */
 struct frame *sim_frame_push(struct env_conn *to, enum frame_kind kind,
-				uint64_t delay)
+			     uint64_t delay)
 {
 	struct frame *f = malloc(sizeof(*f));
 	struct sim *sim = to->owner->sim;
@@ -215,12 +215,12 @@ static void orphan_event(struct sim_event *event)
 
 	while (!list_empty(&node->orphans))
 		sim_unsent_call(list_first_entry(&node->orphans, struct unsent,
-					     node), -ECANCELED);
+						 node), -ECANCELED);
 }
 
 void sim_unsent_add(struct env_conn *c, struct payload *copy,
-		       const struct iovec *data, int count, uint64_t until,
-		       env_sent_fn fn, void *arg)
+		    const struct iovec *data, int count, uint64_t until,
+		    env_sent_fn fn, void *arg)
 {
 	struct sim *sim = c->owner->sim;
 	struct unsent *u = sim_alloc(sizeof(*u)), *last;
@@ -290,7 +290,7 @@ void sim_net_node_down(struct sim_node *node, bool silent)
 			conn_orphan(other);
 		else
 			sim_conn_reset(other, -ECONNRESET,
-				   sim_chance(node->sim, 1, 2));
+				       sim_chance(node->sim, 1, 2));
 	}
 }
 
@@ -300,7 +300,7 @@ static void node_conns_free(struct sim_node *node)
 		sim_conn_free(list_first_entry(&node->conns, struct env_conn, node));
 	while (!list_empty(&node->orphans))
 		sim_unsent_free(list_first_entry(&node->orphans, struct unsent,
-					     node));
+						 node));
 }
 
 void sim_net_node_up(struct sim_node *node)

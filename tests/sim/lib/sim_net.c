@@ -45,7 +45,7 @@ static void conn_end(struct env_conn *c, int err)
 	c->busy++;
 	while (!c->dead && !list_empty(&c->unsent))
 		sim_unsent_call(list_first_entry(&c->unsent, struct unsent, node),
-			    err ? err : -ECONNRESET);
+				err ? err : -ECONNRESET);
 	if (!c->dead && c->ops && c->owner->running) {
 		c->dead = true;
 		sim_trace(c->owner->sim, c->owner, "connection over: %lld",
@@ -374,8 +374,8 @@ static int net_send(struct env_conn *c, const struct wire_header *hdr,
 		half_open_send(c);
 	if (sent)
 		sim_unsent_add(c, payload, data, payload ? count : 0,
-			   c->other ? c->other->last_due
-				    : sim->now + sim->delays.net_max, sent, arg);
+			       c->other ? c->other->last_due
+					: sim->now + sim->delays.net_max, sent, arg);
 	sim_payload_put(payload);
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#if __has_include(<valgrind/memcheck.h>)
+#if __has_include("valgrind/memcheck.h")
 #include <valgrind/memcheck.h>
 
 static inline bool memcheck_runs(void)
