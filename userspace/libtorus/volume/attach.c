@@ -39,7 +39,10 @@ static void attach_step(struct env_timer *timer)
 
 	do {
 		before = a->phase;
-		phase_step[before](a);
+		if (a->fenced)
+			claim_recheck(a);
+		else
+			phase_step[before](a);
 	} while (a->phase != before && !attach_is_over(a));
 }
 
@@ -51,7 +54,7 @@ static void attach_retry(struct env_timer *timer)
 		attach_fail(a, a->waiting_err, "%s", a->waiting_for);
 		return;
 	}
-	if (a->phase > ATTACH_CLAIM)
+	if (a->phase > ATTACH_CLAIM && !a->fenced)
 		fence_retry(a);
 	attach_kick(a);
 }
@@ -122,6 +125,26 @@ void attach_peer_call(struct attach_peer *p, enum wire_type type,
 	peer_call(p->peer, &p->call);
 }
 
+/* Replies to all that attaching asks begin with the epoch that was seen. */
+static uint64_t epoch_of(const struct peer_call *call)
+{
+	const __le64 *epoch = call->reply;
+
+	return epoch ? le64_to_cpu(*epoch) : 0;
+}
+
+void attach_fenced(struct volume *v, uint64_t epoch, const char *peer)
+{
+	struct attach *a = v->attach;
+
+	if (a->fenced)
+		return;
+	a->fenced = true;
+	a->fenced_epoch = epoch;
+	snprintf(a->fenced_by, sizeof(a->fenced_by), "%s", peer);
+	attach_kick(a);
+}
+
 int attach_peer_answer(struct attach_peer *p)
 {
 	struct volume *v = p->attach->volume;
@@ -133,10 +156,7 @@ int attach_peer_answer(struct attach_peer *p)
 		p->retry_at = env_now(v->env) + ATTACH_RETRY_NS;
 	} else if (p->call.status == WIRE_EFENCED) {
 		p->err = -ESTALE;
-		attach_fail(p->attach, -ESTALE,
-			    "volume %s: another helper has attached it since (peer %s has seen a higher epoch than %llu)",
-			    v->doc.name, peer_address(p->peer),
-			    (unsigned long long)v->epoch);
+		attach_fenced(v, epoch_of(&p->call), peer_address(p->peer));
 	} else if (p->call.status) {
 		p->err = wire_status_errno(p->call.status);
 		p->retry_at = env_now(v->env) + ATTACH_RETRY_NS;

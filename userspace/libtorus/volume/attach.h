@@ -33,6 +33,8 @@
 #ifndef TORUS_VOLUME_ATTACH_H
 #define TORUS_VOLUME_ATTACH_H
 
+#include <stdint.h>
+
 struct attach;
 struct volume;
 
@@ -42,6 +44,13 @@ struct volume;
  * Returns 0 or -ENOMEM.
  */
 int attach_start(struct volume *v);
+
+/**
+ * attach_fenced() - @peer (an address, or "a peer") has seen @epoch, which is
+ * above ours, while v->attach is under way: that ends it, as soon as the
+ * metadata store has said whether somebody took over or went back in time.
+ */
+void attach_fenced(struct volume *v, uint64_t epoch, const char *peer);
 
 /** attach_free() - drop everything at once; v->attach is NULL after. */
 void attach_free(struct volume *v);

@@ -186,6 +186,71 @@ void claim_step(struct attach *a)
 	a->meta_busy = true;
 }
 
+/* ---- fenced -------------------------------------------------------------- */
+
+/*
+ * The value names us and our epoch, and yet a peer has seen a higher one: the
+ * value comes from an older backup. To go on would be to write chunks anew
+ * that exist.
+ */
+static void went_back(struct attach *a)
+{
+	struct volume *v = a->volume;
+	char seen[64] = "it as deleted";
+
+	if (a->fenced_epoch != UINT64_MAX)
+		snprintf(seen, sizeof(seen), "epoch %" PRIu64,
+			 a->fenced_epoch);
+	attach_fail(a, -EUCLEAN,
+		    "volume %s: the metadata store is older than the data of the peers: it came to epoch %" PRIu64 " with this attachment, but %s has seen %s; restore a newer state of the metadata store, from after the volume was attached last",
+		    v->doc.name, v->epoch, a->fenced_by, seen);
+}
+
+static void owner_read(void *ctx, int err, int64_t revision,
+		       const struct meta_kv *kv)
+{
+	struct attach *a = ctx;
+	struct volume *v = a->volume;
+	struct volume_doc doc;
+
+	(void)revision;
+	a->meta_busy = false;
+	if (err) {
+		attach_wait(a, err, "volume %s: %s has seen a higher epoch than %" PRIu64 ", and the metadata store does not say whose: %s",
+			    v->doc.name, a->fenced_by, v->epoch,
+			    error_text(err));
+		return;
+	}
+	if (!kv)
+		attach_fail(a, -ESTALE, "volume %s has been deleted meanwhile",
+			    v->doc.name);
+	else if (volume_doc_decode(kv->key, kv->value, &doc))
+		attach_fail(a, -ESTALE, "%s", error_text(-ESTALE));
+	else if (is_ours(a, &doc))
+		went_back(a);
+	else
+		attach_fail(a, -ESTALE, "volume %s was taken over by %s%s while it was being attached (epoch %" PRIu64 ")",
+			    v->doc.name,
+			    doc.attachment.present ? "host " : "somebody",
+			    doc.attachment.present ? doc.attachment.host : "",
+			    doc.epoch);
+}
+
+/* The next step comes with the answer, or after a failure with the retry. */
+void claim_recheck(struct attach *a)
+{
+	struct volume *v = a->volume;
+	char key[META_KEY_MAX];
+
+	if (a->meta_busy)
+		return;
+	key_volume(&cluster_doc(v->cluster)->id, v->doc.name, key);
+	if (metacall_get(&v->metacalls, key, owner_read, a))
+		attach_fail(a, -ENOMEM, "out of memory");
+	else
+		a->meta_busy = true;
+}
+
 /* ---- undo ---------------------------------------------------------------- */
 
 static void release_ignored(void *ctx, int err, bool succeeded,

@@ -109,6 +109,11 @@ struct attach {
 	char waiting_for[512];		/* the error if the deadline comes first */
 	int waiting_err;
 
+	/* A peer has seen a higher epoch: all rests until claim.c knows why. */
+	bool fenced;
+	uint64_t fenced_epoch;
+	char fenced_by[ADDRESS_MAX];
+
 	/* CLAIM, PUBLISH: one metadata call at a time. */
 	bool meta_busy;
 	bool claimed;
@@ -169,7 +174,7 @@ void attach_peer_call(struct attach_peer *p, enum wire_type type,
 
 /**
  * attach_peer_answer() - what every done() does first: p is free again; a
- * failure begins a back-off; an answer that fences us fails the attachment.
+ * failure begins a back-off; an answer that fences us ends in claim_recheck().
  * Returns 0 for an answer with status OK, else -errno; call->status stands.
  */
 int attach_peer_answer(struct attach_peer *p);
@@ -186,6 +191,7 @@ bool attach_in_tail(const struct attach *a, uint64_t chunk);
 /* The phases: each does what can be done now. They move a->phase on. */
 void claim_step(struct attach *a);
 void claim_release(struct attach *a);	/* undo, best effort, on failure */
+void claim_recheck(struct attach *a);	/* fenced: is it still ours? */
 void fence_start(struct attach *a);
 void fence_step(struct attach *a);
 void rootload_step(struct attach *a);

@@ -70,15 +70,29 @@ void volume_say(struct volume *v, const char *fmt, ...)
 	volume_kick(v);
 }
 
+/* A peer has seen @epoch, which is above ours. */
+static void fenced(void *ctx, uint64_t epoch)
+{
+	struct volume *v = ctx;
+
+	if (v->attach != NULL && !v->attach_over)
+		attach_fenced(v, epoch, "a peer");
+	else
+		volume_fail(v, VOLUME_FENCED,
+			    "volume %s was attached elsewhere with epoch %llu, ours is %llu",
+			    v->cfg.name, (unsigned long long)epoch,
+			    (unsigned long long)v->epoch);
+}
+
 int volume_answer(struct volume *v, const struct peer_call *call)
 {
+	const __le64 *epoch = call->reply;	/* all replies begin with it */
+
 	if (call->err)
 		return call->err;
 	/* Once our attachment is removed the next owner is welcome. */
 	if (call->status == WIRE_EFENCED && v->detach.state < DETACH_SETTLE)
-		volume_fail(v, VOLUME_FENCED,
-			    "volume %s was attached elsewhere: a peer refuses our epoch %llu",
-			    v->cfg.name, (unsigned long long)v->epoch);
+		fenced(v, epoch != NULL ? le64_to_cpu(*epoch) : 0);
 	return wire_status_errno(call->status);
 }
 
@@ -91,16 +105,6 @@ static int refusal(const struct volume *v)
 }
 
 /* ---- what others tell us ---------------------------------------------- */
-
-static void fenced(void *ctx, uint64_t epoch)
-{
-	struct volume *v = ctx;
-
-	volume_fail(v, VOLUME_FENCED,
-		    "volume %s was attached elsewhere with epoch %llu, ours is %llu",
-		    v->cfg.name, (unsigned long long)epoch,
-		    (unsigned long long)v->epoch);
-}
 
 /* Members of an active chunk that are up and have what was acknowledged. */
 static uint32_t holders(void *ctx, uint64_t number, struct uuid *out,
