@@ -71,6 +71,26 @@ static void data_survives_detach_and_attach(void **state)
 	bed_verify(w);
 }
 
+/* Whoever closes the metadata store after the detach takes nothing back. */
+static void detach_gives_the_owners_lease_back(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	char key[META_KEY_MAX];
+
+	bed_get_volume(w, &doc);
+	key_owner(&w->cluster, doc.id, key);
+	for (int i = 0; i < 2; i++) {
+		bed_attach(w);
+		sim_run(w->sim, NSEC_PER_SEC);
+		assert_non_null(sim_meta_value(w->sim, key));
+		assert_int_equal(0, bed_detach(w));
+		assert_null(sim_meta_value(w->sim, key));
+		/* Then with nothing to seal that it could wait for. */
+		w->cfg.read_only = true;
+	}
+}
+
 static void overlay_past_its_limit_makes_a_checkpoint(void **state)
 {
 	struct bed *w = *state;
@@ -277,6 +297,7 @@ int main(void)
 		TEST(trim_and_zero_read_as_zeros),
 		TEST(write_larger_than_a_chunk_can_hold_is_split),
 		TEST(data_survives_detach_and_attach),
+		TEST(detach_gives_the_owners_lease_back),
 		TEST(overlay_past_its_limit_makes_a_checkpoint),
 		TEST(bad_requests_are_refused),
 		TEST(headers_cost_what_the_budget_says),

@@ -100,7 +100,8 @@ static int release_apply(struct doc_change *change, struct volume_doc *doc)
 	return 0;
 }
 
-/* The volume is free. The SEALs are a courtesy: etcd has decided L. */
+/* The volume is free. The SEALs and the end of the lease are a courtesy: etcd
+ * has decided L, and a lease ends by itself. */
 static void release_done(struct doc_change *change, int err)
 {
 	struct volume *v = change->ctx;
@@ -110,6 +111,7 @@ static void release_done(struct doc_change *change, int err)
 		return;
 	}
 	tail_sealed(v);
+	lease_stop(v);
 	v->detach.state = DETACH_SETTLE;
 	arm(v, 2 * v->cfg.replica_timeout_ns);
 	volume_kick(v);
@@ -186,6 +188,6 @@ void detach_run(struct volume *v)
 		flush(v);
 	if (d->state == DETACH_RELEASE)
 		release(v);
-	if (d->state == DETACH_SETTLE && sealer_settled(v))
+	if (d->state == DETACH_SETTLE && sealer_settled(v) && lease_ended(v))
 		over(v, 0);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The owner's key: granted, put, and made again when the lease is lost. Any
- * failure is only tried again; nothing waits for it.
+ * failure is only tried again. Only a detach waits for the end of it, and not
+ * for long: whoever closes the metadata store at once would take back what
+ * has not been sent yet.
  */
 #include "volume/lease.h"
 
@@ -36,7 +38,9 @@ static void put_done(void *ctx, int err, bool succeeded, int64_t revision)
 	struct volume *v = ctx;
 
 	v->lease.busy = false;
-	if (err || !succeeded)
+	if (v->lease.stopped)
+		volume_kick(v);
+	else if (err || !succeeded)
 		retry_later(v);
 }
 
@@ -64,6 +68,7 @@ static void granted(void *ctx, int err, int64_t lease)
 	v->lease.busy = false;
 	if (err) {
 		retry_later(v);
+		volume_kick(v);
 		return;
 	}
 	v->lease.id = lease;
@@ -103,9 +108,13 @@ static void retry_fired(struct env_timer *timer)
 	lease_start(container_of(timer, struct volume, lease.retry));
 }
 
+/* If it failed the lease ends by itself: nobody keeps it alive. */
 static void revoked(void *ctx, int err, int64_t lease)
 {
-	/* If it failed the lease ends by itself: nobody keeps it alive. */
+	struct volume *v = ctx;
+
+	v->lease.revoking = false;
+	volume_kick(v);
 }
 
 void lease_stop(struct volume *v)
@@ -116,5 +125,11 @@ void lease_stop(struct volume *v)
 	v->lease.id = 0;
 	env_timer_cancel(v->env, &v->lease.retry);
 	if (lease != 0)
-		metacall_lease_revoke(&v->metacalls, lease, revoked, v);
+		v->lease.revoking = metacall_lease_revoke(&v->metacalls, lease,
+							  revoked, v) == 0;
+}
+
+bool lease_ended(const struct volume *v)
+{
+	return v->lease.stopped && !v->lease.busy && !v->lease.revoking;
 }

@@ -17,7 +17,7 @@ struct volume;
 
 struct lease {
 	int64_t id;			/* 0 = none */
-	bool busy, stopped;
+	bool busy, revoking, stopped;
 	struct env_timer retry;
 };
 
@@ -25,6 +25,8 @@ void lease_init(struct volume *v);
 void lease_start(struct volume *v);
 /** lease_stop() - give the lease back; best effort. */
 void lease_stop(struct volume *v);
+/** lease_ended() - it was stopped, and nothing of it is under way. */
+bool lease_ended(const struct volume *v);
 void lease_release(struct volume *v);
 
 #endif
