@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "volume/recover.h"
+#include "volume/sealed.h"
 
 static void (*const phase_step[])(struct attach *a) = {
 	[ATTACH_CLAIM] = claim_step,	 [ATTACH_FENCE] = fence_step,
@@ -177,12 +178,7 @@ struct attach_peer *attach_peer_find(struct attach *a, const struct uuid *id)
 
 const struct sealed_chunk *attach_sealed(const struct attach *a, uint64_t chunk)
 {
-	const struct volume_doc *doc = &a->volume->doc;
-
-	for (uint32_t i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].chunk == chunk)
-			return &doc->sealed[i];
-	return NULL;
+	return sealed_find(&a->volume->doc, chunk);
 }
 
 bool attach_in_tail(const struct attach *a, uint64_t chunk)

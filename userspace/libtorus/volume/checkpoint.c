@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "volume/internal.h"
 #include "volume/root.h"
+#include "volume/sealed.h"
 
 #define RETRY_MIN	(1 * NSEC_PER_SEC)
 #define RETRY_MAX_SHIFT	6u
@@ -326,23 +327,13 @@ static void flushed(struct sync_wait *wait)
 	docwriter_submit(v, &v->checkpoint.publish);
 }
 
-/* The log before the replay position is not scanned any more. */
-static void drop_sealed(struct volume_doc *doc, uint64_t first)
-{
-	uint32_t i, kept = 0;
-
-	for (i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].chunk >= first)
-			doc->sealed[kept++] = doc->sealed[i];
-	doc->sealed_count = kept;
-}
-
 static int publish_apply(struct doc_change *change, struct volume_doc *doc)
 {
 	struct volume *v = change->ctx;
 
 	doc->root = v->checkpoint.root;
-	drop_sealed(doc, block_addr_chunk(v->checkpoint.log_next));
+	/* The log before the replay position is not scanned any more. */
+	sealed_keep(doc, block_addr_chunk(v->checkpoint.log_next), UINT64_MAX);
 	return 0;
 }
 

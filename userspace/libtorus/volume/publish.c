@@ -13,34 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "volume/recover.h"
-
-static struct sealed_chunk *find_sealed(struct volume_doc *doc, uint64_t chunk)
-{
-	for (uint32_t i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].chunk == chunk)
-			return &doc->sealed[i];
-	return NULL;
-}
-
-static struct sealed_chunk *leads_to(struct volume_doc *doc, uint64_t chunk)
-{
-	for (uint32_t i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].next == chunk)
-			return &doc->sealed[i];
-	return NULL;
-}
-
-/* What was sealed at and after the end of a log that lost its end is not part
- * of it any more. */
-static void truncate_list(struct volume_doc *doc, const struct walk *w)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].chunk < w->chunk)
-			doc->sealed[kept++] = doc->sealed[i];
-	doc->sealed_count = kept;
-}
+#include "volume/sealed.h"
 
 /*
  * The log goes on in chunk @next. Where it ended inside a listed chunk, or
@@ -52,23 +25,24 @@ static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 	const struct walk *w = &a->walk;
 	struct sealed_chunk *s;
 
+	/* What was sealed at and after the end of a log that lost its end is
+	 * not part of it any more. */
 	if (w->truncated)
-		truncate_list(doc, w);
-	s = find_sealed(doc, w->chunk);
+		sealed_keep(doc, 0, w->chunk);
+	s = sealed_find(doc, w->chunk);
 	if (!s && w->block == 0 && w->listed)
-		s = leads_to(doc, w->chunk);
+		s = sealed_leading_to(doc, w->chunk);
 	if (s) {
 		s->next = next;
 		return 0;
 	}
 	if (w->chunk == next)
 		return 0;		/* an empty log begins here */
-	if (doc->sealed_count == SEALED_MAX)
+	if (sealed_put(doc, &(struct sealed_chunk){ w->chunk, w->block,
+						    w->end_crc, next }))
 		return error_set(-EUCLEAN,
 				 "volume %s: its list of sealed chunks is full (%u)",
 				 doc->name, SEALED_MAX);
-	doc->sealed[doc->sealed_count++] = (struct sealed_chunk){
-		w->chunk, w->block, w->end_crc, next };
 	return 0;
 }
 

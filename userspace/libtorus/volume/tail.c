@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "volume/internal.h"
+#include "volume/sealed.h"
 
 #define WINDOW_DEFAULT	16ull		/* chunks */
 #define WINDOW_MAX	4096ull
@@ -289,46 +290,15 @@ void tail_advanced(struct volume *v, uint64_t chunk)
 
 /* ---- changing --------------------------------------------------------- */
 
-static struct sealed_chunk *leading_to(struct volume_doc *doc, uint64_t chunk)
-{
-	uint32_t i;
-
-	for (i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].next == chunk)
-			return &doc->sealed[i];
-	return NULL;
-}
-
 void tail_begin_end(struct volume *v)
 {
-	const struct sealed_chunk *s = leading_to(&v->doc, v->doc.tail.first);
+	const struct sealed_chunk *s =
+		sealed_leading_to(&v->doc, v->doc.tail.first);
 
 	v->end.chunk = v->doc.tail.first;
 	v->end.block = 0;
 	v->end.from_chunk = s ? s->chunk : 0;
 	v->end.from_block = s ? s->length : 0;
-}
-
-/* Adds an entry, or replaces the one that the chunk has. */
-static int put_sealed(struct volume_doc *doc, uint64_t chunk, uint32_t length,
-		      uint32_t end_crc, uint64_t next)
-{
-	struct sealed_chunk *s;
-	uint32_t i;
-
-	for (i = 0; i < doc->sealed_count; i++)
-		if (doc->sealed[i].chunk == chunk)
-			break;
-	if (i == SEALED_MAX)
-		return -ENOBUFS;
-	s = &doc->sealed[i];
-	s->chunk = chunk;
-	s->length = length;
-	s->end_crc = end_crc;
-	s->next = next;
-	if (i == doc->sealed_count)
-		doc->sealed_count++;
-	return 0;
 }
 
 /*
@@ -342,16 +312,16 @@ static int lead_on(struct volume *v, struct volume_doc *doc, uint64_t next)
 	struct sealed_chunk *s;
 
 	if (end->block != 0)
-		return put_sealed(doc, end->chunk, end->block,
-				  end->last.header_crc, next);
-	s = end->from_chunk ? leading_to(doc, end->chunk) : NULL;
+		return sealed_put(doc, &(struct sealed_chunk){
+			end->chunk, end->block, end->last.header_crc, next });
+	s = end->from_chunk ? sealed_leading_to(doc, end->chunk) : NULL;
 	if (s != NULL) {
 		s->next = next;
 		return 0;
 	}
 	if (end->chunk == next)
 		return 0;
-	return put_sealed(doc, end->chunk, 0, 0, next);
+	return sealed_put(doc, &(struct sealed_chunk){ end->chunk, 0, 0, next });
 }
 
 /*
@@ -376,8 +346,9 @@ int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next)
 		if (chunk->state != ACTIVE_CLOSING ||
 		    chunk->number == v->end.chunk)
 			continue;
-		err = put_sealed(doc, chunk->number, chunk->length,
-				 chunk->end_crc, chunk->number + 1);
+		err = sealed_put(doc, &(struct sealed_chunk){
+			chunk->number, chunk->length, chunk->end_crc,
+			chunk->number + 1 });
 		if (err)
 			return err;
 	}
