@@ -231,15 +231,15 @@ static struct torus_slot *slot_of(struct torus_session *session,
 	return &session->device->queues[entry->queue].slots[entry->tag];
 }
 
-/* The newest record that anything in this batch was acknowledged at. */
-static void note_sequence(struct torus_device *dev, u64 sequence, u32 crc)
+/* Keeps the newest record that a request was acknowledged at. */
+static void remember_locked(struct torus_device *dev,
+			    const struct torus_completion *entry)
 {
-	spin_lock_bh(&dev->lock);
-	if (sequence > dev->sequence) {
-		dev->sequence = sequence;
-		dev->header_crc = crc;
-	}
-	spin_unlock_bh(&dev->lock);
+	lockdep_assert_held(&dev->lock);
+	if (entry->result || entry->sequence <= dev->sequence)
+		return;
+	dev->sequence = entry->sequence;
+	dev->header_crc = entry->header_crc;
 }
 
 /*
@@ -270,40 +270,67 @@ static bool finish(struct torus_session *session,
 	return starved;
 }
 
-/* Claims what this batch ends; a bit per entry. */
-static u64 claim(struct torus_session *session, const struct nlattr *attr,
-		 unsigned int nr)
+/* Claims what a batch ends, a bit of @won per entry. Whether it has LOST. */
+static bool claim_locked(struct torus_session *session,
+			 const struct nlattr *attr, unsigned int nr, u64 *won)
 {
-	u64 won = 0, sequence = 0;
+	struct torus_device *dev = session->device;
 	struct torus_completion entry;
-	struct torus_queue *queue;
 	bool lost = false;
 	unsigned int i;
-	u32 crc = 0;
 
+	lockdep_assert_held(&dev->lock);
 	for (i = 0; i < nr; i++) {
 		get_entry(attr, i, &entry);
-		queue = &session->device->queues[entry.queue];
 		if (entry.result == TORUS_RESULT_LOST) {
 			lost = true;
 		} else if (torus_slot_claim(slot_of(session, &entry),
 					    entry.generation)) {
-			won |= BIT_ULL(i);
-			if (!entry.result && entry.sequence > sequence) {
-				sequence = entry.sequence;
-				crc = entry.header_crc;
-			}
+			*won |= BIT_ULL(i);
+			remember_locked(dev, &entry);
 		} else {
-			atomic64_inc(&queue->late);
-			trace_torus_late(session->device->id, entry.queue,
-					 entry.tag, entry.generation,
-					 entry.result);
+			atomic64_inc(&dev->queues[entry.queue].late);
+			trace_torus_late(dev->id, entry.queue, entry.tag,
+					 entry.generation, entry.result);
 		}
 	}
-	note_sequence(session->device, sequence, crc);
-	if (lost)
-		torus_session_kill(session, -EREMOTEIO);
-	return won;
+	return lost;
+}
+
+/*
+ * Under the lock that a session dies under: what a bind has told its helper of
+ * the newest record is then the last word, and no completion of the session
+ * that it replaced raises it afterwards. Such a completion ends nothing.
+ */
+static int claim(struct torus_session *session, const struct nlattr *attr,
+		 unsigned int nr, u64 *won, struct netlink_ext_ack *extack)
+{
+	struct torus_device *dev = session->device;
+	int ret = 0;
+
+	spin_lock_bh(&dev->lock);
+	if (session->dead) {
+		NL_SET_ERR_MSG(extack, "session has ended");
+		ret = -ESTALE;
+	} else if (claim_locked(session, attr, nr, won)) {
+		torus_session_kill_locked(session, -EREMOTEIO);
+	}
+	spin_unlock_bh(&dev->lock);
+	return ret;
+}
+
+/* Counts with the first queue whose socket it came on, else with queue 0. */
+static void count_malformed(struct torus_session *session, struct sock *sk)
+{
+	struct torus_device *dev = session->device;
+	unsigned int i;
+
+	for (i = 0; i < dev->nr_queues; i++)
+		if (session->sockets[i].sk == sk)
+			break;
+	if (i == dev->nr_queues)
+		i = 0;
+	atomic64_inc(&dev->queues[i].malformed);
 }
 
 int torus_channel_complete(struct torus_session *session, struct sock *sk,
@@ -314,17 +341,19 @@ int torus_channel_complete(struct torus_session *session, struct sock *sk,
 	struct torus_device *dev = session->device;
 	struct torus_completion entry;
 	bool starved = false;
-	u64 won;
+	u64 won = 0;
 	int ret;
 
 	ret = check_batch(session, sk, attr, extack);
 	if (ret) {
-		atomic64_inc(&dev->queues[0].malformed);
+		count_malformed(session, sk);
 		return ret;
 	}
+	ret = claim(session, attr, nr, &won, extack);
+	if (ret)
+		return ret;
 	get_entry(attr, 0, &entry);
 	atomic64_inc(&dev->queues[entry.queue].batches);
-	won = claim(session, attr, nr);
 	for (i = 0; i < nr; i++) {
 		get_entry(attr, i, &entry);
 		if (won & BIT_ULL(i))

@@ -45,7 +45,7 @@ void torus_channel_send(struct torus_queue *queue,
  * A batch of which any entry could not come from a correct helper is refused
  * whole. Entries that are correct but late are counted and skipped.
  *
- * Return: 0, -EINVAL or -EPERM.
+ * Return: 0, -EINVAL, -EPERM, or -ESTALE if the session has died meanwhile.
  */
 int torus_channel_complete(struct torus_session *session, struct sock *sk,
 			   const struct nlattr *attr,

@@ -87,6 +87,8 @@ static struct torus_device *create(struct torus_device_config *config)
 	kref_init(&dev->ref);
 	spin_lock_init(&dev->lock);
 	mutex_init(&dev->gate_lock);
+	mutex_init(&dev->set_lock);
+	mutex_init(&dev->report_lock);
 	init_waitqueue_head(&dev->closed);
 	INIT_LIST_HEAD(&dev->dead_sessions);
 	init_works(dev);
@@ -213,6 +215,8 @@ static void free_work(struct work_struct *work)
 	struct torus_device *dev =
 		container_of(work, struct torus_device, free_work);
 
+	/* Late callers may have queued it after its last use. */
+	cancel_work_sync(&dev->reconcile_work);
 	if (dev->tag_set.tags)
 		blk_mq_free_tag_set(&dev->tag_set);
 	torus_queues_free(dev->queues, dev->nr_queues);
@@ -249,15 +253,21 @@ void torus_device_set_state_locked(struct torus_device *dev,
 	trace_torus_state(dev->id, state, error);
 }
 
+void torus_device_fail_locked(struct torus_device *dev, int error)
+{
+	lockdep_assert_held(&dev->lock);
+	if (torus_device_doomed(dev))
+		return;
+	torus_device_set_state_locked(dev, TORUS_STATE_FAILED, error);
+	if (dev->session)
+		torus_session_kill_locked(dev->session, error);
+	torus_reconcile_later(dev);
+}
+
 void torus_device_fail(struct torus_device *dev, int error)
 {
 	spin_lock_bh(&dev->lock);
-	if (!torus_device_doomed(dev)) {
-		torus_device_set_state_locked(dev, TORUS_STATE_FAILED, error);
-		if (dev->session)
-			torus_session_kill_locked(dev->session, error);
-		torus_reconcile_later(dev);
-	}
+	torus_device_fail_locked(dev, error);
 	spin_unlock_bh(&dev->lock);
 }
 
@@ -285,37 +295,66 @@ unsigned int torus_device_openers(struct torus_device *dev)
 	return openers;
 }
 
+static void change_size(struct torus_device *dev, struct gendisk *disk,
+			u64 size)
+{
+	lockdep_assert_held(&dev->set_lock);
+	spin_lock_bh(&dev->lock);
+	dev->size = size;
+	spin_unlock_bh(&dev->lock);
+	if (disk)
+		set_capacity_and_notify(disk, size >> SECTOR_SHIFT);
+}
+
+/*
+ * With the disk's lock held nobody can open it meanwhile. It is held by others
+ * while they read partitions, so nobody waits for it here.
+ */
+static int shrink(struct torus_device *dev, struct gendisk *disk, u64 size,
+		  struct netlink_ext_ack *extack)
+{
+	int ret = 0;
+
+	if (!mutex_trylock(&disk->open_mutex)) {
+		NL_SET_ERR_MSG(extack, "device is being opened or closed: it cannot shrink just now");
+		return -EBUSY;
+	}
+	if (disk_openers(disk)) {
+		NL_SET_ERR_MSG(extack, "device is open: it can grow, but not shrink");
+		ret = -EBUSY;
+	} else {
+		change_size(dev, disk, size);
+	}
+	mutex_unlock(&disk->open_mutex);
+	return ret;
+}
+
 int torus_device_resize(struct torus_device *dev, u64 size,
 			struct netlink_ext_ack *extack)
 {
-	unsigned int openers = torus_device_openers(dev);
 	struct gendisk *disk;
 	int ret;
 
 	ret = check_size(size, dev->block_size, extack);
 	if (ret)
 		return ret;
-	spin_lock_bh(&dev->lock);
-	if (size < dev->size && openers) {
-		spin_unlock_bh(&dev->lock);
-		NL_SET_ERR_MSG(extack, "device is open: it can grow, but not shrink");
-		return -EBUSY;
-	}
-	dev->size = size;
-	spin_unlock_bh(&dev->lock);
-
+	mutex_lock(&dev->set_lock);
 	disk = torus_device_get_disk(dev);
-	if (disk) {
-		set_capacity_and_notify(disk, size >> SECTOR_SHIFT);
+	if (disk && size < dev->size)
+		ret = shrink(dev, disk, size, extack);
+	else
+		change_size(dev, disk, size);
+	if (disk)
 		put_disk(disk);
-	}
-	return 0;
+	mutex_unlock(&dev->set_lock);
+	return ret;
 }
 
 void torus_device_set_read_only(struct torus_device *dev, bool read_only)
 {
 	struct gendisk *disk;
 
+	mutex_lock(&dev->set_lock);
 	spin_lock_bh(&dev->lock);
 	WRITE_ONCE(dev->read_only, read_only);
 	spin_unlock_bh(&dev->lock);
@@ -324,6 +363,7 @@ void torus_device_set_read_only(struct torus_device *dev, bool read_only)
 		set_disk_ro(disk, read_only);
 		put_disk(disk);
 	}
+	mutex_unlock(&dev->set_lock);
 }
 
 void torus_device_set_io_timeout(struct torus_device *dev, u32 ms)

@@ -56,7 +56,8 @@ struct torus_device_config {
  * @tag_set: valid if it has tags
  *
  * @lock: protects the fields after it. Lock order: torus_sockets_lock, @lock;
- *	@gate_lock, @lock. The locks of queues and arenas are leaves.
+ *	@set_lock, @gate_lock, @lock; @report_lock, @lock. The locks of queues and
+ *	arenas are leaves.
  * @state: where it is in its life; queue_rq reads it without the lock
  * @reported: the state that was last announced
  * @error: negative errno that explains @state, or 0
@@ -72,7 +73,7 @@ struct torus_device_config {
  * @dead_sessions: sessions that are to be revoked
  * @disk: from its allocation to its deletion; changed under @gate_lock too
  * @disk_added: the disk is visible
- * @add_begun: the disk was asked for, once
+ * @add_begun: the disk was asked for, once, or is not to be any more
  * @del_begun: a delete is under way
  * @force: that delete is forced
  * @closing: the disk refuses to be opened
@@ -82,6 +83,9 @@ struct torus_device_config {
  *	Held while queues are quiesced, never while I/O is awaited.
  * @active: the session whose queues run, or NULL
  * @gate_closed: the queues are quiesced by us, once
+ *
+ * @set_lock: serialises changes of size and read-only until the disk has them
+ * @report_lock: serialises announcements
  *
  * @reconcile_work: ends dead sessions and activates started ones
  * @add_work: makes the disk
@@ -128,6 +132,9 @@ struct torus_device {
 	struct mutex gate_lock; /* protects active, gate_closed */
 	struct torus_session *active;
 	bool gate_closed;
+
+	struct mutex set_lock; /* from a change until the disk has it */
+	struct mutex report_lock; /* from reading a state until it is told */
 
 	struct work_struct reconcile_work;
 	struct work_struct add_work;
@@ -185,12 +192,15 @@ void torus_device_set_state_locked(struct torus_device *dev,
 /** torus_device_fail - fail it for good, with a negative errno as the reason */
 void torus_device_fail(struct torus_device *dev, int error);
 
+/** torus_device_fail_locked - the same, with the device's lock held */
+void torus_device_fail_locked(struct torus_device *dev, int error);
+
 /**
  * torus_device_resize - change the size
  * @size: bytes
  *
  * Return: 0; -EINVAL for a size that cannot be; -EBUSY if it would shrink
- * while it is open.
+ * while it is open or just being opened.
  */
 int torus_device_resize(struct torus_device *dev, u64 size,
 			struct netlink_ext_ack *extack);

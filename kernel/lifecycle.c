@@ -61,21 +61,9 @@ unsigned int torus_request_timeout(u32 ms)
 	return msecs_to_jiffies(ms + TIMEOUT_MARGIN_MS);
 }
 
-void torus_report(struct torus_device *dev)
+static void announce(struct torus_device *dev, enum torus_state state,
+		     int error)
 {
-	enum torus_state state;
-	int error;
-
-	spin_lock_bh(&dev->lock);
-	state = dev->state;
-	error = dev->error;
-	if (state == dev->reported) {
-		spin_unlock_bh(&dev->lock);
-		return;
-	}
-	dev->reported = state;
-	spin_unlock_bh(&dev->lock);
-
 	if (error)
 		pr_info("torus%u: %s (%pe), volume %s\n", dev->id,
 			torus_state_name(state), ERR_PTR(error), dev->volume);
@@ -83,6 +71,25 @@ void torus_report(struct torus_device *dev)
 		pr_info("torus%u: %s, volume %s\n", dev->id,
 			torus_state_name(state), dev->volume);
 	torus_message_event(dev, state, error);
+}
+
+/* One at a time, or two announcements could overtake each other. */
+void torus_report(struct torus_device *dev)
+{
+	enum torus_state state;
+	bool changed;
+	int error;
+
+	mutex_lock(&dev->report_lock);
+	spin_lock_bh(&dev->lock);
+	state = dev->state;
+	error = dev->error;
+	changed = state != dev->reported;
+	dev->reported = state;
+	spin_unlock_bh(&dev->lock);
+	if (changed)
+		announce(dev, state, error);
+	mutex_unlock(&dev->report_lock);
 }
 
 /* Quiesces or runs the queues, as the state of the device wants it. */
@@ -143,13 +150,13 @@ static struct torus_session *pop_dead(struct torus_device *dev)
 static void activate(struct torus_device *dev)
 {
 	struct torus_session *session;
-	bool first = false;
 
 	mutex_lock(&dev->gate_lock);
 	spin_lock_bh(&dev->lock);
 	session = dev->session;
 	if (session && session->started && !session->active && !dev->active) {
 		session->active = true;
+		session->active_at = jiffies;
 		dev->active = session;
 		trace_torus_session_active(dev->id, session->id, session->pid,
 					   0);
@@ -157,12 +164,12 @@ static void activate(struct torus_device *dev)
 		torus_device_set_state_locked(dev, dev->disk_added ?
 					      TORUS_STATE_LIVE :
 					      TORUS_STATE_STARTING, 0);
-		first = !dev->add_begun;
+		/* Under the lock, so that a delete sees it begun and queued. */
+		if (!dev->add_begun)
+			queue_work(torus_control_wq, &dev->add_work);
 		dev->add_begun = true;
 	}
 	spin_unlock_bh(&dev->lock);
-	if (first)
-		queue_work(torus_control_wq, &dev->add_work);
 	set_gate(dev);
 	mutex_unlock(&dev->gate_lock);
 }
@@ -184,14 +191,12 @@ void torus_dead_work(struct work_struct *work)
 {
 	struct torus_device *dev =
 		container_of(work, struct torus_device, dead_work.work);
-	bool dead;
 
 	spin_lock_bh(&dev->lock);
-	dead = dev->state == TORUS_STATE_RECOVERING &&
-	       time_after_eq(jiffies, dev->dead_at);
+	if (dev->state == TORUS_STATE_RECOVERING &&
+	    time_after_eq(jiffies, dev->dead_at))
+		torus_device_fail_locked(dev, -ETIMEDOUT);
 	spin_unlock_bh(&dev->lock);
-	if (dead)
-		torus_device_fail(dev, -ETIMEDOUT);
 }
 
 static int alloc_tag_set(struct torus_device *dev)
@@ -267,6 +272,7 @@ static struct gendisk *alloc_disk(struct torus_device *dev)
 
 static void publish_disk(struct torus_device *dev, struct gendisk *disk)
 {
+	mutex_lock(&dev->set_lock);
 	mutex_lock(&dev->gate_lock);
 	spin_lock_bh(&dev->lock);
 	dev->disk = disk;
@@ -276,7 +282,8 @@ static void publish_disk(struct torus_device *dev, struct gendisk *disk)
 	spin_unlock_bh(&dev->lock);
 	set_gate(dev);
 	mutex_unlock(&dev->gate_lock);
-	set_disk_ro(disk, READ_ONCE(dev->read_only));
+	set_disk_ro(disk, dev->read_only);
+	mutex_unlock(&dev->set_lock);
 }
 
 void torus_add_work(struct work_struct *work)
@@ -399,9 +406,20 @@ static void put_detached(struct torus_device *dev, struct gendisk *disk)
 {
 	if (!disk)
 		return;
+	/* We may have kicked it after the block layer's own cancelling. */
+	cancel_delayed_work_sync(&disk->queue->requeue_work);
 	put_disk(disk);
 	if (!dev->disk_added)
 		torus_device_put(dev);
+}
+
+/* Has the disk made to the end, or never. */
+static void end_add(struct torus_device *dev)
+{
+	spin_lock_bh(&dev->lock);
+	dev->add_begun = true;
+	spin_unlock_bh(&dev->lock);
+	flush_work(&dev->add_work);
 }
 
 void torus_del_work(struct work_struct *work)
@@ -412,7 +430,7 @@ void torus_del_work(struct work_struct *work)
 
 	if (is_forced(dev))
 		flush_work(&dev->reconcile_work);
-	flush_work(&dev->add_work);
+	end_add(dev);
 	if (!is_forced(dev) && give_up(dev))
 		return;
 	remove_disk(dev);

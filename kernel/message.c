@@ -87,9 +87,7 @@ void torus_message_event(struct torus_device *dev, enum torus_state state,
 	return;
 lost:
 	/* Listeners learn that they missed something: their next read fails. */
-	netlink_set_err(init_net.genl_sock, 0,
-			torus_family.mcgrp_offset + TORUS_NLGRP_STATE + 1,
-			-ENOBUFS);
+	genl_set_err(&torus_family, &init_net, 0, TORUS_NLGRP_STATE, -ENOBUFS);
 }
 
 static int fill_counters(struct sk_buff *skb, struct torus_device *dev)

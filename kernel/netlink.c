@@ -56,16 +56,26 @@ static int check_permission(struct sk_buff *skb, struct netlink_ext_ack *extack)
 	return -EPERM;
 }
 
+/* Tells by number and by name which attribute a message lacks. */
+#define IS_MISSING(info, attr, name) ({					\
+	bool missing_ = GENL_REQ_ATTR_CHECK(info, attr);		\
+									\
+	if (missing_)							\
+		GENL_SET_ERR_MSG(info, "attribute " name " is missing");	\
+	missing_;							\
+})
+
 static struct torus_device *find_device(struct genl_info *info, int attr)
 {
 	struct torus_device *dev;
 
-	if (GENL_REQ_ATTR_CHECK(info, attr))
+	if (IS_MISSING(info, attr, "id of the device"))
 		return ERR_PTR(-EINVAL);
 	dev = torus_device_find(nla_get_u32(info->attrs[attr]));
 	if (dev)
 		return dev;
-	GENL_SET_ERR_MSG(info, "no device with that id");
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[attr],
+			    "there is no device with that id");
 	return ERR_PTR(-ENODEV);
 }
 
@@ -74,9 +84,9 @@ static int fill_config(struct genl_info *info,
 {
 	struct nlattr **attrs = info->attrs;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_DEV_VOLUME) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_DEV_SIZE) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_DEV_INCARNATION))
+	if (IS_MISSING(info, TORUS_A_DEV_VOLUME, "volume") ||
+	    IS_MISSING(info, TORUS_A_DEV_SIZE, "size") ||
+	    IS_MISSING(info, TORUS_A_DEV_INCARNATION, "incarnation"))
 		return -EINVAL;
 	config->id = attrs[TORUS_A_DEV_ID] ?
 		     nla_get_u32(attrs[TORUS_A_DEV_ID]) : -1;
@@ -101,6 +111,19 @@ static int fill_config(struct genl_info *info,
 	return 0;
 }
 
+/* A device that its maker has not heard of must not stay. */
+static void undo_add(const struct torus_device_config *config)
+{
+	struct torus_device *dev = torus_device_find(config->id);
+
+	if (!dev)
+		return;
+	if (!memcmp(dev->incarnation, config->incarnation,
+		    TORUS_INCARNATION_LEN))
+		torus_device_delete(dev, true, NULL);
+	torus_device_put(dev);
+}
+
 static int dev_add(struct sk_buff *skb, struct genl_info *info)
 {
 	struct torus_device_config config;
@@ -112,7 +135,10 @@ static int dev_add(struct sk_buff *skb, struct genl_info *info)
 	ret = torus_device_add(&config, info->extack);
 	if (ret)
 		return ret;
-	return torus_message_added(info, config.id, config.nr_queues);
+	ret = torus_message_added(info, config.id, config.nr_queues);
+	if (ret)
+		undo_add(&config);
+	return ret;
 }
 
 static int dev_del(struct sk_buff *skb, struct genl_info *info)
@@ -214,8 +240,8 @@ static int session_bind(struct sk_buff *skb, struct genl_info *info)
 	struct torus_device *dev;
 	int ret;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_ARENA_FD) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_CHANNEL))
+	if (IS_MISSING(info, TORUS_A_SESSION_ARENA_FD, "arena-fd") ||
+	    IS_MISSING(info, TORUS_A_SESSION_CHANNEL, "channel"))
 		return -EINVAL;
 	if (nla_get_u32(info->attrs[TORUS_A_SESSION_CHANNEL]) !=
 	    TORUS_CHANNEL_MESSAGES) {
@@ -237,8 +263,8 @@ static int session_queue(struct sk_buff *skb, struct genl_info *info)
 	u64 id, mask;
 	int ret;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_ID) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_QUEUE_MASK))
+	if (IS_MISSING(info, TORUS_A_SESSION_ID, "id") ||
+	    IS_MISSING(info, TORUS_A_SESSION_QUEUE_MASK, "queue-mask"))
 		return -EINVAL;
 	id = nla_get_u64(info->attrs[TORUS_A_SESSION_ID]);
 	mask = nla_get_u64(info->attrs[TORUS_A_SESSION_QUEUE_MASK]);
@@ -257,16 +283,17 @@ static int session_start(struct sk_buff *skb, struct genl_info *info)
 	struct torus_device *dev;
 	int ret;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_ID) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_INCARNATION) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_SEQUENCE) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_HEADER_CRC))
+	if (IS_MISSING(info, TORUS_A_SESSION_ID, "id") ||
+	    IS_MISSING(info, TORUS_A_SESSION_INCARNATION, "incarnation") ||
+	    IS_MISSING(info, TORUS_A_SESSION_SEQUENCE, "sequence") ||
+	    IS_MISSING(info, TORUS_A_SESSION_HEADER_CRC, "header-crc"))
 		return -EINVAL;
 	nla_memcpy(log.incarnation, info->attrs[TORUS_A_SESSION_INCARNATION],
 		   sizeof(log.incarnation));
 	log.sequence = nla_get_u64(info->attrs[TORUS_A_SESSION_SEQUENCE]);
 	log.header_crc = get_u32(info, TORUS_A_SESSION_HEADER_CRC, 0);
 	log.check_crc = get_u32(info, TORUS_A_SESSION_CHECK_CRC, 0);
+	log.has_check_crc = info->attrs[TORUS_A_SESSION_CHECK_CRC];
 	dev = find_device(info, TORUS_A_SESSION_DEV_ID);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
@@ -283,7 +310,7 @@ static int session_end(struct sk_buff *skb, struct genl_info *info)
 	struct torus_device *dev;
 	int ret;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_SESSION_ID))
+	if (IS_MISSING(info, TORUS_A_SESSION_ID, "id"))
 		return -EINVAL;
 	dev = find_device(info, TORUS_A_SESSION_DEV_ID);
 	if (IS_ERR(dev))
@@ -302,8 +329,8 @@ static int complete_requests(struct sk_buff *skb, struct genl_info *info)
 	u64 id;
 	int ret;
 
-	if (GENL_REQ_ATTR_CHECK(info, TORUS_A_IO_SESSION_ID) ||
-	    GENL_REQ_ATTR_CHECK(info, TORUS_A_IO_COMPLETIONS))
+	if (IS_MISSING(info, TORUS_A_IO_SESSION_ID, "session-id") ||
+	    IS_MISSING(info, TORUS_A_IO_COMPLETIONS, "completions"))
 		return -EINVAL;
 	id = nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]);
 	dev = find_device(info, TORUS_A_IO_DEV_ID);

@@ -4,8 +4,10 @@
  *
  * queue_rq never sleeps. What it needs (a message to send, a range of the
  * arena) it gets before it accepts the request; without, the block layer keeps
- * the request and comes again. Data is copied outside all locks. A run of
- * requests is sent as one message at its last one.
+ * the request and comes again: at the next completion, and by itself 3 ms after
+ * BLK_STS_RESOURCE, so also if nothing is in flight that could complete. Data is
+ * copied outside all locks. A run of requests is sent as one message at its last
+ * one.
  *
  * The session of a queue changes only while the queue is quiesced, so queue_rq
  * and commit_rqs may use it without a reference. The retry work takes one.
@@ -284,11 +286,9 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct torus_queue *queue = rq->mq_hctx->driver_data;
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
 
-	if (torus_session_kill_active(queue->device, -ETIMEDOUT)) {
-		data->stalls++;
+	if (torus_session_stalled(queue->device, rq->timeout, &data->stalls))
 		trace_torus_stalled(queue->device->id, queue->index, rq->tag,
 				    0, data->stalls);
-	}
 	return BLK_EH_RESET_TIMER;
 }
 

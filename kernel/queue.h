@@ -32,7 +32,8 @@ struct torus_session;
  * @completed: requests ended by a completion
  * @batches: messages of completions that began with this queue's
  * @late: completions skipped
- * @malformed: batches refused that came on this queue's socket
+ * @malformed: batches refused that came on this queue's socket, for queue 0
+ *	also those that came on none of the device's
  * @requeued: requests that outlived a session
  * @overflows: sends that had to be repeated
  */

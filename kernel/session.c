@@ -14,6 +14,7 @@
  * is seen by netlink's notifier, which runs after the socket was marked dead:
  * that mark, too, and not the port number alone, tells that it is ours.
  */
+#include <linux/jiffies.h>
 #include <linux/netlink.h>
 #include <linux/notifier.h>
 #include <linux/sched.h>
@@ -104,6 +105,18 @@ void torus_session_free(struct torus_session *session)
 	torus_device_put(dev);
 }
 
+/* Two sessions in one arena would hand out the same memory twice. */
+static bool arena_in_use(unsigned long ino)
+{
+	struct torus_socket *socket;
+
+	lockdep_assert_held(&torus_sockets_lock);
+	list_for_each_entry(socket, &torus_sockets, node)
+		if (socket->session->arena.ino == ino)
+			return true;
+	return false;
+}
+
 static int may_bind_locked(struct torus_device *dev,
 			   struct torus_session *session, bool takeover,
 			   struct netlink_ext_ack *extack)
@@ -117,8 +130,9 @@ static int may_bind_locked(struct torus_device *dev,
 		NL_SET_ERR_MSG(extack, "another helper has bound this device");
 		return -EBUSY;
 	}
-	if (session->arena.ino == dev->arena_ino) {
-		NL_SET_ERR_MSG(extack, "arena was used by the session before: make a new one");
+	if (session->arena.ino == dev->arena_ino ||
+	    arena_in_use(session->arena.ino)) {
+		NL_SET_ERR_MSG(extack, "arena is or was another session's: make a new one");
 		return -EINVAL;
 	}
 	return 0;
@@ -279,6 +293,11 @@ static int start_locked(struct torus_device *dev, struct torus_session *session,
 		NL_SET_ERR_MSG(extack, "a queue has no socket yet");
 		return -EINVAL;
 	}
+	/* Not a log that does not fit, but a message that does not say. */
+	if (dev->sequence && !log->has_check_crc) {
+		NL_SET_ERR_MSG(extack, "check-crc is missing: the driver remembers a record");
+		return -EINVAL;
+	}
 	if (!log_fits_locked(dev, log)) {
 		torus_device_set_state_locked(dev, TORUS_STATE_FAILED, -ESTALE);
 		torus_session_kill_locked(session, -ESTALE);
@@ -396,13 +415,19 @@ void torus_session_kill(struct torus_session *session, int error)
 	spin_unlock_bh(&session->device->lock);
 }
 
-bool torus_session_kill_active(struct torus_device *dev, int error)
+bool torus_session_stalled(struct torus_device *dev, unsigned long timeout,
+			   unsigned int *stalls)
 {
+	struct torus_session *session;
 	bool killed = false;
 
 	spin_lock_bh(&dev->lock);
-	if (dev->session && dev->session->active) {
-		torus_session_kill_locked(dev->session, error);
+	session = dev->session;
+	if (session && session->active &&
+	    time_after_eq(jiffies, session->active_at + timeout)) {
+		/* Before the kill: who revokes the session reads it. */
+		++*stalls;
+		torus_session_kill_locked(session, -ETIMEDOUT);
 		killed = true;
 	}
 	spin_unlock_bh(&dev->lock);

@@ -40,6 +40,7 @@ struct torus_socket {
  * @dead: it is to be revoked; under the device's lock
  * @started: it may become active; under the device's lock
  * @active: it was made active; under the device's lock
+ * @active_at: jiffies at which it was
  * @owner: the socket that bound it
  * @sockets: one per queue
  */
@@ -55,6 +56,7 @@ struct torus_session {
 	bool dead;
 	bool started;
 	bool active;
+	unsigned long active_at;
 	struct torus_socket owner;
 	struct torus_socket sockets[];
 };
@@ -75,12 +77,14 @@ struct torus_session_sender {
  * @sequence: the newest record's
  * @header_crc: CRC32C of its header
  * @check_crc: CRC32C of the header at the sequence that the driver remembers
+ * @has_check_crc: the helper gave it
  */
 struct torus_session_log {
 	u8 incarnation[TORUS_INCARNATION_LEN];
 	u64 sequence;
 	u32 header_crc;
 	u32 check_crc;
+	bool has_check_crc;
 };
 
 int torus_session_init(void);
@@ -120,7 +124,7 @@ int torus_session_bind_queues(struct torus_device *dev, u64 id,
  *
  * Return: 0, and the activation follows; -ESTALE if the session is gone or the
  * device was failed; -EPERM if another socket bound it; -EINVAL if a queue is
- * not bound; -EALREADY.
+ * not bound or the check CRC is needed and missing; -EALREADY.
  */
 int torus_session_start(struct torus_device *dev, u64 id,
 			const struct torus_session_sender *sender,
@@ -155,8 +159,16 @@ void torus_session_kill(struct torus_session *session, int error);
 /** torus_session_kill_locked - the same, with the device's lock held */
 void torus_session_kill_locked(struct torus_session *session, int error);
 
-/** torus_session_kill_active - kill the active session; whether there was one */
-bool torus_session_kill_active(struct torus_device *dev, int error);
+/**
+ * torus_session_stalled - kill the active session for not ending a request
+ * @timeout: jiffies that the request was given
+ * @stalls: counts one more if it is killed
+ *
+ * Return: whether it was killed. One that has not been active for that long
+ * is not: it was another that had the request.
+ */
+bool torus_session_stalled(struct torus_device *dev, unsigned long timeout,
+			   unsigned int *stalls);
 
 /** torus_session_drain - wait until nobody uses a dead session */
 void torus_session_drain(struct torus_session *session);
