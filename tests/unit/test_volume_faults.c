@@ -172,6 +172,62 @@ static void peers_that_fail_by_turns_do_not_fill_the_sealed_list(void **state)
 	bed_verify(w);
 }
 
+/* The stores that @chunk of the tail is written to, as indices. */
+static void members_of(struct bed *w, uint64_t chunk, bool *member)
+{
+	struct uuid ids[RING_REPLICATION_MAX];
+	struct volume_doc doc;
+	struct ring_spec *spec = calloc(1, sizeof(*spec));
+	struct ring *ring;
+	uint32_t count, i, j;
+
+	assert_non_null(spec);
+	bed_get_volume(w, &doc);
+	bed_ring_spec(w, spec);
+	assert_int_equal(0, ring_create(spec, &ring));
+	count = ring_ensemble(ring, doc.id, chunk, doc.replication,
+			      doc.tail.excluded, doc.tail.excluded_count, ids);
+	for (i = 0; i < STORES; i++)
+		for (j = 0, member[i] = false; j < count; j++)
+			member[i] |= uuid_equal(&w->ids[i], &ids[j]);
+	ring_free(ring);
+	free(spec);
+}
+
+/*
+ * Two of three members can never have a good copy again, and one other peer is
+ * there: that makes two copies, however often it is asked.
+ */
+static void copy_beyond_the_members_counts_once(void **state)
+{
+	struct bed *w = *state;
+	struct sim_disk_faults *faults[2];
+	struct volume_doc doc;
+	bool member[STORES];
+	unsigned int i, n = 0;
+
+	bed_put_ring(w, 2, 4);
+	w->cfg.min_replicas = 3;
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	w->cfg.sync_interval_ns = LONG;
+	bed_attach(w);
+	assert_int_equal(0, bed_write_blocks(w, 0, 8, 0x41, true));
+	sim_run(w->sim, NSEC_PER_SEC);
+	assert_int_equal(0, bed_write_blocks(w, 4, 8, 0x42, false));
+	bed_get_volume(w, &doc);
+	members_of(w, doc.tail.first, member);
+	for (i = 0; i < STORES && n < 2; i++)
+		if (member[i])
+			faults[n++] = sim_node_disk_faults(w->node[i]);
+	assert_int_equal(2, n);
+	faults[0]->sync_eio = faults[1]->sync_eio = 1;
+	sim_run(w->sim, NSEC_PER_SEC);
+	assert_int_equal(-ETIMEDOUT, bed_flush(w));
+	faults[0]->sync_eio = faults[1]->sync_eio = 0;
+	assert_true(bed_stats(w).ensemble_changes > 0);
+	bed_verify(w);
+}
+
 static void new_ring_version_gets_a_new_tail(void **state)
 {
 	struct bed *w = *state;
@@ -315,6 +371,7 @@ int main(void)
 		TEST(nothing_takes_longer_than_io_timeout),
 		TEST(slow_syncs_cost_no_replica),
 		TEST(peers_that_fail_by_turns_do_not_fill_the_sealed_list),
+		TEST(copy_beyond_the_members_counts_once),
 		TEST(new_ring_version_gets_a_new_tail),
 		TEST(full_peers_refuse_writes_and_nothing_else),
 		TEST(io_goes_on_without_metadata),

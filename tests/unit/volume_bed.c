@@ -56,6 +56,19 @@ void bed_put_ring(struct bed *w, uint64_t version, unsigned int members)
 	free(doc);
 }
 
+void bed_ring_spec(struct bed *w, struct ring_spec *spec)
+{
+	struct ring_doc *doc = calloc(1, sizeof(*doc));
+	char key[META_KEY_MAX];
+
+	assert_non_null(doc);
+	key_ring(&w->cluster, key);
+	assert_int_equal(0, ring_doc_decode(key, sim_meta_value(w->sim, key),
+					    doc));
+	*spec = doc->current;
+	free(doc);
+}
+
 static void put_volume(struct bed *w)
 {
 	struct cluster_doc cluster = {

@@ -46,6 +46,8 @@ struct bed_io {
 void bed_put(struct bed *w, const char *key, char *text);
 /* A ring of the first @members stores; versions above 1 keep the previous. */
 void bed_put_ring(struct bed *w, uint64_t version, unsigned int members);
+/* The current ring. */
+void bed_ring_spec(struct bed *w, struct ring_spec *spec);
 void bed_get_volume(struct bed *w, struct volume_doc *doc);
 void bed_wait_flag(struct bed *w);
 void bed_start_store(struct bed *w, unsigned int i);

@@ -107,6 +107,23 @@ struct active_member *active_member_of(struct active_chunk *chunk,
 	return NULL;
 }
 
+bool active_is_extra(const struct active_chunk *chunk, const struct uuid *id)
+{
+	uint32_t i;
+
+	for (i = 0; i < chunk->extra_count; i++)
+		if (uuid_equal(&chunk->extra[i], id))
+			return true;
+	return false;
+}
+
+void active_add_extra(struct active_chunk *chunk, const struct uuid *id)
+{
+	if (!active_is_extra(chunk, id) &&
+	    chunk->extra_count < RING_REPLICATION_MAX)
+		chunk->extra[chunk->extra_count++] = *id;
+}
+
 bool active_durable_all(const struct active_chunk *chunk, uint32_t length)
 {
 	uint32_t i;
@@ -119,7 +136,7 @@ bool active_durable_all(const struct active_chunk *chunk, uint32_t length)
 
 uint32_t active_copies(const struct active_chunk *chunk)
 {
-	uint32_t i, count = chunk->extra;
+	uint32_t i, count = chunk->extra_count;
 
 	for (i = 0; i < chunk->member_count; i++)
 		if (!chunk->members[i].gone &&

@@ -79,7 +79,9 @@ struct active_chunk {
 	struct uuid copy_target;
 	uint32_t copy_tried;		/* targets of the permutation so far */
 	uint64_t copy_at;		/* next attempt not before */
-	uint32_t extra;			/* durable copies made on non-members */
+	/* Peers that are no members and have a durable copy. */
+	struct uuid extra[RING_REPLICATION_MAX];
+	uint32_t extra_count;
 };
 
 struct active {
@@ -108,6 +110,12 @@ void active_drop(struct active_chunk *chunk);
 /** active_member_of() - the member with that id, or NULL. */
 struct active_member *active_member_of(struct active_chunk *chunk,
 				       const struct uuid *id);
+
+/** active_add_extra() - a peer that is no member has a durable copy now. */
+void active_add_extra(struct active_chunk *chunk, const struct uuid *id);
+
+/** active_is_extra() - whether it is one of those. */
+bool active_is_extra(const struct active_chunk *chunk, const struct uuid *id);
 
 /** active_durable_all() - whether [0, length) is durable on all members. */
 bool active_durable_all(const struct active_chunk *chunk, uint32_t length);

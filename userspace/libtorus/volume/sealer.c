@@ -180,7 +180,7 @@ static bool all_gone(const struct active_chunk *chunk)
 	for (i = 0; i < chunk->member_count; i++)
 		if (!chunk->members[i].gone)
 			return false;
-	return chunk->extra == 0;
+	return chunk->extra_count == 0;
 }
 
 /* The target has it: a member that lacked it, or a peer beyond them. */
@@ -189,7 +189,7 @@ static void copied(struct active_chunk *chunk)
 	struct active_member *m = active_member_of(chunk, &chunk->copy_target);
 
 	if (m == NULL) {
-		chunk->extra++;
+		active_add_extra(chunk, &chunk->copy_target);
 		return;
 	}
 	m->gone = false;
@@ -221,6 +221,8 @@ static uint32_t sources(const struct active_chunk *chunk, struct uuid *out)
 		if (!m->gone && m->durable >= chunk->length)
 			out[count++] = m->id;
 	}
+	for (i = 0; i < chunk->extra_count && count < RING_REPLICATION_MAX; i++)
+		out[count++] = chunk->extra[i];
 	return count;
 }
 
@@ -238,7 +240,9 @@ static const struct uuid *next_target(struct volume *v,
 	while (chunk->copy_tried < count) {
 		id = &ring_spec(ring)->members[order[chunk->copy_tried++]].peer;
 		m = active_member_of(chunk, id);
-		if ((m == NULL || m->lacks) && health_good(v, id))
+		if (m != NULL ? !m->lacks : active_is_extra(chunk, id))
+			continue;
+		if (health_good(v, id))
 			return id;
 	}
 	chunk->copy_tried = 0;
