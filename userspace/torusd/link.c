@@ -68,7 +68,7 @@ static void waited_enough(struct env_timer *timer)
 {
 	struct torusd *d = container_of(timer, struct torusd, patience);
 
-	if (d->stopping || d->store != NULL)
+	if (d->stopping || d->listening)
 		return;
 	log_info("metadata store %s: no answer yet, serving meanwhile",
 		 d->settings.url);

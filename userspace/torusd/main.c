@@ -26,6 +26,8 @@
 #include "torusd.h"
 
 #define STOP_NS		(20 * NSEC_PER_SEC)
+#define LISTEN_AGAIN_NS	(100 * NSEC_PER_MSEC)
+#define LISTEN_FOR_NS	(10 * NSEC_PER_SEC)
 #define RECEIVE_BYTES	(32u << 20)
 #define SEND_BYTES	(16u << 20)
 
@@ -161,20 +163,16 @@ static void store_is_open(void *ctx, int err)
 		torusd_cluster_known(d);
 }
 
-void torusd_open_store(struct torusd *d, const struct uuid *cluster)
+static void open_store(struct torusd *d)
 {
 	struct store_config cfg = {
 		.size = d->options.size,
+		.cluster = d->store_cluster,
 		.chunk_size = d->cluster.chunk_size,
 		.receive_bytes = RECEIVE_BYTES,
 		.send_bytes = SEND_BYTES,
 	};
-	int err;
 
-	if (d->store != NULL)
-		return;
-	if (cluster != NULL)
-		cfg.cluster = *cluster;
 	if (cfg.size == 0)
 		cfg.size = d->dir.total_bytes / 100 * d->options.size_percent;
 	if (cfg.size > d->dir.total_bytes)
@@ -182,11 +180,69 @@ void torusd_open_store(struct torusd *d, const struct uuid *cluster)
 			    d->options.data_dir);
 	memcpy(cfg.boot_id, d->dir.boot_id, sizeof(cfg.boot_id));
 	d->store = store_open(d->env, &cfg, store_is_open, d);
-	/* First the port: where it is taken, no new store is made. */
-	err = d->store == NULL ? error_set(-ENOMEM, "out of memory") :
-	      store_serve(d->store, d->options.listen);
-	if (err < 0)
+	if (d->store == NULL)
+		torusd_fail(d, "cannot serve",
+			    error_set(-ENOMEM, "out of memory"));
+}
+
+/* ---- the port, before anything in the directory is touched -------------------- */
+
+static const struct env_conn_ops *accept_client(void *ctx,
+						struct env_conn *conn,
+						void **conn_ctx)
+{
+	struct torusd *d = ctx;
+
+	return d->store != NULL ? store_accept(d->store, conn, conn_ctx) : NULL;
+}
+
+/*
+ * The kernel frees the port of a torusd that was killed in its own time, which
+ * can be after its process is gone, and tells nobody. A new directory had no
+ * earlier torusd: there a port that is taken is a mistake.
+ */
+static bool may_be_freed(struct torusd *d, int err)
+{
+	uint64_t now = env_now(d->env);
+
+	if (err != -EADDRINUSE || !d->dir.has_identity)
+		return false;
+	if (d->listen_until_ns == 0) {
+		log_warning("%s; trying for %llu s, since an earlier torusd may still be ending",
+			    error_text(err), LISTEN_FOR_NS / NSEC_PER_SEC);
+		d->listen_until_ns = now + LISTEN_FOR_NS;
+	}
+	return now < d->listen_until_ns;
+}
+
+static void start_listening(struct torusd *d)
+{
+	int err = env_listen(d->env, d->options.listen, accept_client, d);
+
+	if (err == 0)
+		open_store(d);
+	else if (may_be_freed(d, err))
+		env_timer_after(d->env, &d->listen_again, LISTEN_AGAIN_NS);
+	else
 		torusd_fail(d, "cannot serve", err);
+}
+
+static void listen_again(struct env_timer *timer)
+{
+	struct torusd *d = container_of(timer, struct torusd, listen_again);
+
+	if (!d->stopping)
+		start_listening(d);
+}
+
+void torusd_open_store(struct torusd *d, const struct uuid *cluster)
+{
+	if (d->listening)
+		return;
+	d->listening = true;
+	if (cluster != NULL)
+		d->store_cluster = *cluster;
+	start_listening(d);
 }
 
 /* Called when the document comes, and once more when the store serves. */
@@ -227,6 +283,7 @@ static int prepare(struct torusd *d)
 	if (d->env == NULL)
 		return -EIO;
 	env_timer_init(&d->stop_timer, waited_enough);
+	env_timer_init(&d->listen_again, listen_again);
 	err = env_uring_on_signal(d->env, SIGTERM, on_term, d);
 	if (err == 0)
 		err = env_uring_on_signal(d->env, SIGINT, on_term, d);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "meta/url.h"
 
 static const char help[] =
 "usage: torusd --data-dir DIR --listen ADDR:PORT [--meta URL] [OPTION]...\n"
@@ -120,7 +121,7 @@ static int parse_one(struct torusd_options *o, int option)
 	switch (option) {
 	case O_META:
 		o->meta = optarg;
-		return 0;
+		return meta_url_check(optarg);
 	case O_DATA_DIR:
 		o->data_dir = optarg;
 		return 0;

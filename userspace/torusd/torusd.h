@@ -64,12 +64,16 @@ struct torusd {
 	struct store *store;
 	struct cluster_doc cluster;
 	bool cluster_known;		/* from the metadata store */
+	struct uuid store_cluster;	/* of the store; null: its directory's */
+	bool listening;			/* or about to, once the port is free */
 	bool serving;
 	bool ready;			/* said so */
 	bool stopping;
 	bool store_closed, lease_revoked;
 	int exit_status;
 	char address[ADDRESS_MAX];	/* where others reach it */
+	struct env_timer listen_again;
+	uint64_t listen_until_ns;	/* the port may be freed; 0 = not yet tried */
 	struct retry link;
 	struct env_timer patience;	/* with the metadata store at start */
 	struct registration registration;

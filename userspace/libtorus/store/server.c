@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "store/private.h"
 #include "store/request.h"
@@ -368,6 +369,9 @@ static void message(void *ctx, struct env_conn *conn,
 
 static void closed(void *ctx, struct env_conn *conn, int err)
 {
+	/* A client that goes, or whose machine does, is no news. */
+	if (err == -EBADMSG || err == -EPROTONOSUPPORT)
+		log_warning("store: %s", error_text(err));
 	if (ctx != NULL)
 		conn_free(ctx);
 }
@@ -378,10 +382,9 @@ static const struct env_conn_ops server_ops = {
 	.closed = closed,
 };
 
-static const struct env_conn_ops *accepted(void *listen_ctx,
-					   struct env_conn *conn, void **ctx)
+const struct env_conn_ops *store_accept(struct store *store,
+					struct env_conn *conn, void **ctx)
 {
-	struct store *store = listen_ctx;
 	struct server_conn *sc = calloc(1, sizeof(*sc));
 
 	*ctx = sc;
@@ -396,6 +399,12 @@ static const struct env_conn_ops *accepted(void *listen_ctx,
 	list_init(&sc->pool_wait.node);
 	list_add_tail(&sc->node, &store->conns);
 	return &server_ops;
+}
+
+static const struct env_conn_ops *accepted(void *listen_ctx,
+					   struct env_conn *conn, void **ctx)
+{
+	return store_accept(listen_ctx, conn, ctx);
 }
 
 int store_serve(struct store *store, const char *address)

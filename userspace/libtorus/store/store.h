@@ -80,6 +80,13 @@ const struct uuid *store_incarnation(const struct store *store);
 int store_serve(struct store *store, const char *address);
 
 /**
+ * store_accept() - serve a connection that came to an address of the caller's:
+ * for its env_accept_fn. Otherwise as store_serve().
+ */
+const struct env_conn_ops *store_accept(struct store *store,
+					struct env_conn *conn, void **ctx);
+
+/**
  * store_delete_volume() - a tombstone for @volume was seen in the metadata
  * store of the right cluster: remove all its chunks, refuse new ones. Every
  * later request for the volume is EFENCED. The tombstone is remembered durably
