@@ -12,6 +12,7 @@
 #include "base/size.h"
 #include "front/arena.h"
 #include "meta/schema.h"
+#include "meta/url.h"
 
 static const char help[] =
 "usage: torus-helper --volume NAME [--meta URL] [OPTION]...\n"
@@ -195,7 +196,7 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 	switch (opt) {
 	case O_META:
 		o->meta = arg;
-		return 0;
+		return meta_url_check(arg);
 	case O_VOLUME:
 		o->volume = arg;
 		return 0;

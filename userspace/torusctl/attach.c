@@ -111,25 +111,6 @@ static int attach_service(const struct ctl *ctl, const char *volume)
 
 /* ---- in the background ---------------------------------------------------- */
 
-/* The helper runs in the root directory: its URL must not depend on ours. */
-static int absolute_url(const struct meta_settings *settings,
-			char url[META_URL_MAX + PATH_MAX])
-{
-	char folder[PATH_MAX];
-
-	if (strncmp(settings->url, "local:", 6) != 0 ||
-	    settings->url[6] == '/') {
-		snprintf(url, META_URL_MAX + PATH_MAX, "%s", settings->url);
-		return 0;
-	}
-	if (!getcwd(folder, sizeof(folder)))
-		return error_set(-errno, "current directory: %s",
-				 strerror(errno));
-	snprintf(url, META_URL_MAX + PATH_MAX, "local:%s/%s", folder,
-		 settings->url + 6);
-	return 0;
-}
-
 static void fill_args(const struct ctl *ctl, struct spawn *s, char *url)
 {
 	char **arg = s->args;
@@ -148,25 +129,38 @@ static void fill_args(const struct ctl *ctl, struct spawn *s, char *url)
 		*arg++ = (char *)"--force";
 }
 
-static int attach_here(const struct ctl *ctl, const char *volume)
+static int parse_options(const struct ctl *ctl, struct spawn *s)
 {
-	struct spawn s = { .volume = volume, .timeout_s = ATTACH_TIMEOUT_S,
-			   .program = ctl->option[OPT_HELPER] };
-	char url[META_URL_MAX + PATH_MAX];
-	struct meta_settings settings;
 	uint64_t number;
-	int err = meta_settings_resolve(&settings, ctl->url);
+	int err = 0;
 
-	if (!err)
-		err = absolute_url(&settings, url);
-	if (!err && ctl_given(ctl, OPT_TIMEOUT)) {
+	if (ctl_given(ctl, OPT_TIMEOUT)) {
 		err = ctl_number("--timeout", ctl->option[OPT_TIMEOUT], 1,
 				 86400, &number);
-		s.timeout_s = (int)number;
+		s->timeout_s = (int)number;
 	}
 	if (!err && ctl_given(ctl, OPT_DEVICE))
 		err = ctl_number("--device", ctl->option[OPT_DEVICE], 0,
 				 TORUS_DEVICES_MAX - 1, &number);
+	return err;
+}
+
+static int attach_here(const struct ctl *ctl, const char *volume)
+{
+	struct spawn s = { .volume = volume, .timeout_s = ATTACH_TIMEOUT_S,
+			   .program = ctl->option[OPT_HELPER] };
+	struct meta_settings settings;
+	char url[META_URL_MAX];
+	int err = parse_options(ctl, &s);
+
+	if (err)
+		return ctl_bad_value(err);
+	err = meta_settings_resolve(&settings, ctl->url);
+	/* The helper runs in the root directory. */
+	if (!err)
+		err = ctl_absolute_url(settings.url, url);
+	if (!err)
+		err = ctl_absolute_conf();
 	if (!err) {
 		fill_args(ctl, &s, url);
 		err = spawn_helper(&s);
@@ -182,7 +176,7 @@ int cmd_attach(struct ctl *ctl, int argc, char **argv)
 
 	(void)argc;
 	if (err)
-		return ctl_fail(err);
+		return ctl_bad_value(err);
 	if (use_service(ctl))
 		return attach_service(ctl, argv[0]);
 	return attach_here(ctl, argv[0]);

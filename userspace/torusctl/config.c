@@ -73,12 +73,6 @@ static int split_user(const char *user, char *name, const char **password)
 	return 0;
 }
 
-static const char *chosen(const struct ctl *ctl, enum ctl_option option,
-			  const char *before)
-{
-	return ctl_given(ctl, option) ? ctl->option[option] : before;
-}
-
 static int write_settings(const struct ctl *ctl,
 			  const struct meta_settings *s, FILE *f)
 {
@@ -92,11 +86,11 @@ static int write_settings(const struct ctl *ctl,
 	if (!err)
 		err = put(f, "meta", s->url);
 	if (!err)
-		err = put(f, "etcd_ca", chosen(ctl, OPT_CA, s->ca));
+		err = put(f, "etcd_ca", s->ca);
 	if (!err)
-		err = put(f, "etcd_cert", chosen(ctl, OPT_CERT, s->cert));
+		err = put(f, "etcd_cert", s->cert);
 	if (!err)
-		err = put(f, "etcd_key", chosen(ctl, OPT_KEY, s->key));
+		err = put(f, "etcd_key", s->key);
 	if (!err)
 		err = put(f, "etcd_user", name);
 	if (!err)
@@ -171,17 +165,33 @@ static int replace_config(const struct ctl *ctl, const char *path,
 static int settings_before(const struct ctl *ctl, const char *path,
 			   struct meta_settings *s)
 {
-	int err;
-
 	if (access(path, F_OK) == 0)
 		return meta_settings_resolve(s, ctl->url);
 	memset(s, 0, sizeof(*s));
 	if (!ctl->url)
 		return error_set(-ENOENT, "%s does not exist yet: give the metadata store with --meta URL",
 				 path);
-	err = meta_url_check(ctl->url);
+	return meta_url_check(ctl->url);
+}
+
+static int take_path(const struct ctl *ctl, enum ctl_option option,
+		     char path[META_PATH_MAX])
+{
+	if (!ctl_given(ctl, option))
+		return 0;
+	return ctl_absolute_path(ctl->option[option], path, META_PATH_MAX);
+}
+
+static int take_paths(const struct ctl *ctl, struct meta_settings *s)
+{
+	int err = ctl->url ? ctl_absolute_url(ctl->url, s->url) : 0;
+
 	if (!err)
-		snprintf(s->url, sizeof(s->url), "%s", ctl->url);
+		err = take_path(ctl, OPT_CA, s->ca);
+	if (!err)
+		err = take_path(ctl, OPT_CERT, s->cert);
+	if (!err)
+		err = take_path(ctl, OPT_KEY, s->key);
 	return err;
 }
 
@@ -208,6 +218,8 @@ int cmd_config(struct ctl *ctl, int argc, char **argv)
 	/* Only the file and the command line count here. */
 	unsetenv("TORUS_META");
 	err = settings_before(ctl, path, &settings);
+	if (!err)
+		err = take_paths(ctl, &settings);
 	if (!err)
 		err = replace_config(ctl, path, &settings);
 	return err ? ctl_fail(err) : CTL_OK;

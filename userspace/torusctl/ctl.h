@@ -157,8 +157,16 @@ struct ctl_device {
 /** ctl_devices() - torus devices of this machine; free() the array. */
 int ctl_devices(struct ctl_device **devices, size_t *count);
 
-/** ctl_device_find() - by volume, "torus0" or "/dev/torus0"; -ENOENT. */
-int ctl_device_find(const char *what, struct ctl_device *device);
+/* ---- absolute.c: for programs that run in another directory ------------ */
+
+/** ctl_absolute_path() - "" stays ""; 0, or -errno with error text. */
+int ctl_absolute_path(const char *path, char *out, size_t len);
+
+/** ctl_absolute_url() - the path of a "local:" URL; @out has META_URL_MAX. */
+int ctl_absolute_url(const char *url, char *out);
+
+/** ctl_absolute_conf() - what the environment variable TORUS_CONF names. */
+int ctl_absolute_conf(void);
 
 /* ---- the commands ------------------------------------------------------ */
 

@@ -271,26 +271,11 @@ static int detach_forced(struct detach *d)
 	return 0;
 }
 
-static int set_deadline(struct detach *d, bool force)
-{
-	const char *text = d->ctl->option[OPT_TIMEOUT];
-	uint64_t seconds = DETACH_TIMEOUT_S;
-	int err = 0;
-
-	if (text)
-		err = ctl_number("--timeout", text, 1, 86400, &seconds);
-	d->deadline = now_ms() + (force && !text ? FORCE_TIMEOUT_MS :
-				  (int64_t)seconds * 1000);
-	return err;
-}
-
 static int detach_device(struct detach *d, bool force)
 {
-	int err = set_deadline(d, force);
+	int err = control_events_open(&d->events, on_event, d);
 
 	d->pidfd = -1;
-	if (!err)
-		err = control_events_open(&d->events, on_event, d);
 	if (err)
 		return err;
 	if (d->device.helper_pid && !force)
@@ -362,13 +347,29 @@ static int not_here(struct ctl *ctl, const char *what, bool force)
 			 what, what, what);
 }
 
+static int set_deadline(struct detach *d, bool force)
+{
+	const char *text = d->ctl->option[OPT_TIMEOUT];
+	uint64_t seconds = DETACH_TIMEOUT_S;
+	int err = 0;
+
+	if (text)
+		err = ctl_number("--timeout", text, 1, 86400, &seconds);
+	d->deadline = now_ms() + (force && !text ? FORCE_TIMEOUT_MS :
+				  (int64_t)seconds * 1000);
+	return err;
+}
+
 int cmd_detach(struct ctl *ctl, int argc, char **argv)
 {
 	bool force = ctl_given(ctl, OPT_FORCE);
 	struct detach d = { .ctl = ctl };
-	int err = control_open(&d.control);
+	int err = set_deadline(&d, force);
 
 	(void)argc;
+	if (err)
+		return ctl_bad_value(err);
+	err = control_open(&d.control);
 	if (!err) {
 		err = find_device(d.control, argv[0], &d.device);
 		if (!err)

@@ -57,25 +57,3 @@ int ctl_devices(struct ctl_device **devices, size_t *count)
 	free(entries);
 	return *devices ? 0 : error_set(-ENOMEM, "out of memory");
 }
-
-int ctl_device_find(const char *what, struct ctl_device *device)
-{
-	const char *name = strncmp(what, "/dev/", 5) == 0 ? what + 5 : what;
-	struct ctl_device *all;
-	int err = -ENOENT;
-	size_t count;
-
-	if (ctl_devices(&all, &count))
-		return -ENOMEM;
-	for (size_t i = 0; err && i < count; i++)
-		if (strcmp(all[i].name, name) == 0 ||
-		    (name == what && strcmp(all[i].volume, what) == 0)) {
-			*device = all[i];
-			err = 0;
-		}
-	free(all);
-	if (err)
-		error_set(err, "no torus device of this machine is or has '%s'",
-			  what);
-	return err;
-}

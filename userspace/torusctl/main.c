@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "ctl.h"
 #include "env/env_uring.h"
+#include "meta/url.h"
 
 static const struct {
 	const char *name;
@@ -269,6 +270,8 @@ static int unknown_command(const struct ctl *ctl, int argc, char **argv)
 
 static int check_options(const struct ctl *ctl)
 {
+	if (ctl->url && meta_url_check(ctl->url))
+		return ctl_bad_value(-EINVAL);
 	for (int i = 0; i < OPT_COUNT; i++) {
 		const enum ctl_option *o = ctl->command->options;
 

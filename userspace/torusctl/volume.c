@@ -262,9 +262,12 @@ static void print_text(const struct volume_doc *doc)
 int cmd_volume_info(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_doc doc;
-	int err = ctl_volume_get(ctl, argv[0], &doc);
+	int err = volume_name_check(argv[0]);
 
 	(void)argc;
+	if (err)
+		return ctl_bad_value(err);
+	err = ctl_volume_get(ctl, argv[0], &doc);
 	if (err)
 		return ctl_fail(err);
 	if (ctl->json)
@@ -299,9 +302,12 @@ static int delete_txn(struct ctl *ctl, const struct volume_doc *doc)
 int cmd_volume_delete(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_doc doc;
-	int err = ctl_volume_get(ctl, argv[0], &doc);
+	int err = volume_name_check(argv[0]);
 
 	(void)argc;
+	if (err)
+		return ctl_bad_value(err);
+	err = ctl_volume_get(ctl, argv[0], &doc);
 	if (!err && doc.attachment.present)
 		err = error_set(-EBUSY, "volume '%s' is attached as %s on host %s (process %" PRIu64 "); detach it first: torusctl detach %s",
 				doc.name, doc.attachment.device,
