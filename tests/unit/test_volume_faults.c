@@ -246,6 +246,49 @@ static void new_ring_version_gets_a_new_tail(void **state)
 	bed_verify(w);
 }
 
+/* The ring is kept with one predecessor only. */
+static void tail_is_declared_by_the_newest_ring_though_the_watch_lags(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+
+	bed_attach(w);
+	bed_write_random(w, 20);
+	sim_meta_faults(w->sim)->watch_extra = LONG;
+	bed_put_ring(w, 2, 4);
+	bed_put_ring(w, 3, 4);
+	bed_stop_store(w, 1, false);
+	bed_write_random(w, 20);
+	bed_get_volume(w, &doc);
+	assert_int_equal(3, doc.tail.ring_version);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
+static void first_tail_is_declared_by_the_newest_ring_though_the_watch_lags(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+
+	bed_stop_store(w, 0, false);
+	bed_stop_store(w, 1, false);
+	sim_meta_faults(w->sim)->watch_extra = LONG;
+	w->volume = bed_start_attach(w, w->host);
+	sim_run(w->sim, 2 * NSEC_PER_SEC);
+	assert_false(w->flag);
+	bed_put_ring(w, 2, 4);
+	bed_put_ring(w, 3, 4);
+	bed_start_store(w, 0);
+	w->flag = false;
+	bed_wait_flag(w);
+	assert_int_equal(0, w->err);
+	bed_get_volume(w, &doc);
+	assert_int_equal(3, doc.tail.ring_version);
+	bed_write_random(w, 20);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
 static void full_peers_refuse_writes_and_nothing_else(void **state)
 {
 	struct bed *w = *state;
@@ -373,6 +416,8 @@ int main(void)
 		TEST(peers_that_fail_by_turns_do_not_fill_the_sealed_list),
 		TEST(copy_beyond_the_members_counts_once),
 		TEST(new_ring_version_gets_a_new_tail),
+		TEST(tail_is_declared_by_the_newest_ring_though_the_watch_lags),
+		TEST(first_tail_is_declared_by_the_newest_ring_though_the_watch_lags),
 		TEST(full_peers_refuse_writes_and_nothing_else),
 		TEST(io_goes_on_without_metadata),
 		TEST(transactions_without_an_answer_are_found_out),

@@ -181,6 +181,7 @@ struct sim_meta_faults {
 				 * before, after, or never; 0 = none */
 	uint64_t timeout_ns;	/* when that answer comes */
 	uint64_t late_max_ns;	/* how long after its answer it may land */
+	uint64_t watch_extra;	/* events of watches come so much later */
 	uint64_t down_until;	/* all calls fail or time out until then */
 };
 struct sim_meta_faults *sim_meta_faults(struct sim *sim);

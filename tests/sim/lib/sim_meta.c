@@ -100,7 +100,8 @@ static uint64_t meta_delay(struct sim *sim)
 static void watch_arm(struct meta_watch *w)
 {
 	struct sim *sim = w->client->node->sim;
-	uint64_t when = sim->now + meta_delay(sim);
+	uint64_t when = sim->now + meta_delay(sim) +
+			sim_meta_faults(sim)->watch_extra;
 
 	if (sim_event_armed(&w->event))
 		return;

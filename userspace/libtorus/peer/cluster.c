@@ -61,6 +61,7 @@ struct cluster {
 	struct cluster_doc doc;
 	struct peer_set *peers;
 	struct ring *ring, *previous;
+	int64_t ring_revision;		/* of its key */
 	struct list_head members;
 	struct list_head tickets;
 	struct view views[VIEW_COUNT];
@@ -169,6 +170,7 @@ static int ring_apply(struct cluster *c, const struct meta_kv *kv,
 			  doc->current.version, ring_spec(old)->version);
 	c->ring = ring;
 	c->previous = previous;
+	c->ring_revision = kv->mod_revision;
 	if (c->open_done == NULL && c->cfg.ops != NULL &&
 	    c->cfg.ops->ring_changed != NULL)
 		c->cfg.ops->ring_changed(c->cfg.ctx);
@@ -557,6 +559,16 @@ struct peer_set *cluster_peers(struct cluster *c)
 const struct ring *cluster_ring(const struct cluster *c)
 {
 	return c->ring;
+}
+
+int64_t cluster_ring_revision(const struct cluster *c)
+{
+	return c->ring_revision;
+}
+
+void cluster_reload_ring(struct cluster *c)
+{
+	view_load(&c->views[VIEW_RING]);
 }
 
 const struct ring *cluster_ring_version(const struct cluster *c,

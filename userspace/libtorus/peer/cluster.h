@@ -51,6 +51,14 @@ struct peer_set *cluster_peers(struct cluster *cluster);
  */
 const struct ring *cluster_ring(const struct cluster *cluster);
 
+/** cluster_ring_revision() - mod_revision of the key that the current ring was
+ * read from: what a transaction compares that depends on it. */
+int64_t cluster_ring_revision(const struct cluster *cluster);
+
+/** cluster_reload_ring() - read the ring now: a transaction has shown that the
+ * watch lags. ring_changed() tells if it is another one. */
+void cluster_reload_ring(struct cluster *cluster);
+
 /** cluster_ring_version() - current or previous ring if it has that version,
  * else NULL. */
 const struct ring *cluster_ring_version(const struct cluster *cluster,

@@ -6,7 +6,8 @@
  *
  * After anything but a clear success the value is read again:
  *
- *   unchanged since our last commit      -> send the same attempt again
+ *   unchanged since our last commit      -> send the same attempt again; but
+ *     make it again if it was rejected: then the ring has another revision
  *   equal to the attempt in all we own   -> it was committed
  *   equal to our last commit in all we own, but newer (somebody changed a
  *   field that is not ours)              -> make the changes again on top
@@ -14,7 +15,8 @@
  *   anything else                        -> conflict: the volume fails
  *
  * A late copy of an attempt can land only while the value is unchanged, since
- * it compares the same mod_revision; so each of these answers is final.
+ * it compares the same mod_revision; so each of these answers is final. One
+ * that compares the ring is dead once the ring's key has moved on.
  */
 #include "volume/docwriter.h"
 
@@ -182,6 +184,30 @@ static void say_fenced(struct volume *v, const struct volume_doc *doc)
 			    v->doc.name);
 }
 
+/* The attempt can never be committed: its changes are made again. */
+static void start_over(struct docwriter *dw)
+{
+	drop_attempt(dw);
+	list_splice_tail_init(&dw->waiting, &dw->batch);
+	list_splice_tail_init(&dw->batch, &dw->waiting);
+}
+
+/* The value is as it was, and the attempt is not in it. */
+static void not_applied(struct volume *v)
+{
+	struct docwriter *dw = &v->docwriter;
+
+	if (!dw->rejected || dw->ring_revision == 0) {
+		volume_kick(v);
+		return;
+	}
+	log_info("volume %s: the ring has changed: declaring the tail again",
+		 v->doc.name);
+	start_over(dw);
+	cluster_reload_ring(v->cluster);
+	retry_later(v);
+}
+
 /* What the value in the store, read after a doubt, means. */
 static void judge(struct volume *v, const struct volume_doc *doc)
 {
@@ -193,9 +219,7 @@ static void judge(struct volume *v, const struct volume_doc *doc)
 		say_fenced(v, doc);
 	} else if (same_log(doc, &v->doc)) {
 		v->doc = *doc;
-		drop_attempt(dw);
-		list_splice_tail_init(&dw->waiting, &dw->batch);
-		list_splice_tail_init(&dw->batch, &dw->waiting);
+		start_over(dw);
 		volume_kick(v);
 	} else {
 		volume_fail(v, VOLUME_META_CONFLICT,
@@ -235,7 +259,7 @@ static void read_done(void *ctx, int err, int64_t revision,
 	if (err)
 		volume_fail(v, VOLUME_META_CONFLICT, "%s", error_text(err));
 	else if (kv->mod_revision == v->doc.mod_revision)
-		volume_kick(v);
+		not_applied(v);
 	else
 		judge(v, doc);
 	free(doc);
@@ -254,6 +278,7 @@ static void txn_done(void *ctx, int err, bool succeeded, int64_t revision)
 		return;
 	}
 	dw->ambiguous = true;
+	dw->rejected = !err;
 	if (err) {
 		log_warning("volume %s: metadata: %s", v->doc.name,
 			    error_text(err));
@@ -270,11 +295,14 @@ static int prepare(struct volume *v)
 	struct doc_change *change;
 
 	*dw->attempt = v->doc;
+	dw->ring_revision = 0;
 	while (!list_empty(&dw->waiting)) {
 		change = list_first_entry(&dw->waiting, struct doc_change, node);
 		change->err = change->apply(change, dw->attempt);
 		list_move_tail(&change->node,
 			       change->err ? &dw->refused : &dw->batch);
+		if (!change->err && change->ring)
+			dw->ring_revision = cluster_ring_revision(v->cluster);
 	}
 	if (list_empty(&dw->batch))
 		return 0;
@@ -285,12 +313,19 @@ static int prepare(struct volume *v)
 static int send_attempt(struct volume *v)
 {
 	struct docwriter *dw = &v->docwriter;
+	char ring[META_KEY_MAX];
 	struct meta_txn txn;
 
 	memset(&txn, 0, sizeof(txn));
 	txn.compare[0].key = dw->key;
 	txn.compare[0].mod_revision = v->doc.mod_revision;
 	txn.compare_count = 1;
+	if (dw->ring_revision != 0) {
+		key_ring(&cluster_doc(v->cluster)->id, ring);
+		txn.compare[1].key = ring;
+		txn.compare[1].mod_revision = dw->ring_revision;
+		txn.compare_count = 2;
+	}
 	txn.put[0].key = dw->key;
 	txn.put[0].value = dw->attempt_json;
 	txn.put_count = 1;

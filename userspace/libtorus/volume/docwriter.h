@@ -29,6 +29,9 @@ struct doc_change {
 	/* 0: committed, v->doc has it. Does not come when the volume fails. */
 	void (*done)(struct doc_change *change, int err);
 	void *ctx;
+	/* What apply() does depends on the current ring: it is committed only
+	 * if the metadata store still has that one, else made again. */
+	bool ring;
 	struct list_head node;		/* private */
 	int err;			/* private */
 };
@@ -39,6 +42,8 @@ struct docwriter {
 	char *attempt_json;
 	bool in_flight;
 	bool ambiguous;			/* read before the next attempt */
+	bool rejected;			/* the last answer was: not applied */
+	int64_t ring_revision;		/* that the attempt compares; 0 = none */
 	uint64_t backoff_ns;
 	struct env_timer retry;
 	char key[META_KEY_MAX];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The end of recovery: one transaction that says where the old log ends and
- * declares a fresh tail, and then SEAL to the stores. From the transaction on
+ * declares a fresh tail, by a ring that it compares as well, and then SEAL to
+ * the stores. From the transaction on
  * the metadata decide the lengths; SEAL only tells those who are there, so its
  * failures are of no consequence here.
  */
@@ -68,16 +69,18 @@ static bool make_attempt(struct attach *a)
 	}
 	free(a->attempt_json);
 	a->attempt_json = volume_doc_encode(&a->attempt);
+	a->ring_revision = cluster_ring_revision(v->cluster);
 	if (!a->attempt_json)
 		attach_fail(a, -ENOMEM, "out of memory");
 	return a->attempt_json;
 }
 
-static void published(struct attach *a, int64_t revision)
+static void published(struct attach *a, const struct volume_doc *doc,
+		      int64_t revision)
 {
 	struct volume *v = a->volume;
 
-	v->doc = a->attempt;
+	v->doc = *doc;
 	v->doc.mod_revision = revision;
 	tail_begin_end(v);
 	a->item = 0;
@@ -86,6 +89,27 @@ static void published(struct attach *a, int64_t revision)
 	attach_kick(a);
 }
 
+/*
+ * The value is as it was. If the transaction was answered, it is the ring that
+ * has moved on: read it, and declare the tail again.
+ */
+static void not_applied(struct attach *a)
+{
+	struct volume *v = a->volume;
+
+	if (!a->rejected) {
+		attach_kick(a);
+		return;
+	}
+	cluster_reload_ring(v->cluster);
+	attach_wait(a, -ETIMEDOUT,
+		    "volume %s: the ring changes again and again", v->doc.name);
+}
+
+/*
+ * Attempts differ in who is excluded, and an earlier one may have landed: what
+ * counts is what is there.
+ */
 static void value_reread(void *ctx, int err, int64_t revision,
 			 const struct meta_kv *kv)
 {
@@ -102,12 +126,12 @@ static void value_reread(void *ctx, int err, int64_t revision,
 	}
 	a->must_read = false;
 	if (kv && kv->mod_revision == v->doc.mod_revision) {
-		attach_kick(a);		/* not applied: once more */
+		not_applied(a);
 		return;
 	}
 	if (kv && !volume_doc_decode(kv->key, kv->value, &now) &&
 	    now.epoch == v->epoch && now.tail.first == a->attempt.tail.first) {
-		published(a, kv->mod_revision);
+		published(a, &now, kv->mod_revision);
 		return;
 	}
 	attach_fail(a, -ESTALE, "volume %s: somebody else has attached it in the meantime",
@@ -121,10 +145,11 @@ static void publish_answered(void *ctx, int err, bool succeeded,
 
 	a->meta_busy = false;
 	if (!err && succeeded) {
-		published(a, revision);
+		published(a, &a->attempt, revision);
 		return;
 	}
 	a->must_read = true;
+	a->rejected = !err;
 	if (err)
 		attach_wait(a, err, "volume %s: cannot write the metadata: %s",
 			    a->volume->doc.name, error_text(err));
@@ -135,14 +160,16 @@ static void publish_answered(void *ctx, int err, bool succeeded,
 void publish_step(struct attach *a)
 {
 	struct volume *v = a->volume;
-	struct meta_txn txn = { .compare_count = 1, .put_count = 1 };
-	char key[META_KEY_MAX];
+	struct meta_txn txn = { .compare_count = 2, .put_count = 1 };
+	char key[META_KEY_MAX], ring[META_KEY_MAX];
 	int err;
 
 	if (a->meta_busy || (!a->must_read && !make_attempt(a)))
 		return;
 	key_volume(&cluster_doc(v->cluster)->id, v->doc.name, key);
+	key_ring(&cluster_doc(v->cluster)->id, ring);
 	txn.compare[0] = (struct meta_compare){ key, v->doc.mod_revision };
+	txn.compare[1] = (struct meta_compare){ ring, a->ring_revision };
 	txn.put[0] = (struct meta_put){ key, a->attempt_json, 0 };
 	if (a->must_read)
 		err = metacall_get(&v->metacalls, key, value_reread, a);

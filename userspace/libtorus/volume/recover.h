@@ -120,6 +120,8 @@ struct attach {
 	bool must_read;			/* value unknown: read before writing */
 	struct volume_doc attempt;	/* what the transaction holds */
 	char *attempt_json;
+	int64_t ring_revision;		/* PUBLISH: that the attempt compares */
+	bool rejected;			/* the last answer was: not applied */
 
 	uint32_t peer_count;
 	struct attach_peer *peers;

@@ -3,7 +3,10 @@
  * The declared tail. What the metadata store holds is enough for a recoverer
  * to know the ensemble of every chunk that may have been appended to: so
  * nothing is appended to a chunk before its tail is committed, and once L is
- * decided nothing that the old tail's chunks may still receive counts.
+ * decided nothing that the old tail's chunks may still receive counts. Only the
+ * newest two rings are kept: so the transaction that declares a tail compares
+ * the ring's key too. A tail that is extended keeps its ring version, and who
+ * changes the ring sees to it that no tail is left behind.
  *
  * How the sealed list tells the order of the log: a chunk in it is followed by
  * `next`, any other one, which then ends with LAST, by number + 1. A tail that
@@ -43,6 +46,7 @@ void tail_init(struct volume *v)
 	t->change.apply = change_apply;
 	t->change.done = change_done;
 	t->change.ctx = v;
+	t->change.ring = true;
 	t->extend.apply = extend_apply;
 	t->extend.done = extend_done;
 	t->extend.ctx = v;
