@@ -422,11 +422,7 @@ static const struct volume_ops volume_callbacks = {
  */
 static bool needs_person(const struct client *c, int err)
 {
-	if (c->surviving)
-		return false;
-	return err == -EUCLEAN ||
-	       (c->world->one_gone && err == -ETIMEDOUT &&
-		strstr(error_text(err), "no member with a good copy"));
+	return !c->surviving && err == -EUCLEAN;
 }
 
 /* Which errors of an attach are no bug, and what follows from them. */

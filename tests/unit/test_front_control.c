@@ -224,6 +224,21 @@ static void paths_on_other_devices_are_fine(void **state)
 	assert_int_equal(attachment_check_path("/nowhere/at/all"), 0);
 }
 
+static void what_the_log_has_is_said_not_what_bind_told(void **state)
+{
+	static const struct session session = {
+		.device.remembered = { 8, 0x1234 },
+	};
+	struct log_position found = { 8, 0x9999 };
+
+	assert_int_equal(session_check_crc(&session, found), 0x9999);
+	found = (struct log_position){ 0 };
+	assert_int_equal(session_check_crc(&session, found), 0x1234);
+	/* Of another sequence: no answer to what was asked. */
+	found = (struct log_position){ 9, 0x1234 };
+	assert_int_not_equal(session_check_crc(&session, found), 0x1234);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +251,7 @@ int main(void)
 		cmocka_unit_test(a_missing_module_is_said_with_the_way_out),
 		cmocka_unit_test(an_attachment_names_host_and_process),
 		cmocka_unit_test(paths_on_other_devices_are_fine),
+		cmocka_unit_test(what_the_log_has_is_said_not_what_bind_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

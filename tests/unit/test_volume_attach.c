@@ -129,6 +129,204 @@ static void takeover_while_attaching_names_the_new_host(void **state)
 	w->volume = NULL;
 }
 
+/* ---- a device that survived ------------------------------------------------ */
+
+/* The helper's process dies; what the driver remembers stays. */
+static void lose_helper(struct bed *w)
+{
+	w->cfg.remembered = volume_acknowledged(w->volume);
+	w->cfg.surviving = true;
+	sim_node_kill(w->host);
+	volume_free(w->volume);
+	w->volume = NULL;
+	sim_node_start(w->host);
+}
+
+static void surviving_device_is_told_what_the_log_has(void **state)
+{
+	struct bed *w = *state;
+	struct log_position found;
+
+	bed_attach(w);
+	found = volume_remembered(w->volume);
+	assert_int_equal(0, found.sequence);
+	bed_write_random(w, 20);
+	lose_helper(w);
+	bed_attach(w);
+	found = volume_remembered(w->volume);
+	assert_int_equal(w->cfg.remembered.sequence, found.sequence);
+	assert_int_equal(w->cfg.remembered.header_crc, found.header_crc);
+	assert_true(volume_acknowledged(w->volume).sequence >= found.sequence);
+	bed_verify(w);
+}
+
+static void surviving_device_refuses_another_record_in_its_place(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	bed_write_random(w, 20);
+	lose_helper(w);
+	w->cfg.remembered.header_crc ^= 1;
+	attach_fails(w, -ESTALE, "another record");
+}
+
+static void surviving_device_may_be_older_than_the_root(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+
+	w->cfg.overlay_bytes = 16 << 10;
+	bed_attach(w);
+	bed_write_random(w, 5);
+	w->cfg.remembered = volume_acknowledged(w->volume);
+	bed_write_random(w, 200);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &doc);
+	assert_true(doc.root.sequence > w->cfg.remembered.sequence);
+	w->cfg.surviving = true;
+	sim_node_kill(w->host);
+	volume_free(w->volume);
+	sim_node_start(w->host);
+	bed_attach(w);
+	assert_int_equal(0, volume_remembered(w->volume).sequence);
+	bed_verify(w);
+}
+
+/* ---- damage at the end of the log ------------------------------------------ */
+
+/* Where @node has a block that is all @value: its chunk file and offset. */
+static bool find_block(struct bed *w, struct sim_node *node, uint8_t value,
+		       char *path, size_t size, uint64_t *offset)
+{
+	uint8_t block[BLOCK_SIZE], wanted[BLOCK_SIZE];
+	struct volume_doc doc;
+	uint64_t chunk;
+
+	memset(wanted, value, sizeof(wanted));
+	bed_get_volume(w, &doc);
+	for (chunk = doc.next_chunk; chunk-- > 1;) {
+		snprintf(path, size, "chunks/%016x/%012llx", 1u,
+			 (unsigned long long)chunk);
+		for (*offset = 0; sim_disk_peek(node, path, *offset, block,
+						BLOCK_SIZE, false) == BLOCK_SIZE;
+		     *offset += BLOCK_SIZE)
+			if (memcmp(block, wanted, BLOCK_SIZE) == 0)
+				return true;
+	}
+	return false;
+}
+
+static bool rot_block(struct bed *w, struct sim_node *node, uint8_t value)
+{
+	char path[64];
+	uint64_t offset;
+
+	if (!find_block(w, node, value, path, sizeof(path), &offset))
+		return false;
+	assert_int_equal(0, sim_disk_flip(node, path, offset + 100));
+	return true;
+}
+
+static void lose_host(struct bed *w)
+{
+	struct sim_node *node = w->host;
+
+	sim_node_kill(w->host);
+	volume_free(w->volume);
+	w->volume = NULL;
+	sim_node_start(w->host);
+	w->host = w->other;
+	w->other = node;
+	w->cfg.force = true;
+	w->open = 0;
+}
+
+/* One peer got the record, nobody acknowledged it, and then it rots. */
+static void rot_in_the_only_copy_of_the_last_record_ends_the_log(void **state)
+{
+	struct bed *w = *state;
+	struct bed_io io;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	assert_int_equal(0, bed_write_blocks(w, 8, 3, 0xaa, false));
+	sim_net_block(w->host, w->node[1], 10 * NSEC_PER_SEC);
+	sim_net_block(w->host, w->node[2], 10 * NSEC_PER_SEC);
+	memset(w->data, 0xab, BLOCK_SIZE);
+	bed_io_start(w, &io, VOLUME_WRITE, 9 * BLOCK_SIZE, BLOCK_SIZE, false);
+	sim_run(w->sim, 200 * NSEC_PER_MSEC);
+	assert_false(io.over);
+	lose_host(w);
+	assert_false(rot_block(w, w->node[1], 0xab));
+	assert_true(rot_block(w, w->node[0], 0xab));
+	bed_attach(w);
+	bed_verify(w);
+	bed_write_random(w, 30);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
+/* All members had it, so it may have been flushed: nobody may drop it. */
+static void rot_in_the_only_copy_left_waits_for_the_other_peers(void **state)
+{
+	bool member[STORES];
+	struct bed *w = *state;
+	unsigned int i, kept = STORES;
+	char path[64];
+	uint64_t offset;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_write_blocks(w, 9, 1, 0xab, false));
+	lose_host(w);
+	for (i = 0; i < STORES; i++) {
+		member[i] = find_block(w, w->node[i], 0xab, path, sizeof(path),
+				       &offset);
+		if (member[i] && kept == STORES)
+			kept = i;
+		else if (member[i])
+			bed_stop_store(w, i, false);
+	}
+	assert_true(rot_block(w, w->node[kept], 0xab));
+	attach_fails(w, -EUCLEAN, "is damaged at block");
+	assert_says(w, "start the peers that do not answer: store");
+	for (i = 0; i < STORES; i++)
+		if (member[i] && i != kept)
+			bed_start_store(w, i);
+	bed_attach(w);
+	bed_verify(w);
+}
+
+/* The writes of the last moment, of which the first did not reach the disk. */
+static void torn_end_on_the_only_peer_left_is_not_a_timeout(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	assert_int_equal(0, bed_write_blocks(w, 9, 1, 0xab, false));
+	bed_write_random(w, 3);
+	lose_host(w);
+	for (i = 0; i < 3; i++)
+		bed_stop_store(w, i, false);
+	assert_true(rot_block(w, w->node[0], 0xab));
+	bed_start_store(w, 0);
+	attach_fails(w, -EUCLEAN, "where its log may end, is damaged at block");
+	assert_says(w, "start the peers that do not answer: store");
+	bed_start_store(w, 1);
+	bed_attach(w);
+	bed_verify(w);
+	bed_start_store(w, 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
 
 int main(void)
@@ -137,6 +335,12 @@ int main(void)
 		TEST(metadata_that_went_back_is_not_a_takeover),
 		TEST(metadata_that_went_back_without_an_answer_at_first),
 		TEST(takeover_while_attaching_names_the_new_host),
+		TEST(surviving_device_is_told_what_the_log_has),
+		TEST(surviving_device_refuses_another_record_in_its_place),
+		TEST(surviving_device_may_be_older_than_the_root),
+		TEST(rot_in_the_only_copy_of_the_last_record_ends_the_log),
+		TEST(rot_in_the_only_copy_left_waits_for_the_other_peers),
+		TEST(torn_end_on_the_only_peer_left_is_not_a_timeout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

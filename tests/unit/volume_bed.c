@@ -222,7 +222,8 @@ struct volume *bed_start_attach(struct bed *w, struct sim_node *node)
 	w->cfg.attachment.present = true;
 	snprintf(w->cfg.attachment.host, sizeof(w->cfg.attachment.host), "%s",
 		 sim_node_name(node));
-	random_uuid(w, &w->cfg.attachment.incarnation);
+	if (!w->cfg.surviving)
+		random_uuid(w, &w->cfg.attachment.incarnation);
 	w->flag = false;
 	volume = volume_attach(sim_node_env(node), sim_node_meta(node),
 			       &w->cfg, on_done, w);

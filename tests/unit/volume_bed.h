@@ -55,7 +55,8 @@ void bed_stop_store(struct bed *w, unsigned int i, bool power);
 /* Of cmocka: four stores, three of them in the ring, a fresh volume. */
 int bed_setup(void **state);
 int bed_teardown(void **state);
-/* Attach on @node with bed->cfg; on_done sets flag and err. */
+/* Attach on @node with bed->cfg, of a new incarnation unless the device is a
+ * surviving one; on_done sets flag and err. */
 struct volume *bed_start_attach(struct bed *w, struct sim_node *node);
 int bed_attach_on(struct bed *w, struct sim_node *node);
 void bed_attach(struct bed *w);

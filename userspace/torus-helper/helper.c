@@ -234,6 +234,7 @@ static void start_serving(struct helper *h)
 
 	if (!err)
 		err = channel_start(h->channel, volume_acknowledged(h->volume),
+				    volume_remembered(h->volume),
 				    &h->incarnation);
 	if (err) {
 		error_prefix("/dev/torus%u of volume %s", h->device,

@@ -308,7 +308,7 @@ void channel_resize(struct channel *channel, uint64_t size)
 }
 
 int channel_start(struct channel *ch, struct log_position recovered,
-		  const struct uuid *incarnation)
+		  struct log_position found, const struct uuid *incarnation)
 {
 	int err = env_uring_watch_fd(ch->cfg.env, &ch->watch, ch->fd, POLLIN);
 
@@ -316,7 +316,7 @@ int channel_start(struct channel *ch, struct log_position recovered,
 		return error_set(err, "out of memory");
 	env_uring_add_hook(ch->cfg.env, &ch->hook);
 	ch->started = true;
-	return session_start(&ch->session, recovered, incarnation);
+	return session_start(&ch->session, recovered, found, incarnation);
 }
 
 void channel_close(struct channel *ch)

@@ -65,7 +65,7 @@ void channel_resize(struct channel *channel, uint64_t size);
 
 /** channel_start() - see session_start(). */
 int channel_start(struct channel *channel, struct log_position recovered,
-		  const struct uuid *incarnation);
+		  struct log_position found, const struct uuid *incarnation);
 
 /**
  * channel_close() - end the session. Requests whose done() has not been called

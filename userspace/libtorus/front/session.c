@@ -198,12 +198,23 @@ int session_bind_queues(struct session *session, struct netlink *data,
 }
 
 /*
- * check-crc is what the recovered log has at the sequence that the driver
- * remembers. Attaching has compared the two already: it fails unless they are
- * the same, so the remembered one is the log's, too.
+ * What the recovered log has at the sequence that the driver remembers; the
+ * driver compares. Where recovery began after that record there is nothing to
+ * compare: the incarnation alone vouches for the root that it began with.
  */
+uint32_t session_check_crc(const struct session *session,
+			   struct log_position found)
+{
+	const struct log_position *remembered = &session->device.remembered;
+
+	if (!found.sequence)
+		return remembered->header_crc;
+	return found.sequence == remembered->sequence ? found.header_crc :
+							~remembered->header_crc;
+}
+
 int session_start(struct session *session, struct log_position recovered,
-		  const struct uuid *incarnation)
+		  struct log_position found, const struct uuid *incarnation)
 {
 	struct nl_msg *msg = about(session, &session->owner,
 				   TORUS_CMD_SESSION_START);
@@ -215,7 +226,7 @@ int session_start(struct session *session, struct log_position recovered,
 		    nla_put_u32(msg, TORUS_A_SESSION_HEADER_CRC,
 				recovered.header_crc) ||
 		    nla_put_u32(msg, TORUS_A_SESSION_CHECK_CRC,
-				session->device.remembered.header_crc))) {
+				session_check_crc(session, found)))) {
 		nlmsg_free(msg);
 		msg = NULL;
 	}

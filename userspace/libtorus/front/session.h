@@ -54,13 +54,19 @@ int session_bind_queues(struct session *session, struct netlink *data,
 
 /**
  * session_start() - let requests come.
- * @recovered: the newest record of the log that serves the device; the log is
- *	known to contain the record that the driver remembers
+ * @recovered: the newest record of the log that serves the device
+ * @found: the record that this log has where the driver remembers one;
+ *	sequence 0: what was read of it begins later
  * @incarnation: which the attachment in the metadata names
  * -ESTALE: it is not the log that the device was served from; it has failed.
  */
 int session_start(struct session *session, struct log_position recovered,
-		  const struct uuid *incarnation);
+		  struct log_position found, const struct uuid *incarnation);
+
+/** session_check_crc() - what to say to the driver about @found. For session.c
+ * and its tests. */
+uint32_t session_check_crc(const struct session *session,
+			   struct log_position found);
 
 /** session_release() - closes the owner's socket, which ends the session. */
 void session_release(struct session *session);

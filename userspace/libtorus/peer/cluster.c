@@ -378,7 +378,7 @@ static int view_loaded(struct view *view, int64_t revision,
 	if (err < 0 && c->ring == NULL)
 		return err;
 	if (view->type == VIEW_RING && c->ring == NULL)
-		return error_set(-ENOENT, "the cluster has no ring (key %s): `torusctl recover` makes a new one",
+		return error_set(-ENOENT, "the cluster has no ring (key %s): restore the metadata store from a backup",
 				 view->prefix);
 	view_watch(view, revision);
 	if (view->watch == NULL)

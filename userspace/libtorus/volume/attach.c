@@ -174,6 +174,36 @@ struct attach_peer *attach_peer_find(struct attach *a, const struct uuid *id)
 	return NULL;
 }
 
+/* ---- what people can do ------------------------------------------------ */
+
+#define NAMES_MAX 3u
+
+const char *attach_way_out(struct attach *a, uint64_t chunk)
+{
+	uint32_t missing = 0;
+	size_t at;
+
+	at = (size_t)snprintf(a->way_out, sizeof(a->way_out),
+			      "; start the peers that do not answer:");
+	for (uint32_t i = 0; i < a->peer_count; i++) {
+		const struct attach_peer *p = &a->peers[i];
+
+		if (p->fenced && (!chunk || walk_stat_current(p, chunk)))
+			continue;
+		if (missing++ < NAMES_MAX && at < sizeof(a->way_out))
+			at += (size_t)snprintf(a->way_out + at,
+					       sizeof(a->way_out) - at, " %s",
+					       peer_address(p->peer));
+	}
+	if (missing > NAMES_MAX && at < sizeof(a->way_out))
+		snprintf(a->way_out + at, sizeof(a->way_out) - at, " and %u more",
+			 missing - NAMES_MAX);
+	if (!missing)
+		snprintf(a->way_out, sizeof(a->way_out),
+			 "; all peers have answered: only a backup has it");
+	return a->way_out;
+}
+
 /* ---- what the claimed document says ------------------------------------ */
 
 const struct sealed_chunk *attach_sealed(const struct attach *a, uint64_t chunk)
@@ -211,8 +241,10 @@ int attach_start(struct volume *v)
 static void cancel_peer_calls(struct attach *a)
 {
 	for (uint32_t i = 0; i < a->peer_count; i++)
-		if (a->peers[i].busy)
+		if (a->peers[i].busy) {
 			peer_call_cancel(&a->peers[i].call);
+			a->peers[i].busy = false;
+		}
 }
 
 void attach_free(struct volume *v)

@@ -22,6 +22,7 @@
  *   end.chunk/block tail.first, 0: where the engine appends next
  *   durable         end.last.sequence
  *   log_since_root  bytes of log replayed
+ *   remembered      the record found at the sequence of cfg.remembered
  *
  * The log of a volume without a root begins at chunk 1, block 0, sequence 1,
  * prev_crc 0; doc.next_chunk of a new volume is 1. Sealed entries give the

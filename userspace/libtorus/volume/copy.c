@@ -8,7 +8,9 @@
  * A read begins at a record boundary and is as large as the largest record, so
  * that it always holds at least one whole record. The chain of header CRCs is
  * followed from record to record and must end in end_crc; a source whose bytes
- * do not check is left for the next one.
+ * do not check, or that fails, is left for the next one. A record that no
+ * source has good bytes of ends the copy: failures are counted per record, so
+ * that a source which failed once is asked again for later ones.
  */
 #include "volume/copy.h"
 
@@ -36,7 +38,10 @@ struct copy {
 	struct volume *volume;
 	struct copy_job job;
 	struct uuid source[RING_REPLICATION_MAX];
-	uint32_t source_index, source_failures;
+	uint32_t source_index;
+	uint32_t source_failures;	/* since `at` moved on */
+	uint32_t source_unasked;	/* of those: no answer, so no verdict */
+	bool source_failed;		/* the next one's turn, after appends */
 	struct peer *target;
 	struct env_timer finish;
 	int err;
@@ -56,6 +61,7 @@ struct copy {
 };
 
 static void copy_next(struct copy *c);
+static void next_source(struct copy *c);
 
 static void copy_free(struct copy *c)
 {
@@ -150,7 +156,11 @@ static void appended(struct peer_call *call)
 	c->appends--;
 	if (err && !c->append_failures++)
 		copy_end(c, err);
-	if (!c->appends && !c->append_failures)
+	if (c->appends || c->append_failures)
+		return;
+	if (c->source_failed)
+		next_source(c);
+	else
 		copy_next(c);
 }
 
@@ -183,11 +193,15 @@ static void send_append(struct copy *c, const uint8_t *bytes)
 
 static void next_source(struct copy *c)
 {
+	c->source_failed = false;
 	c->source_index = (c->source_index + 1) % c->job.source_count;
-	if (++c->source_failures >= c->job.source_count)
-		copy_end(c, -EIO);
-	else
+	if (++c->source_failures < c->job.source_count) {
 		copy_next(c);
+		return;
+	}
+	if (!c->source_unasked && c->job.bad_block)
+		*c->job.bad_block = c->at;
+	copy_end(c, c->source_unasked ? -EIO : -EBADMSG);
 }
 
 /*
@@ -210,6 +224,9 @@ static int check_record(struct copy *c, const uint8_t *bytes, size_t len)
 		return -EBADMSG;
 	if (c->sequence_known && r->sequence != c->prev_sequence + 1)
 		return -EBADMSG;
+	if (c->at + record_blocks(r) == c->job.length &&
+	    r->crc != c->job.end_crc)
+		return -EBADMSG;
 	return record_check_payload(r, bytes +
 				    (size_t)r->header_blocks * BLOCK_SIZE);
 }
@@ -230,33 +247,45 @@ static int take_records(struct copy *c, uint32_t first)
 		c->prev_crc = c->record->crc;
 		c->prev_sequence = c->record->sequence;
 		c->sequence_known = true;
+		c->source_failures = 0;
+		c->source_unasked = 0;
 	}
 	/* A record cut by the end of what was read comes with the next read. */
 	return err == -EAGAIN && c->at > first ? 0 : err;
+}
+
+/* A copy that is damaged, shorter, or not there; not one that cannot be read
+ * at the moment. */
+static bool is_verdict(const struct peer_call *call)
+{
+	return !call->err && (call->status == WIRE_EBADCOPY ||
+			      call->status == WIRE_EOFFSET ||
+			      call->status == WIRE_ENOCHUNK);
 }
 
 static void bytes_read(struct peer_call *call)
 {
 	struct copy *c = call->ctx;
 	uint32_t first = c->at;
+	bool bad;
 	int err;
 
 	c->busy = false;
 	err = volume_answer(c->volume, call);
+	bad = !err || is_verdict(call);
 	if (!err && call->reply_len !=
 		    (size_t)(c->read_end - first) * BLOCK_SIZE)
 		err = -EBADMSG;
 	if (!err)
 		err = take_records(c, first);
-	if (!err && c->at == c->job.length && c->prev_crc != c->job.end_crc)
-		err = -EBADMSG;
 	if (!err)
 		return;			/* appended() goes on */
 	log_warning("volume %s: chunk %" PRIu64 " block %u: no good bytes from a source: %s",
 		    c->volume->doc.name, c->job.chunk, c->at, strerror(-err));
-	if (c->appends)
-		copy_end(c, -EIO);
-	else
+	if (!bad)
+		c->source_unasked++;
+	c->source_failed = true;
+	if (!c->appends)
 		next_source(c);
 }
 
@@ -275,7 +304,8 @@ static void send_read(struct copy *c)
 	uint32_t blocks = MIN(COPY_BLOCKS, c->job.length - c->at);
 
 	if (!source) {
-		copy_end(c, -EIO);
+		c->source_unasked++;
+		next_source(c);
 		return;
 	}
 	c->read_end = c->at + blocks;
@@ -316,7 +346,10 @@ static void target_answered(struct peer_call *call)
 	}
 	c->at = le32_to_cpu(reply->length);
 	c->prev_crc = le32_to_cpu(reply->end_crc);
-	copy_next(c);
+	if (c->at == c->job.length && c->prev_crc != c->job.end_crc)
+		copy_end(c, -EIO);
+	else
+		copy_next(c);
 }
 
 struct copy *copy_start(struct volume *v, const struct copy_job *job)

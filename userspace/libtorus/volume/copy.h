@@ -21,10 +21,13 @@ struct copy_job {
 	const struct uuid *source;	/* peers that have it, best first */
 	uint32_t source_count;
 	struct uuid target;
+	uint32_t *bad_block;		/* set with -EBADMSG; may be NULL */
 	/*
 	 * 0: the target has [0, length), and it is durable (SYNC) there.
-	 * -EIO: no source has good bytes; -ENOSPC; -ESTALE (fenced); or what
-	 * the connection to the target said.
+	 * -EBADMSG: every source answered, and none has good bytes of the
+	 * record at *bad_block; -EIO: no source has them that could be asked;
+	 * -ENOSPC; -ESTALE (fenced); or what the connection to the target
+	 * said.
 	 */
 	void (*done)(void *ctx, int err);
 	void *ctx;

@@ -31,7 +31,7 @@ static void check_reply(struct attach_peer *p,
 		what = "a newer root";
 	if (what)
 		attach_fail(p->attach, -EUCLEAN,
-			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; see 'torusctl recover'",
+			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; restore a newer state of it, from after the volume was attached last",
 			    v->doc.name, peer_address(p->peer), what, chunk_max,
 			    root);
 }

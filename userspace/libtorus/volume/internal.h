@@ -124,6 +124,7 @@ struct volume {
 	struct log_end end;		/* of the acknowledged log */
 	uint64_t durable;		/* highest sequence known durable */
 	uint64_t log_since_root;	/* bytes between root position and end */
+	struct log_position remembered;	/* see volume_remembered() */
 
 	/* Made by volume.c before attach_start(). */
 	struct cluster *cluster;

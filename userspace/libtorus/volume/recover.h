@@ -68,6 +68,7 @@ struct attach_peer {
 	/* SETTLE, of the current item; SEAL */
 	enum settle_state settle;
 	struct copy *copy;		/* under way */
+	uint32_t bad_block;		/* where it failed, with -EBADMSG */
 	struct wire_range range;
 	struct iovec iov;
 };
@@ -77,6 +78,8 @@ struct settle_item {
 	uint64_t chunk;
 	uint32_t length, end_crc;
 	bool *holder;			/* per attach_peer: to be told of SEAL */
+	bool rotten;			/* a copy failed: no source has good */
+	uint32_t bad_block;		/* bytes of the record here */
 };
 
 struct walk {
@@ -87,7 +90,8 @@ struct walk {
 	bool complete;			/* LAST seen in this chunk */
 	bool listed;			/* a sealed entry led here */
 	uint64_t flushed;		/* highest watermark seen */
-	bool remembered_seen;		/* cfg.remembered found in the chain */
+	struct log_position remembered;	/* found where cfg.remembered points;
+					 * sequence 0: not there (yet) */
 	bool stat_asked;
 	uint64_t grace_until;		/* wait for more answers about a chunk */
 	struct attach_peer *source;	/* being scanned */
@@ -99,6 +103,10 @@ struct walk {
 	bool ended;
 	bool truncated;			/* a sealed chunk ends before its L */
 	uint64_t probe_chunk;		/* 0 = nothing left to look at */
+	/* The log ends here: nobody has good bytes of the record, and not all
+	 * members ever had it. 0 = not known to. */
+	uint64_t cut_chunk;
+	uint32_t cut_block;
 };
 
 struct attach {
@@ -108,6 +116,7 @@ struct attach {
 	uint64_t deadline;
 	char waiting_for[512];		/* the error if the deadline comes first */
 	int waiting_err;
+	char way_out[256];
 
 	/* A peer has seen a higher epoch: all rests until claim.c knows why. */
 	bool fenced;
@@ -157,6 +166,13 @@ void attach_fail(struct attach *a, int err, const char *fmt, ...)
 void attach_wait(struct attach *a, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/**
+ * attach_way_out() - what a person can do about a chunk that is short or
+ * damaged: the end of a sentence, which names the peers that have not answered
+ * about @chunk (0: at all). Valid until the next call.
+ */
+const char *attach_way_out(struct attach *a, uint64_t chunk);
+
 /** attach_progress() - something moved: the deadline starts anew. */
 void attach_progress(struct attach *a);
 
@@ -201,6 +217,12 @@ void rootload_release(struct attach *a);
 void walk_start(struct attach *a, uint64_t chunk, uint32_t block,
 		const struct log_position *last);
 void walk_step(struct attach *a);
+
+/**
+ * walk_again() - what was applied reaches too far: begin at the root once
+ * more, and end before the record at @block of @chunk.
+ */
+void walk_again(struct attach *a, uint64_t chunk, uint32_t block);
 void walk_release(struct attach *a);
 void settle_step(struct attach *a);
 void settle_release(struct attach *a);

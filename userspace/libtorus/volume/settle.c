@@ -5,6 +5,9 @@
  * it gets a copy. One chunk after the other; chunks older than the tail are
  * durable on all their members already and are not here.
  *
+ * Copying reads the payloads, which the walk did not: where nobody has good
+ * bytes of the last records, the walk starts again and ends before them.
+ *
  * A member that lacks only a little is brought up to date although it is not
  * needed: that costs less than a repair later.
  */
@@ -43,7 +46,9 @@ int settle_add(struct attach *a, uint64_t chunk, uint32_t length,
 		a->item_room = room;
 	}
 	item = &a->items[a->item_count];
-	*item = (struct settle_item){ chunk, length, end_crc, NULL };
+	*item = (struct settle_item){
+		.chunk = chunk, .length = length, .end_crc = end_crc,
+	};
 	item->holder = calloc(a->peer_count + 1, sizeof(*item->holder));
 	if (!item->holder)
 		return -ENOMEM;
@@ -51,14 +56,29 @@ int settle_add(struct attach *a, uint64_t chunk, uint32_t length,
 	return 0;
 }
 
+/* Calls under way speak of an item, too. */
+static void drop_peer(struct attach_peer *p)
+{
+	if (p->copy)
+		copy_cancel(p->copy);
+	if (p->busy)
+		peer_call_cancel(&p->call);
+	p->copy = NULL;
+	p->busy = false;
+}
+
 void settle_release(struct attach *a)
 {
 	for (uint32_t i = 0; i < a->peer_count; i++)
-		if (a->peers[i].copy)
-			copy_cancel(a->peers[i].copy);
+		drop_peer(&a->peers[i]);
 	for (uint32_t i = 0; i < a->item_count; i++)
 		free(a->items[i].holder);
 	free(a->items);
+	a->items = NULL;
+	a->item_count = 0;
+	a->item_room = 0;
+	a->item = 0;
+	a->item_begun = false;
 }
 
 /* ---- who has it ------------------------------------------------------------ */
@@ -140,12 +160,15 @@ static void copy_done(void *ctx, int err)
 {
 	struct attach_peer *p = ctx;
 	struct attach *a = p->attach;
+	struct settle_item *item = &a->items[a->item];
 
 	p->copy = NULL;
 	p->settle = err ? SETTLE_FAILED : SETTLE_DURABLE;
+	item->rotten = err == -EBADMSG;
+	item->bad_block = p->bad_block;
 	if (err) {
 		log_warning("volume %s: cannot copy chunk %" PRIu64 " to peer %s: %s",
-			    a->volume->doc.name, a->items[a->item].chunk,
+			    a->volume->doc.name, item->chunk,
 			    peer_address(p->peer), strerror(-err));
 		p->retry_at = env_now(a->volume->env) + ATTACH_RETRY_NS;
 	} else {
@@ -161,7 +184,7 @@ static void start_copy(struct attach_peer *p, const struct settle_item *item)
 	struct copy_job job = {
 		.chunk = item->chunk, .length = item->length,
 		.end_crc = item->end_crc, .source = source, .target = p->id,
-		.done = copy_done, .ctx = p,
+		.bad_block = &p->bad_block, .done = copy_done, .ctx = p,
 	};
 
 	for (uint32_t i = 0; i < a->peer_count; i++)
@@ -253,6 +276,59 @@ static void forgive_failures(struct attach *a)
 		}
 }
 
+/*
+ * Whether a member of the ensemble says that it never had the record at
+ * @block: then it was not acknowledged, or only while that member had it in
+ * memory, and nothing from there on was flushed.
+ */
+static bool member_lacks(struct attach *a, uint64_t chunk, uint32_t block)
+{
+	struct uuid members[RING_REPLICATION_MAX];
+	uint32_t n = tail_ensemble(a->volume, &a->volume->doc, chunk, members);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct attach_peer *p = attach_peer_find(a, &members[i]);
+
+		if (p && walk_stat_current(p, chunk) && !p->stat_damaged &&
+		    p->stat_length <= block)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A record is one only if its payload is good. The headers led the walk on,
+ * but nobody who answers has good bytes of this one: the log ends before it,
+ * unless it may have been durable; then another peer may still have it.
+ */
+static bool cut_before_rotten(struct attach *a, const struct settle_item *item)
+{
+	if (!item->rotten || !attach_in_tail(a, item->chunk) ||
+	    !member_lacks(a, item->chunk, item->bad_block))
+		return false;
+	log_warning("volume %s: chunk %" PRIu64 " block %u: the only copies of this record are damaged; it was never durable on all members, and the log ends before it",
+		    a->volume->doc.name, item->chunk, item->bad_block);
+	walk_again(a, item->chunk, item->bad_block);
+	return true;
+}
+
+static void wait_for_durable(struct attach *a, const struct settle_item *item,
+			     uint32_t durable)
+{
+	struct volume *v = a->volume;
+
+	if (item->rotten)
+		attach_wait(a, -EUCLEAN,
+			    "volume %s: chunk %" PRIu64 " is damaged at block %u on every peer that has it%s",
+			    v->doc.name, item->chunk, item->bad_block,
+			    attach_way_out(a, item->chunk));
+	else
+		attach_wait(a, -ETIMEDOUT,
+			    "volume %s: chunk %" PRIu64 " has %u durable copies on the peers that answer, and needs %u",
+			    v->doc.name, item->chunk, durable,
+			    v->min_replicas);
+}
+
 /* Returns whether the item is settled. */
 static bool settle_item_step(struct attach *a, struct settle_item *item)
 {
@@ -268,12 +344,11 @@ static bool settle_item_step(struct attach *a, struct settle_item *item)
 	durable = count_state(a, SETTLE_DURABLE);
 	if (count_state(a, SETTLE_SYNCING) || count_state(a, SETTLE_COPYING))
 		return false;
+	if (cut_before_rotten(a, item))
+		return false;
 	if (durable >= a->volume->min_replicas)
 		return true;
-	attach_wait(a, -ETIMEDOUT,
-		    "volume %s: chunk %" PRIu64 " has %u durable copies on the peers that answer, and needs %u",
-		    a->volume->doc.name, item->chunk, durable,
-		    a->volume->min_replicas);
+	wait_for_durable(a, item, durable);
 	return false;
 }
 

@@ -585,6 +585,11 @@ struct log_position volume_acknowledged(const struct volume *v)
 	return v->end.last;
 }
 
+struct log_position volume_remembered(const struct volume *v)
+{
+	return v->remembered;
+}
+
 void volume_stats(const struct volume *v, struct volume_stats *stats)
 {
 	const struct reader_stats *reads;

@@ -130,6 +130,14 @@ uint64_t volume_size(const struct volume *volume);
  * to the kernel with completions. */
 struct log_position volume_acknowledged(const struct volume *volume);
 
+/**
+ * volume_remembered() - the record that attaching found in the log at the
+ * sequence of cfg.remembered. Sequence 0: what was read of the log begins
+ * after it, since the root is newer; that root was published under the same
+ * incarnation, or the attachment would not have been granted.
+ */
+struct log_position volume_remembered(const struct volume *volume);
+
 struct volume_stats {
 	uint64_t reads, writes, flushes, trims, read_bytes, written_bytes;
 	uint64_t records, record_bytes, header_bytes, map_page_bytes;

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "volume/recover.h"
 #include "wire/scan.h"
@@ -52,18 +53,37 @@ static void enter_chunk(struct attach *a, uint64_t chunk, uint32_t block)
 	forget_stats(a);
 }
 
+/* w->last may be the record that the device saw acknowledged last. */
+static void note_remembered(struct attach *a)
+{
+	struct walk *w = &a->walk;
+
+	if (w->last.sequence == a->volume->cfg.remembered.sequence)
+		w->remembered = w->last;
+}
+
+/* A record before the root is not looked for: it need not exist any more. */
+static bool remembered_fits(const struct attach *a)
+{
+	const struct log_position *wanted = &a->volume->cfg.remembered;
+	const struct log_position *found = &a->walk.remembered;
+
+	return !found->sequence || found->header_crc == wanted->header_crc;
+}
+
 void walk_start(struct attach *a, uint64_t chunk, uint32_t block,
 		const struct log_position *last)
 {
 	struct walk *w = &a->walk;
-	const struct log_position *remembered = &a->volume->cfg.remembered;
 
 	w->last = *last;
-	w->flushed = last->sequence;
-	w->remembered_seen = remembered->sequence < last->sequence;
-	if (remembered->sequence == last->sequence)
-		w->remembered_seen = remembered->header_crc == last->header_crc;
-	w->record = record_new();
+	w->bytes = 0;
+	/* What was seen beyond a cut still counts. */
+	w->flushed = MAX(w->flushed, last->sequence);
+	w->remembered = (struct log_position){ 0 };
+	note_remembered(a);
+	if (!w->record)
+		w->record = record_new();
 	if (!w->record) {
 		attach_fail(a, -ENOMEM, "out of memory");
 		return;
@@ -74,6 +94,16 @@ void walk_start(struct attach *a, uint64_t chunk, uint32_t block,
 void walk_release(struct attach *a)
 {
 	record_free(a->walk.record);
+}
+
+/* Nothing is under way but what settling began. */
+void walk_again(struct attach *a, uint64_t chunk, uint32_t block)
+{
+	settle_release(a);
+	a->walk.cut_chunk = chunk;
+	a->walk.cut_block = block;
+	a->walk.ended = false;
+	a->phase = ATTACH_ROOT;
 }
 
 /* ---- one record ---------------------------------------------------------- */
@@ -89,7 +119,6 @@ static bool continues_chain(const struct attach *a, const struct record *r)
 
 static int take_record(struct attach *a, const struct record *r)
 {
-	const struct log_position *remembered = &a->volume->cfg.remembered;
 	struct walk *w = &a->walk;
 	int err = pages_apply(a->volume, r);
 
@@ -103,8 +132,7 @@ static int take_record(struct attach *a, const struct record *r)
 	w->flushed = w->flushed > r->flushed ? w->flushed : r->flushed;
 	w->bytes += (uint64_t)record_blocks(r) * BLOCK_SIZE;
 	w->scan_progress = true;
-	if (r->sequence == remembered->sequence)
-		w->remembered_seen = r->crc == remembered->header_crc;
+	note_remembered(a);
 	return 0;
 }
 
@@ -189,6 +217,8 @@ static uint32_t walk_limit(const struct attach *a)
 {
 	const struct sealed_chunk *s = attach_sealed(a, a->walk.chunk);
 
+	if (a->walk.chunk == a->walk.cut_chunk)
+		return a->walk.cut_block;
 	return s ? s->length : CHUNK_BLOCKS_MAX;
 }
 
@@ -333,6 +363,26 @@ static struct answers count_answers(struct attach *a)
 }
 
 /*
+ * A damaged record with good ones behind it: rot, or the writes of a last
+ * moment that reached the disk out of order. Another member can tell.
+ */
+static void wait_for_members(struct attach *a, uint32_t answered)
+{
+	struct walk *w = &a->walk;
+	const char *name = a->volume->doc.name;
+
+	if (answered)
+		attach_wait(a, -EUCLEAN,
+			    "volume %s: chunk %" PRIu64 ", where its log may end, is damaged at block %u on every member that answers%s",
+			    name, w->chunk, w->block,
+			    attach_way_out(a, w->chunk));
+	else
+		attach_wait(a, -ETIMEDOUT,
+			    "volume %s: no member of chunk %" PRIu64 ", where its log may end, answers%s",
+			    name, w->chunk, attach_way_out(a, w->chunk));
+}
+
+/*
  * An unsealed chunk: one answer of its ensemble is enough to be safe; others
  * get a little time, since more answers may hold more. A copy with damage
  * before later records does not say where the log ends; only when every member
@@ -345,9 +395,7 @@ static bool tail_chunk_decided(struct attach *a)
 	struct volume *v = a->volume;
 
 	if (!n.members || (!n.undamaged && n.answered < n.members)) {
-		attach_wait(a, -ETIMEDOUT,
-			    "volume %s: no member with a good copy of chunk %" PRIu64 ", where its log may end, answers",
-			    v->doc.name, w->chunk);
+		wait_for_members(a, n.answered);
 		return false;
 	}
 	if (n.answered == n.members || w->complete)
@@ -375,17 +423,19 @@ static void end_of_log(struct attach *a)
 	if (w->last.sequence < needed) {
 		w->grace_until = 0;
 		attach_wait(a, -EUCLEAN,
-			    "volume %s: its log ends at record %" PRIu64 " on the peers that answer, but record %" PRIu64 " was acknowledged as durable; start the missing peers, or see 'torusctl recover --truncate'",
-			    a->volume->doc.name, w->last.sequence, needed);
+			    "volume %s: its log ends at record %" PRIu64 " on the peers that answer, but record %" PRIu64 " was acknowledged as durable%s",
+			    a->volume->doc.name, w->last.sequence, needed,
+			    attach_way_out(a, w->truncated ? 0 : w->chunk));
 		return;
 	}
-	if (surviving && !w->remembered_seen) {
+	if (surviving && !remembered_fits(a)) {
 		attach_fail(a, -ESTALE,
 			    "volume %s: its log has another record %" PRIu64 " than the one that the device saw: the device cannot go on",
 			    a->volume->doc.name, remembered->sequence);
 		return;
 	}
 	a->volume->end.last = w->last;
+	a->volume->remembered = w->remembered;
 	a->volume->durable = w->last.sequence;
 	a->volume->log_since_root = w->bytes;
 	w->ended = true;
@@ -435,8 +485,9 @@ static void leave_chunk(struct attach *a)
 static void wait_for_copies(struct attach *a, uint32_t length)
 {
 	attach_wait(a, -EUCLEAN,
-		    "volume %s: no peer that answers has all of chunk %" PRIu64 " (%u of %u blocks found); start the missing peers, or see 'torusctl recover --truncate'",
-		    a->volume->doc.name, a->walk.chunk, a->walk.block, length);
+		    "volume %s: no peer that answers has all of chunk %" PRIu64 " (%u of %u blocks found)%s",
+		    a->volume->doc.name, a->walk.chunk, a->walk.block, length,
+		    attach_way_out(a, a->walk.chunk));
 }
 
 /*
