@@ -223,6 +223,16 @@ void reply_release(struct reply *r)
 	r->data = NULL;
 }
 
+/* A request without data, and the status and body of its answer in @r. */
+static uint32_t ask(struct fixture *f, struct reply *r, enum wire_type type,
+		    const void *body)
+{
+	send_request(f, r, type, 0, body, NULL, 0);
+	wait_reply(f, r);
+	reply_release(r);
+	return r->hdr.status;
+}
+
 uint32_t fixture_hello(struct fixture *f, enum wire_role role)
 {
 	struct wire_hello hello = {
@@ -233,12 +243,8 @@ uint32_t fixture_hello(struct fixture *f, enum wire_role role)
 		.to = f->cfg.peer,
 	};
 	struct reply r;
-	uint32_t status;
 
-	send_request(f, &r, WIRE_HELLO, 0, &hello, NULL, 0);
-	status = wait_reply(f, &r);
-	reply_release(&r);
-	return status;
+	return ask(f, &r, WIRE_HELLO, &hello);
 }
 
 void fixture_reconnect(struct fixture *f, enum wire_role role)
@@ -394,13 +400,11 @@ uint32_t fence(struct fixture *f, uint64_t epoch,
 		.epoch = cpu_to_le64(epoch),
 	};
 	struct reply r;
+	uint32_t status = ask(f, &r, WIRE_FENCE, &body);
 
-	send_request(f, &r, WIRE_FENCE, 0, &body, NULL, 0);
-	wait_reply(f, &r);
 	if (reply != NULL)
 		*reply = r.body.fence;
-	reply_release(&r);
-	return r.hdr.status;
+	return status;
 }
 
 uint32_t seal(struct fixture *f, uint64_t chunk, uint64_t epoch,
@@ -415,10 +419,7 @@ uint32_t seal(struct fixture *f, uint64_t chunk, uint64_t epoch,
 	};
 	struct reply r;
 
-	send_request(f, &r, WIRE_SEAL, 0, &body, NULL, 0);
-	wait_reply(f, &r);
-	reply_release(&r);
-	return r.hdr.status;
+	return ask(f, &r, WIRE_SEAL, &body);
 }
 
 uint32_t stat_chunk(struct fixture *f, uint64_t chunk, uint64_t epoch,
@@ -430,13 +431,11 @@ uint32_t stat_chunk(struct fixture *f, uint64_t chunk, uint64_t epoch,
 		.epoch = cpu_to_le64(epoch),
 	};
 	struct reply r;
+	uint32_t status = ask(f, &r, WIRE_STAT_CHUNK, &body);
 
-	send_request(f, &r, WIRE_STAT_CHUNK, 0, &body, NULL, 0);
-	wait_reply(f, &r);
 	if (reply != NULL)
 		*reply = r.body.chunk;
-	reply_release(&r);
-	return r.hdr.status;
+	return status;
 }
 
 uint32_t read_blocks(struct fixture *f, uint64_t epoch, uint32_t block,

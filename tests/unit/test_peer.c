@@ -72,6 +72,20 @@ static void bodies_are_copied_when_the_call_is_made(void **state)
 	world_cancel(w, &call);
 }
 
+/* A read into room of its own, that is in @call and freed by its caller. */
+static void submit_read_into_room(struct world *w, struct test_call *call,
+				  uint32_t room, uint64_t timeout_ns)
+{
+	memset(call, 0, sizeof(*call));
+	call->room.iov_base = malloc(room);
+	call->room.iov_len = room;
+	call->call.reply_data = &call->room;
+	call->call.reply_data_count = 1;
+	call->call.type = WIRE_READ;
+	call->call.timeout_ns = timeout_ns;
+	world_submit(w, call);
+}
+
 static void replies_land_where_the_call_said(void **state)
 {
 	struct world *w = *state;
@@ -80,13 +94,7 @@ static void replies_land_where_the_call_said(void **state)
 	uint8_t blocks[2 * BLOCK_SIZE];
 
 	memset(blocks, 0x5a, sizeof(blocks));
-	memset(&room, 0, sizeof(room));
-	room.room.iov_base = malloc(3 * BLOCK_SIZE);
-	room.room.iov_len = 3 * BLOCK_SIZE;
-	room.call.reply_data = &room.room;
-	room.call.reply_data_count = 1;
-	room.call.type = WIRE_READ;
-	world_submit(w, &room);
+	submit_read_into_room(w, &room, 3 * BLOCK_SIZE, 0);
 	world_submit_read(w, &scratch);
 	/* A shorter answer is fine: the caller sees its length. */
 	world_reply(conn, WIRE_READ, world_take_request(conn, WIRE_READ), blocks,
@@ -243,14 +251,7 @@ static void a_late_answer_is_thrown_away(void **state)
 	struct test_call late, next;
 	uint64_t request;
 
-	memset(&late, 0, sizeof(late));
-	late.room.iov_base = malloc(BLOCK_SIZE);
-	late.room.iov_len = BLOCK_SIZE;
-	late.call.reply_data = &late.room;
-	late.call.reply_data_count = 1;
-	late.call.type = WIRE_READ;
-	late.call.timeout_ns = 100 * MSEC;
-	world_submit(w, &late);
+	submit_read_into_room(w, &late, BLOCK_SIZE, 100 * MSEC);
 	request = world_take_request(conn, WIRE_READ);
 	fake_env_run(&w->env, 100 * MSEC);
 	assert_int_equal(late.done, 1);
@@ -464,14 +465,7 @@ static void a_timeout_while_data_arrives_makes_a_new_connection(void **state)
 	struct fake_receipt r;
 	struct test_call call;
 
-	memset(&call, 0, sizeof(call));
-	call.room.iov_base = malloc(BLOCK_SIZE);
-	call.room.iov_len = BLOCK_SIZE;
-	call.call.reply_data = &call.room;
-	call.call.reply_data_count = 1;
-	call.call.type = WIRE_READ;
-	call.call.timeout_ns = 500 * MSEC;
-	world_submit(w, &call);
+	submit_read_into_room(w, &call, BLOCK_SIZE, 500 * MSEC);
 	hdr = world_reply_header(WIRE_READ, world_take_request(conn, WIRE_READ),
 				 BLOCK_SIZE);
 	fake_receive_begin(conn, &hdr, world_zeros, &r);
@@ -510,13 +504,7 @@ static void expect_killed(struct wire_header hdr, uint32_t room)
 	world_setup(&state);
 	w = state;
 	conn = world_bring_up(w);
-	memset(&call, 0, sizeof(call));
-	call.room.iov_base = malloc(room);
-	call.room.iov_len = room;
-	call.call.reply_data = &call.room;
-	call.call.reply_data_count = 1;
-	call.call.type = WIRE_READ;
-	world_submit(w, &call);
+	submit_read_into_room(w, &call, room, 0);
 	assert_int_equal(world_take_request(conn, WIRE_READ), 1);
 	fake_receive_begin(conn, &hdr, world_zeros, &r);
 	fake_receive_end(&r, world_zeros);
