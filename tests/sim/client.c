@@ -293,10 +293,14 @@ static void check_finish(struct client *c)
 {
 	struct world *w = c->world;
 
-	model_recovered(w->model, c->image);
+	/* Overtaken while it read: what it saw is what a fenced reader may. */
+	if (c->owner == w->owner)
+		model_recovered(w->model, c->image);
 	free(c->image);
 	c->image = NULL;
 	c->state = CLIENT_SERVING;
+	if (c->owner != w->owner)
+		return;
 	w->wide_loss = false;
 	w->stats.recoveries++;
 	sim_task_after(&w->recovered, 1000);
@@ -416,13 +420,23 @@ static const struct volume_ops volume_callbacks = {
 	.state = on_state,
 };
 
+static bool says(int err, const char *part)
+{
+	return err == -ETIMEDOUT && strstr(error_text(err), part);
+}
+
 /*
  * Copies that are damaged or too short, while a peer that may have better ones
  * is gone for ever or all others have answered: nobody may go on by himself.
+ * Nor where bad copies are on so many disks that what is left is too few.
  */
 static bool needs_person(const struct client *c, int err)
 {
-	return !c->surviving && err == -EUCLEAN;
+	const struct world *w = c->world;
+
+	if (faults_few_good_disks(w) && says(err, "durable copies"))
+		return true;
+	return !c->surviving && w->wide_loss && err == -EUCLEAN;
 }
 
 /* Which errors of an attach are no bug, and what follows from them. */
@@ -443,7 +457,7 @@ static void attach_failed(struct client *c, int err)
 	if (err == -EBUSY && c->expect_free && !others)
 		world_fail(w, "%s: refused (%s), but the last one had detached",
 			   sim_node_name(c->node), error_text(err));
-	if (w->quiet && w->wide_loss && needs_person(c, err))
+	if (w->quiet && needs_person(c, err))
 		w->stuck = true;
 	else if (w->quiet && c->errors > 5)
 		world_fail(w, "%s cannot attach though all is well: %s",

@@ -220,6 +220,7 @@ static void fault_disk_errors(struct world *w)
 		break;
 	}
 	w->disk_errors = true;
+	w->bad_disks |= 1u << (s - w->stores);
 	store_node_suspect(s);
 	sim_task_after(&s->heal, duration(w));
 }
@@ -356,6 +357,16 @@ bool faults_active(const struct world *w)
 	       sim_meta_faults(w->sim)->txn_timeout ||
 	       sim_now(w->sim) < w->io_timeout + NSEC_PER_SEC ||
 	       w->last_fault > past;
+}
+
+bool faults_few_good_disks(const struct world *w)
+{
+	unsigned int i, good = 0;
+
+	for (i = 0; i < w->store_count; i++)
+		good += !(w->bad_disks & 1u << i) && !w->stores[i].gone &&
+			w->rotten != &w->stores[i];
+	return good < MIN_REPLICAS;
 }
 
 void faults_end(struct world *w)

@@ -131,7 +131,8 @@ struct world {
 	bool dark_again;		/* a second blow after the recovery */
 	struct store_node *rotten;	/* whose disk rots */
 	bool one_gone;
-	bool disk_errors;		/* a disk has refused something */
+	bool disk_errors;		/* a disk has refused something ... */
+	uint32_t bad_disks;		/* ... one of these (bits) */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
 	struct model *model;
@@ -189,6 +190,8 @@ void fault_random(struct world *w);
 void faults_end(struct world *w);
 /* Whether a request that ends now may have met one in its time. */
 bool faults_active(const struct world *w);
+/* So many disks have spoilt copies that the others are too few for a volume. */
+bool faults_few_good_disks(const struct world *w);
 /* Somebody has recovered the volume. */
 void faults_recovered(struct world *w);
 
