@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What the scripts and the shell tests share: processes named for good, and
-# waiting for a condition with an end. Sourced, never run.
+# What the scripts and the shell tests share: processes named for good, waiting
+# for a condition with an end, and ports. Sourced, never run.
+
+# die WORD...: ends a script with a message of its own.
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
 
 # start_time PID: in clock ticks since boot; with the number it names one
 # process for good. Fails when there is no such process, or only its remains.
@@ -48,4 +54,18 @@ end_process() {
 # port_is_open PORT: somebody listens there on loopback.
 port_is_open() {
 	{ : <"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null
+}
+
+# free_base_port COUNT: prints a port of loopback from which on that many are
+# free at the moment.
+free_base_port() {
+	local base offset
+	for ((base = 20000 + RANDOM % 1200 * 10; base < 60000; base += 10)); do
+		for ((offset = 0; offset < $1; offset++)); do
+			! port_is_open $((base + offset)) || continue 2
+		done
+		echo "$base"
+		return
+	done
+	return 1
 }
