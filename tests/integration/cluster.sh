@@ -9,30 +9,37 @@
 plugin=$(readlink -f "$bin/../nbdkit-torus-plugin.so" || true)
 export ETCDCTL_API=3
 
-# free_base_port COUNT: prints a port from which on that many are free.
-free_base_port() {
-	local base offset
-	for ((base = 20000 + RANDOM % 1200 * 10; base < 60000; base += 10)); do
-		for ((offset = 0; offset < $1; offset++)); do
-			! port_is_open $((base + offset)) || continue 2
-		done
-		echo "$base"
-		return
-	done
-	fail "no free ports on loopback"
-}
-
 # cluster_up [OPTION]...: scripts/cluster up in $tmp/cluster, wiped when this
 # shell ends. Sets cluster, base_port and TORUS_META.
 cluster_up() {
 	[ -n "$tmp" ] || make_tmp
-	base_port=$(free_base_port 6)
+	base_port=$(free_base_port 6) || fail "no free ports on loopback"
 	cluster=("$top/scripts/cluster" --dir "$tmp/cluster" --base-port "$base_port")
 	on_exit "${cluster[@]}" wipe
 	"${cluster[@]}" up --size 4GiB "$@" >"$tmp/up" 2>&1 ||
 		{ sed 's/^/# /' "$tmp/up"; fail "the cluster does not come up"; }
 	TORUS_META=$(sed -n 's/^TORUS_META=//p' "$tmp/up")
 	export TORUS_META
+}
+
+# stored_bytes [PEER...]: what is in the chunk files of these peers, or of all.
+stored_bytes() {
+	local peer folders=()
+	for peer in "${@:-peer*}"; do
+		# shellcheck disable=SC2206
+		folders+=("${cluster[2]}"/$peer/chunks)
+	done
+	find "${folders[@]}" -type f -printf '%s\n' 2>/dev/null | awk '{ sum += $1 } END { printf "%d\n", sum }'
+}
+
+# wait_for_stored MIB [PEER...]: until these peers hold so much more than now.
+wait_for_stored() {
+	local wanted=$(($(stored_bytes "${@:2}") + ($1 << 20)))
+	wait_for 60 "$1 MiB more are stored${2:+ on ${*:2}}" stores_at_least "$wanted" "${@:2}"
+}
+
+stores_at_least() {
+	[ "$(stored_bytes "${@:2}")" -ge "$1" ]
 }
 
 torusctl() {
