@@ -53,9 +53,11 @@ $(B)/bin/$(1): $$(patsubst %.c,$(B)/%.o,$$(wildcard userspace/$(1)/*.c)) $(B)/li
 endef
 $(foreach p,torus-helper torusd torusctl,$(eval $(call program_rule,$(p))))
 
+# Never unmapped: a thread that resolves a name outlives the server's last use.
+# The names of the library stay its own: the server has other plugins and filters.
 $(B)/nbdkit-torus-plugin.so: $(patsubst %.c,$(B)/%.o,$(wildcard userspace/nbdkit-plugin/*.c)) $(B)/libtorus.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -shared -o $@ $^ $(LDLIBS_ALL)
+	$(Q)$(CC) $(LDFLAGS_ALL) -shared -Wl,-z,nodelete,--exclude-libs,ALL -o $@ $^ $(LDLIBS_ALL)
 
 .PHONY: all lib clean
 all: $(PROGRAMS) $(PLUGIN)
