@@ -310,8 +310,8 @@ static void change_size(struct torus_device *dev, struct gendisk *disk,
  * With the disk's lock held nobody can open it meanwhile. It is held by others
  * while they read partitions, so nobody waits for it here.
  */
-static int shrink(struct torus_device *dev, struct gendisk *disk, u64 size,
-		  struct netlink_ext_ack *extack)
+static int shrink_closed(struct torus_device *dev, struct gendisk *disk,
+			 u64 size, struct netlink_ext_ack *extack)
 {
 	int ret = 0;
 
@@ -341,7 +341,7 @@ int torus_device_resize(struct torus_device *dev, u64 size,
 	mutex_lock(&dev->set_lock);
 	disk = torus_device_get_disk(dev);
 	if (disk && size < dev->size)
-		ret = shrink(dev, disk, size, extack);
+		ret = shrink_closed(dev, disk, size, extack);
 	else
 		change_size(dev, disk, size);
 	if (disk)

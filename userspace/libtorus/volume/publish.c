@@ -24,6 +24,7 @@
 static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 {
 	const struct walk *w = &a->walk;
+	struct sealed_chunk last = { w->chunk, w->block, w->end_crc, next };
 	struct sealed_chunk *s;
 
 	/* What was sealed at and after the end of a log that lost its end is
@@ -39,8 +40,7 @@ static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 	}
 	if (w->chunk == next)
 		return 0;		/* an empty log begins here */
-	if (sealed_put(doc, &(struct sealed_chunk){ w->chunk, w->block,
-						    w->end_crc, next }))
+	if (sealed_put(doc, &last))
 		return error_set(-EUCLEAN,
 				 "volume %s: its list of sealed chunks is full (%u)",
 				 doc->name, SEALED_MAX);
