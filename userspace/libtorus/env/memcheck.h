@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What valgrind's memcheck has to be told about io_uring. It does not see that
- * the kernel has filled a buffer; and (3.19) it holds the one lock of its
- * threads while io_uring_enter() sleeps, so that these never run. Where the
- * header is missing, and outside of valgrind, this costs nothing.
+ * What valgrind's memcheck has to be told about io_uring. It does not see which
+ * buffers the kernel reads (so that bytes that nobody has set would get to the
+ * disk unnoticed) and fills; and (3.19) it holds the one lock of its threads
+ * while io_uring_enter() sleeps, so that these never run. Where the header is
+ * missing, and outside of valgrind, this costs nothing.
  */
 #ifndef TORUS_ENV_MEMCHECK_H
 #define TORUS_ENV_MEMCHECK_H
@@ -23,6 +24,12 @@ static inline void memcheck_filled(const void *buf, size_t len)
 {
 	VALGRIND_MAKE_MEM_DEFINED(buf, len);
 }
+
+/* Report it here if a byte that the kernel is about to read was never set. */
+static inline void memcheck_read(const void *buf, size_t len)
+{
+	(void)VALGRIND_CHECK_MEM_IS_DEFINED(buf, len);
+}
 #else
 static inline bool memcheck_runs(void)
 {
@@ -30,6 +37,10 @@ static inline bool memcheck_runs(void)
 }
 
 static inline void memcheck_filled(const void *buf, size_t len)
+{
+}
+
+static inline void memcheck_read(const void *buf, size_t len)
 {
 }
 #endif

@@ -54,11 +54,15 @@ static void prep_transfer(struct env_file_op *op, struct io_uring_sqe *sqe)
 	unsigned int count = MIN(op->iov_count - op->OP_PIECE,
 				 (uint64_t)IOV_MAX);
 	uint64_t offset = op->offset + op->OP_MOVED;
+	unsigned int i;
 
-	if (op->type == FILE_READ)
+	if (op->type == FILE_READ) {
 		io_uring_prep_readv(sqe, op->file, iov, count, offset);
-	else
-		io_uring_prep_writev(sqe, op->file, iov, count, offset);
+		return;
+	}
+	for (i = 0; i < count; i++)
+		memcheck_read(iov[i].iov_base, iov[i].iov_len);
+	io_uring_prep_writev(sqe, op->file, iov, count, offset);
 }
 
 enum sync_dir_step { SYNC_DIR_OPEN, SYNC_DIR_SYNC, SYNC_DIR_CLOSE };
