@@ -220,6 +220,32 @@ static void test_failed_write_fails_what_follows_and_can_be_repeated(void **stat
 	}
 }
 
+static void count_move(void *ctx)
+{
+	(*(unsigned int *)ctx)++;
+}
+
+static void test_space_in_use_is_told_in_steps(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int moves = 0, i;
+
+	fixture_disconnect(f);
+	fixture_close(f);
+	f->cfg.space_moved = count_move;
+	f->cfg.ctx = &moves;
+	assert_int_equal(fixture_open(f), 0);
+	fixture_connect(f);
+	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
+	assert_int_equal(moves, 0);
+	for (i = 0; i < 100; i++)
+		append_new(f, 1);	/* 800 KiB with the headers */
+	assert_int_equal(moves, 0);
+	for (i = 0; i < 8; i++)
+		append_new(f, 255);	/* and 8 MiB */
+	assert_in_range(moves, 7, 8);
+}
+
 static void test_full_store_refuses_user_data_but_takes_a_trim(void **state)
 {
 	struct fixture *f = *state;
@@ -357,6 +383,7 @@ int main(void)
 		TEST(test_nothing_follows_the_last_record),
 		TEST(test_damaged_payload_is_refused_and_leaves_no_trace),
 		TEST(test_damaged_header_is_refused),
+		TEST(test_space_in_use_is_told_in_steps),
 		TEST(test_header_that_differs_from_the_message_is_refused),
 		TEST(test_record_of_a_later_epoch_than_its_sender_is_refused),
 		TEST(test_pipelined_appends_are_answered_in_order),

@@ -171,6 +171,8 @@ static void open_store(struct torusd *d)
 		.chunk_size = d->cluster.chunk_size,
 		.receive_bytes = RECEIVE_BYTES,
 		.send_bytes = SEND_BYTES,
+		.space_moved = registration_space_moved,
+		.ctx = d,
 	};
 
 	if (cfg.size == 0)

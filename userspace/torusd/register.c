@@ -2,8 +2,9 @@
 /*
  * Two keys tell of this peer: its document, which stays when it is down, and a
  * key under a lease, which says that it lives. Both are written in one
- * transaction, again after a lease was lost, and when the space in use has
- * changed enough to be worth telling.
+ * transaction, and again after a lease was lost. The document alone is written
+ * when the space in use has moved: soon if it moved far, else a little later.
+ * Nothing is written, and no timer runs, while it does not move.
  *
  *   lease -> who is alive under this peer's name? nobody, or one at this very
  *            address (an earlier life: the address is taken only once)
@@ -22,7 +23,9 @@
 #include "torusd.h"
 
 #define LEASE_S		30
-#define REFRESH_NS	(300 * NSEC_PER_SEC)
+#define SPACE_FAR	(64ull << 20)	/* or 1 % of the size */
+#define FAR_NS		(3 * NSEC_PER_SEC)
+#define NEAR_NS		(15 * NSEC_PER_SEC)
 #define RIVAL_NS	(LEASE_S * NSEC_PER_SEC)
 
 static void grant(struct torusd *d);
@@ -44,6 +47,42 @@ void registration_doc(struct torusd *d, struct peer_doc *doc)
 	doc->incarnation = *store_incarnation(d->store);
 }
 
+/* How far the space in use is from what the document says. */
+static uint64_t untold(struct torusd *d, uint64_t *size)
+{
+	uint64_t told = d->registration.used_told;
+	struct store_stats stats;
+
+	store_stats(d->store, &stats);
+	*size = stats.size;
+	return stats.used > told ? stats.used - told : told - stats.used;
+}
+
+/* The next write to the metadata store, if there is something to be told. What
+ * runs or is to be tried again tells it anyway. */
+static void plan_refresh(struct torusd *d)
+{
+	struct registration *r = &d->registration;
+	uint64_t size, change = untold(d, &size), when;
+
+	if (r->running || env_timer_armed(&r->retry.timer) ||
+	    change < STORE_SPACE_STEP)
+		return;
+	when = env_now(d->env) +
+	       (change >= MIN(SPACE_FAR, size / 100) ? FAR_NS : NEAR_NS);
+	if (!env_timer_armed(&r->refresh) || r->refresh.when > when)
+		env_timer_set(d->env, &r->refresh, when);
+}
+
+void registration_space_moved(void *ctx)
+{
+	struct torusd *d = ctx;
+
+	/* Chunks are counted before there is anything to register. */
+	if (d->registration.started && !d->stopping)
+		plan_refresh(d);
+}
+
 static void failed(struct torusd *d, int err)
 {
 	struct registration *r = &d->registration;
@@ -57,9 +96,8 @@ static void failed(struct torusd *d, int err)
 	torusd_check_ready(d);
 }
 
-static void written(void *ctx, int err, bool succeeded, int64_t revision)
+static void keys_written(struct torusd *d, int err, bool succeeded)
 {
-	struct torusd *d = ctx;
 	struct registration *r = &d->registration;
 
 	if (err == 0 && !succeeded)
@@ -73,16 +111,32 @@ static void written(void *ctx, int err, bool succeeded, int64_t revision)
 	retry_reset(&r->retry);
 	if (d->stopping)
 		return;
-	env_timer_after(d->env, &r->refresh, REFRESH_NS);
+	plan_refresh(d);
 	torusd_check_ready(d);
 }
 
-static void write_keys(struct torusd *d)
+static void written(void *ctx, int err, bool succeeded, int64_t revision)
+{
+	struct torusd *d = ctx;
+
+	if (err == 0 && succeeded)
+		d->registration.alive_revision = revision;
+	keys_written(d, err, succeeded);
+}
+
+static void refreshed(void *ctx, int err, bool succeeded, int64_t revision)
+{
+	(void)revision;
+	keys_written(ctx, err, succeeded);
+}
+
+/* Both keys; or the document, as long as the other one is as we wrote it. */
+static void write_keys(struct torusd *d, bool both)
 {
 	const struct uuid *cluster = &d->cluster.id;
 	char peer_key[META_KEY_MAX], alive_key[META_KEY_MAX];
 	CLEANUP_FREE char *peer = NULL, *alive = marker_encode();
-	struct meta_txn txn = { .compare_count = 1, .put_count = 2 };
+	struct meta_txn txn = { .compare_count = 1, .put_count = both ? 2 : 1 };
 	struct peer_doc doc;
 
 	/* Without a lease this peer would be alive for ever. */
@@ -106,7 +160,7 @@ static void write_keys(struct torusd *d)
 	txn.put[0] = (struct meta_put){ .key = peer_key, .value = peer };
 	txn.put[1] = (struct meta_put){ .key = alive_key, .value = alive,
 					.lease = d->registration.lease };
-	d->meta->ops->txn(d->meta, &txn, written, d);
+	d->meta->ops->txn(d->meta, &txn, both ? written : refreshed, d);
 }
 
 static void rival(struct torusd *d, const struct peer_doc *other)
@@ -142,7 +196,7 @@ static void got_peer(void *ctx, int err, int64_t revision,
 	else if (kv != NULL && strcmp(other.address, d->address) != 0)
 		rival(d, &other);
 	else
-		write_keys(d);
+		write_keys(d, true);
 }
 
 static void got_alive(void *ctx, int err, int64_t revision,
@@ -157,7 +211,7 @@ static void got_alive(void *ctx, int err, int64_t revision,
 	}
 	d->registration.alive_revision = kv != NULL ? kv->mod_revision : 0;
 	if (kv == NULL) {
-		write_keys(d);
+		write_keys(d, true);
 		return;
 	}
 	key_peer(&d->cluster.id, store_peer(d->store), key);
@@ -222,22 +276,15 @@ static void try_again(struct env_timer *timer)
 		grant(container_of(r, struct torusd, registration));
 }
 
-/* A change of 1 % of the size is worth a write to the metadata store. */
 static void refresh(struct env_timer *timer)
 {
 	struct registration *r = container_of(timer, struct registration,
 					      refresh);
-	struct torusd *d = container_of(r, struct torusd, registration);
-	struct store_stats stats;
-	uint64_t change;
 
-	store_stats(d->store, &stats);
-	change = stats.used > r->used_told ? stats.used - r->used_told :
-					     r->used_told - stats.used;
-	if (change > stats.size / 100 && !r->running)
-		grant(d);
-	else
-		env_timer_after(d->env, &r->refresh, REFRESH_NS);
+	if (r->running)
+		return;
+	r->running = true;
+	write_keys(container_of(r, struct torusd, registration), false);
 }
 
 void registration_start(struct torusd *d)
@@ -246,6 +293,7 @@ void registration_start(struct torusd *d)
 
 	retry_init(&r->retry, d->env, try_again);
 	env_timer_init(&r->refresh, refresh);
+	r->started = true;
 	grant(d);
 }
 

@@ -37,11 +37,12 @@ void retry_reset(struct retry *retry);
 
 struct registration {
 	struct retry retry;
-	struct env_timer refresh;
+	struct env_timer refresh;	/* armed while more is to be told */
 	int64_t lease;			/* 0 = none */
 	int64_t alive_revision;		/* of the key under the lease; 0 = none */
 	uint64_t rival_since_ns;	/* another has our name; 0 = none */
 	uint64_t used_told;		/* bytes, in the document */
+	bool started;
 	bool running;
 };
 
@@ -108,6 +109,10 @@ void registration_start(struct torusd *d);
 /** registration_stop() - give the lease back; d->lease_revoked after that, and
  * torusd_check_stopped() is called if it took time. */
 void registration_stop(struct torusd *d);
+
+/** registration_space_moved() - of the store @ctx is the torusd of: the peer's
+ * document is written again soon. */
+void registration_space_moved(void *ctx);
 
 /** registration_doc() - this peer's document, as it is now. */
 void registration_doc(struct torusd *d, struct peer_doc *doc);

@@ -53,7 +53,7 @@ struct ring_doc {
 struct peer_doc {
 	struct uuid id;
 	char address[ADDRESS_MAX];	/* where to connect */
-	uint64_t size, used;		/* bytes; used is refreshed rarely */
+	uint64_t size, used;		/* bytes; used is some seconds old */
 	char zone[RING_LABEL_MAX], rack[RING_LABEL_MAX], host[RING_LABEL_MAX];
 	struct uuid incarnation;
 };

@@ -70,6 +70,7 @@ struct store {
 	/* space, in bytes */
 	uint64_t size;			/* what it may use */
 	uint64_t chunk_bytes;		/* footprint of all chunks */
+	uint64_t chunk_bytes_told;	/* when cfg.space_moved() was called */
 	uint64_t disk_free;		/* of the file system, as last seen */
 	uint64_t appended_since;	/* ... and what was written since */
 	bool statfs_running;

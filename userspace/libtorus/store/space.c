@@ -39,9 +39,21 @@ bool store_space_check(struct store *store, uint64_t bytes, bool user)
 	       disk >= need;
 }
 
+static void tell_space(struct store *store)
+{
+	uint64_t now = store->chunk_bytes, told = store->chunk_bytes_told;
+
+	if (left_of(now, told) + left_of(told, now) < STORE_SPACE_STEP)
+		return;
+	store->chunk_bytes_told = now;
+	store->cfg.space_moved(store->cfg.ctx);
+}
+
 void store_space_add(struct store *store, int64_t bytes)
 {
 	store->chunk_bytes += (uint64_t)bytes;
+	if (store->cfg.space_moved != NULL)
+		tell_space(store);
 	if (bytes > 0)
 		store->appended_since += (uint64_t)bytes;
 	else

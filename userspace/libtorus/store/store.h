@@ -36,7 +36,16 @@ struct store_config {
 				 * space; 0 = 64 MiB */
 	uint64_t receive_bytes;	/* memory for data of appends; 0 = 2 MiB */
 	uint64_t send_bytes;	/* memory for data of replies; 0 = 2 MiB */
+	/*
+	 * The space in use has moved by STORE_SPACE_STEP since the last call;
+	 * also while the store opens and counts. From inside the store, which
+	 * it must not call except for store_stats(). May be NULL.
+	 */
+	void (*space_moved)(void *ctx);
+	void *ctx;
 };
+
+#define STORE_SPACE_STEP (1u << 20)
 
 /* @err 0, or -errno with error text naming the directory's file. */
 typedef void (*store_open_fn)(void *ctx, int err);
