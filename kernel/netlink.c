@@ -171,6 +171,12 @@ static int set_device(struct torus_device *dev, struct genl_info *info)
 	struct nlattr **attrs = info->attrs, *attr;
 	int ret;
 
+	if (!attrs[TORUS_A_DEV_SIZE] && !attrs[TORUS_A_DEV_READ_ONLY] &&
+	    !attrs[TORUS_A_DEV_IO_TIMEOUT_MS] &&
+	    !attrs[TORUS_A_DEV_DEAD_TIMEOUT_MS] && !attrs[TORUS_A_DEV_FAIL]) {
+		GENL_SET_ERR_MSG(info, "nothing to set");
+		return -EINVAL;
+	}
 	/* The only one that may be refused comes first: all or nothing. */
 	if (attrs[TORUS_A_DEV_SIZE]) {
 		ret = torus_device_resize(dev,
