@@ -58,7 +58,7 @@ int main(void)
 	char name[] = "/tmp/torus-selftest-XXXXXX";
 	struct world *world;
 	struct helper h;
-	uint32_t id;
+	uint32_t id, other;
 	int fd;
 
 	test_begin();
@@ -96,6 +96,14 @@ int main(void)
 	/* A paused helper may still write into the arena of its session. */
 	CHECK_INT(helper_bind(&h, true), -EINVAL);
 	CHECK(strstr(h.control.error, "new one"));
+	/* Two devices would hand out the same memory. */
+	config.volume = "another";
+	other = device_add(&config);
+	h.dev_id = other;
+	CHECK_INT(helper_bind(&h, false), -EINVAL);
+	CHECK(strstr(h.control.error, "new one"));
+	CHECK_INT(device_delete(other, false), 0);
+	CHECK(device_wait_gone(other, 5000));
 	helper_close(&h);
 	CHECK_INT(device_delete(id, false), 0);
 	CHECK(device_wait_gone(id, 5000));

@@ -33,8 +33,8 @@ int main(void)
 		size_t skew = next_random(&seed) % 8 * 512;
 		off_t pos = next_random(&seed) % ((SIZE - len) / 512) * 512;
 
-		for (size_t j = 0; j < len; j++)
-			out[skew + j] = next_random(&seed);
+		for (size_t j = 0; j < len; j += 8)
+			*(uint64_t *)(out + skew + j) = next_random(&seed);
 		CHECK_INT(pwrite(fd, out + skew, len, pos), (ssize_t)len);
 		memcpy(shadow + pos, out + skew, len);
 		CHECK_INT(pread(fd, in + skew, len, pos), (ssize_t)len);

@@ -27,9 +27,8 @@ static bool keep(struct helper *h, const struct torus_desc *desc,
 	(void)completion;
 	if (desc->op != TORUS_OP_WRITE || desc->offset != 8192)
 		return true;
-	__atomic_store_n(&h->world->answer, 1, __ATOMIC_SEQ_CST);
-	while (!__atomic_load_n(&h->world->order, __ATOMIC_SEQ_CST))
-		usleep(1000);
+	sem_post(&h->world->asked);
+	sem_wait(&h->world->told);
 	return true;
 }
 
@@ -86,8 +85,7 @@ int main(void)
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
 	CHECK(!pthread_create(&writer, NULL, write_one, NULL));
-	while (!__atomic_load_n(&world->answer, __ATOMIC_SEQ_CST))
-		usleep(1000);
+	CHECK(!sem_wait(&world->asked));
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/torus/torus%u/requests",
 		 id);
@@ -95,7 +93,7 @@ int main(void)
 	snprintf(path, sizeof(path), "/sys/kernel/debug/torus/torus%u/queues",
 		 id);
 	CHECK(strstr(read_file(path), "\n0 1 0 "));
-	__atomic_store_n(&world->order, 1, __ATOMIC_SEQ_CST);
+	sem_post(&world->told);
 	pthread_join(writer, NULL);
 	CHECK(strstr(read_file(path), "\n0 0 0 "));
 

@@ -6,7 +6,6 @@
 #include "test.h"
 
 #define SIZE (32ull << 20)
-#define KILLS 12
 
 int main(void)
 {
@@ -16,14 +15,15 @@ int main(void)
 	struct world *world;
 	pid_t helper;
 	uint32_t id;
-	int fd, i;
+	int fd, i, kills;
 
 	test_begin();
+	kills = test_rounds(6, 30);
 	id = device_serve(&config, &world, &helper);
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
 	stress_start(&stress, fd, SIZE, 8, 256 << 10);
-	for (i = 0; i < KILLS; i++) {
+	for (i = 0; i < kills; i++) {
 		stress_wait_ios(&stress, 50, 30000);
 		helper_kill(helper);
 		CHECK(device_wait_state(id, TORUS_STATE_RECOVERING, 5000));
@@ -34,7 +34,7 @@ int main(void)
 		worst = pause > worst ? pause : worst;
 	}
 	printf("# %llu I/Os, %d helpers killed, %llu requests sent again, longest pause %llu ms\n",
-	       (unsigned long long)stress_stop(&stress), KILLS,
+	       (unsigned long long)stress_stop(&stress), kills,
 	       (unsigned long long)device_counter(id, TORUS_A_DEV_REQUEUED),
 	       (unsigned long long)worst);
 	CHECK(device_counter(id, TORUS_A_DEV_REQUEUED) > 0);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The module cannot be unloaded from add to the last close, also of a deleted disk. */
+/*
+ * The module cannot be unloaded from add to the last close, also of a deleted
+ * disk; sockets alone do not keep it.
+ */
 #include <fcntl.h>
 #include <sys/syscall.h>
 
@@ -22,6 +25,31 @@ static int module_users(void)
 	CHECK(f && fscanf(f, "%d", &n) == 1);
 	fclose(f);
 	return n;
+}
+
+/* Open sockets, also one that listens, hold nothing: the module goes and comes. */
+static void check_goes_with_open_sockets(void)
+{
+	const char *module = getenv("TORUS_MODULE");
+	struct nl_msg msg;
+	struct nl events;
+	int file;
+
+	if (!module)
+		return;
+	CHECK(!nl_open(&events) && !nl_join(&events));
+	file = open(module, O_RDONLY | O_CLOEXEC);
+	CHECK(file >= 0);
+	CHECK_INT(syscall(SYS_delete_module, "torus", O_NONBLOCK), 0);
+	nl_begin(&test_nl, &msg, TORUS_CMD_DEV_GET, 0);
+	nl_put_u32(&msg, TORUS_A_DEV_ID, 0);
+	CHECK_INT(nl_call(&test_nl, &msg, NULL), -ENOENT);
+	CHECK_INT(syscall(SYS_finit_module, file, "", 0), 0);
+	close(file);
+	nl_close(&events);
+	/* The family has another number now. */
+	nl_close(&test_nl);
+	CHECK_INT(nl_open(&test_nl), 0);
 }
 
 int main(void)
@@ -55,5 +83,6 @@ int main(void)
 		CHECK(now_ms() < end);
 		usleep(1000);
 	}
+	check_goes_with_open_sockets();
 	return 0;
 }

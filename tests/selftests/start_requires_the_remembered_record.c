@@ -14,6 +14,7 @@ struct variation {
 	bool incarnation;
 	int64_t sequence;
 	uint32_t crc_xor;
+	bool no_check;
 	bool fits;
 };
 
@@ -31,13 +32,15 @@ static int start(struct helper *h, const struct variation *v)
 	       sizeof(incarnation));
 	nl_put_u64(&msg, TORUS_A_SESSION_SEQUENCE, h->remembered + v->sequence);
 	nl_put_u32(&msg, TORUS_A_SESSION_HEADER_CRC, 0x1234);
-	nl_put_u32(&msg, TORUS_A_SESSION_CHECK_CRC,
-		   world_crc(h->remembered) ^ v->crc_xor);
+	if (!v->no_check)
+		nl_put_u32(&msg, TORUS_A_SESSION_CHECK_CRC,
+			   world_crc(h->remembered) ^ v->crc_xor);
 	return nl_call(&h->control, &msg, NULL);
 }
 
 static void try(const struct variation *v)
 {
+	const struct variation silent = { .no_check = true };
 	struct device_config config = { .size = SIZE };
 	uint8_t *buf = alloc_aligned(4096);
 	struct world *world;
@@ -60,6 +63,10 @@ static void try(const struct variation *v)
 	CHECK_INT(h.remembered_crc, world_crc(world->sequence));
 	CHECK_INT(start(&h, v), -EINVAL); /* no queue is bound yet */
 	CHECK_INT(helper_queues(&h, &h.data, 1), 0);
+	/* A message that does not say is refused, and nothing has happened. */
+	CHECK_INT(start(&h, &silent), -EINVAL);
+	CHECK(strstr(h.control.error, "check-crc"));
+	CHECK_INT(device_state(id), TORUS_STATE_RECOVERING);
 	ret = start(&h, v);
 	if (ret != (v->fits ? 0 : -ESTALE))
 		FAIL("%s: %d (%s)", v->name, ret, h.control.error);

@@ -18,6 +18,13 @@ static void put_wanted(struct nl_msg *msg, uint16_t type, uint32_t value)
 		nl_put_u32(msg, type, value);
 }
 
+void device_remember(uint32_t id)
+{
+	owner_pid = getpid();
+	if (nr_added < DEVICES_MAX)
+		added[nr_added++] = id;
+}
+
 int device_try_add(const struct device_config *config)
 {
 	struct nl_msg msg, answer;
@@ -43,9 +50,7 @@ int device_try_add(const struct device_config *config)
 	if (ret)
 		return ret;
 	ret = nl_u32(&answer, TORUS_A_DEV_ID);
-	owner_pid = getpid();
-	if (nr_added < DEVICES_MAX)
-		added[nr_added++] = ret;
+	device_remember(ret);
 	return ret;
 }
 

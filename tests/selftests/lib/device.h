@@ -30,6 +30,9 @@ int device_try_add(const struct device_config *config);
 /* The same; fails the test if it cannot. */
 uint32_t device_add(const struct device_config *config);
 
+/* Remembers for the cleanup a device that was added otherwise. */
+void device_remember(uint32_t id);
+
 /* Asks for the deletion. 0 or -errno. */
 int device_delete(uint32_t id, bool force);
 

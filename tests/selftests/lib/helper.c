@@ -37,6 +37,7 @@ struct world *world_new(uint64_t size)
 
 	CHECK(world != MAP_FAILED);
 	world->size = size;
+	CHECK(!sem_init(&world->asked, 1, 0) && !sem_init(&world->told, 1, 0));
 	return world;
 }
 
@@ -265,6 +266,9 @@ int helper_serve_once(struct helper *h, int timeout_ms)
 	return ret ? ret : 0;
 }
 
+/* What remains open in a helper but its own: where it says that it started. */
+#define STARTED_FD 3
+
 static void serve(struct world *world, uint32_t dev_id, helper_hook *hook,
 		  bool takeover, size_t arena_size)
 {
@@ -282,45 +286,55 @@ static void serve(struct world *world, uint32_t dev_id, helper_hook *hook,
 	}
 	if (!ret)
 		ret = helper_start(&h);
+	if (!ret && write(STARTED_FD, "", 1) != 1)
+		ret = -errno;
 	if (ret) {
 		printf("# helper cannot start: %s (%s%s)\n", strerror(-ret),
 		       h.control.error, h.data.error);
 		fflush(stdout);
 		_exit(1);
 	}
-	__atomic_add_fetch(&world->started, 1, __ATOMIC_SEQ_CST);
+	close(STARTED_FD);
 	do {
 		ret = helper_serve_once(&h, -1);
 	} while (!ret || ret == -EINTR || ret == -EAGAIN);
 	_exit(ret == -ESTALE || ret == -ENODEV ? 0 : 1);
 }
 
+static void wait_started(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	if (poll(&pfd, 1, 20000) != 1)
+		FAIL("the helper did not start in time");
+	if (read(fd, &byte, 1) != 1)
+		FAIL("the helper ended before it had started");
+	close(fd);
+}
+
 pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
 			bool takeover, size_t arena_size)
 {
-	uint32_t before = __atomic_load_n(&world->started, __ATOMIC_SEQ_CST);
-	uint64_t end = now_ms() + 20000;
+	int started[2];
 	pid_t pid;
 
 	fflush(stdout);
+	CHECK(!pipe2(started, O_CLOEXEC));
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(started[1], STARTED_FD);
 		/* Not the test's open device, nor its sockets. */
-		syscall(SYS_close_range, 3u, ~0u, 0u);
+		syscall(SYS_close_range, STARTED_FD + 1u, ~0u, 0u);
 		serve(world, dev_id, hook, takeover, arena_size);
 	}
 	owner_pid = getpid();
 	if (nr_helpers < HELPERS_MAX)
 		helpers[nr_helpers++] = pid;
-	while (__atomic_load_n(&world->started, __ATOMIC_SEQ_CST) == before) {
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			FAIL("the helper ended before it had started");
-		if (now_ms() > end)
-			FAIL("the helper did not start in time");
-		usleep(1000);
-	}
+	close(started[1]);
+	wait_started(started[0]);
 	return pid;
 }
 

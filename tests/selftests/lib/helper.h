@@ -3,6 +3,7 @@
 #define SELFTEST_HELPER_H
 
 #include <stdbool.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <linux/torus.h>
@@ -18,11 +19,11 @@ struct world {
 	/* counts by operation, and writes with FUA */
 	uint64_t ops[TORUS_OP_WRITE_ZEROES + 1];
 	uint64_t fua;
-	/* a helper counts itself here when its session has started */
-	uint32_t started;
-	/* what tests tell their helpers, and helpers their tests */
+	/* what tests tell their helpers */
 	uint32_t order;
-	uint32_t answer;
+	/* what helpers and tests wait for from each other */
+	sem_t asked;
+	sem_t told;
 	_Alignas(4096) uint8_t data[];
 };
 

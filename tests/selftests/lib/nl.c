@@ -115,13 +115,37 @@ int nl_receive(struct nl *nl, struct nl_msg *msg, int timeout_ms)
 	}
 }
 
-static void find_error_text(struct nl *nl, const struct nlmsghdr *hdr)
+/* One attribute of an error: its text, or which attribute it is about. */
+static void take_error_attr(struct nl *nl, const struct nl_msg *sent,
+			    const struct nlattr *attr)
+{
+	const char *data = (const char *)attr + NLA_HDRLEN;
+	struct nlattr named;
+	uint32_t value;
+
+	if ((attr->nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_MSG) {
+		snprintf(nl->error, sizeof(nl->error), "%s", data);
+		return;
+	}
+	if (attr->nla_len < NLA_HDRLEN + sizeof(value))
+		return;
+	memcpy(&value, data, sizeof(value));
+	if ((attr->nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_MISS_TYPE) {
+		nl->missing = value;
+	} else if ((attr->nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_OFFS &&
+		   value + sizeof(named) <= sent->len) {
+		memcpy(&named, sent->data + value, sizeof(named));
+		nl->wrong = named.nla_type & NLA_TYPE_MASK;
+	}
+}
+
+static void find_error_text(struct nl *nl, const struct nl_msg *sent,
+			    const struct nlmsghdr *hdr)
 {
 	const struct nlmsgerr *err = NLMSG_DATA(hdr);
 	size_t skip = sizeof(*err);
 	const char *p, *end = (const char *)hdr + hdr->nlmsg_len;
 
-	nl->error[0] = 0;
 	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS))
 		return;
 	if (!(hdr->nlmsg_flags & NLM_F_CAPPED))
@@ -132,9 +156,7 @@ static void find_error_text(struct nl *nl, const struct nlmsghdr *hdr)
 
 		if (attr->nla_len < NLA_HDRLEN)
 			return;
-		if ((attr->nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_MSG)
-			snprintf(nl->error, sizeof(nl->error), "%s",
-				 p + NLA_HDRLEN);
+		take_error_attr(nl, sent, attr);
 		p += NLA_ALIGN(attr->nla_len);
 	}
 }
@@ -146,6 +168,8 @@ int nl_call(struct nl *nl, struct nl_msg *msg, struct nl_msg *answer)
 	int ret;
 
 	nl->error[0] = 0;
+	nl->wrong = 0;
+	nl->missing = 0;
 	if (answer)
 		answer->len = 0;
 	header(msg)->nlmsg_flags |= NLM_F_ACK;
@@ -163,7 +187,7 @@ int nl_call(struct nl *nl, struct nl_msg *msg, struct nl_msg *answer)
 		if (hdr->nlmsg_type == NLMSG_ERROR) {
 			const struct nlmsgerr *err = NLMSG_DATA(hdr);
 
-			find_error_text(nl, hdr);
+			find_error_text(nl, msg, hdr);
 			return err->error;
 		}
 		if (hdr->nlmsg_type == NLMSG_DONE)

@@ -13,6 +13,9 @@ struct nl {
 	uint32_t group;
 	uint32_t seq;
 	char error[160];
+	/* of the newest refusal: the attribute that it names as wrong, as missing */
+	uint16_t wrong;
+	uint16_t missing;
 };
 
 /* A message: being built, or received. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <time.h>
+
 #include "stress.h"
 #include "test.h"
 
@@ -66,10 +68,27 @@ static bool do_read(struct stress_thread *t, uint8_t *buf, uint32_t *versions,
 static bool verify_all(struct stress_thread *t, uint8_t *buf,
 		       uint32_t *versions, uint64_t base, uint64_t blocks)
 {
-	for (uint64_t i = 0; i < blocks; i++)
-		if (!do_read(t, buf, versions, base, i, 1))
+	uint64_t n = t->stress->io_max / BLOCK;
+
+	for (uint64_t i = 0; i < blocks; i += n)
+		if (!do_read(t, buf, versions, base, i,
+			     blocks - i < n ? blocks - i : n))
 			return false;
 	return true;
+}
+
+/* Counts an I/O, and wakes who waits for this one or for an error. */
+static void count(struct stress_thread *t)
+{
+	struct stress *s = t->stress;
+
+	__atomic_add_fetch(&t->ios, 1, __ATOMIC_SEQ_CST);
+	if (!t->error &&
+	    stress_ios(s) < __atomic_load_n(&s->awaited, __ATOMIC_SEQ_CST))
+		return;
+	pthread_mutex_lock(&s->lock);
+	pthread_cond_broadcast(&s->reached);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void *run(void *arg)
@@ -82,7 +101,8 @@ static void *run(void *arg)
 	uint8_t *buf = alloc_aligned(s->io_max);
 	bool ok = true;
 
-	while (ok && !__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+	while (ok && !__atomic_load_n(&s->stop, __ATOMIC_RELAXED) &&
+	       (!s->limit || t->ios < s->limit)) {
 		unsigned int n = 1 + next_random(&seed) % (s->io_max / BLOCK);
 		uint64_t first = next_random(&seed) % (blocks - n + 1);
 
@@ -92,7 +112,7 @@ static void *run(void *arg)
 			ok = do_read(t, buf, versions, base, first, n);
 		if (ok && next_random(&seed) % 16 == 0 && fdatasync(s->fd))
 			ok = fail(t, "flush", 0, errno);
-		__atomic_add_fetch(&t->ios, 1, __ATOMIC_RELAXED);
+		count(t);
 	}
 	if (ok)
 		verify_all(t, buf, versions, base, blocks);
@@ -104,7 +124,22 @@ static void *run(void *arg)
 void stress_start(struct stress *s, int fd, uint64_t size,
 		  unsigned int nr_threads, unsigned int io_max)
 {
+	stress_start_some(s, fd, size, nr_threads, io_max, 0);
+}
+
+void stress_start_some(struct stress *s, int fd, uint64_t size,
+		       unsigned int nr_threads, unsigned int io_max,
+		       uint64_t limit)
+{
+	pthread_condattr_t clock;
+
 	memset(s, 0, sizeof(*s));
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->reached, &clock);
+	s->awaited = UINT64_MAX;
+	s->limit = limit;
 	s->fd = fd;
 	s->nr_threads = nr_threads;
 	s->io_max = io_max;
@@ -122,7 +157,7 @@ uint64_t stress_ios(struct stress *s)
 	uint64_t n = 0;
 
 	for (unsigned int i = 0; i < s->nr_threads; i++)
-		n += __atomic_load_n(&s->threads[i].ios, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&s->threads[i].ios, __ATOMIC_SEQ_CST);
 	return n;
 }
 
@@ -142,15 +177,22 @@ void stress_wait_ios(struct stress *s, uint64_t n, int timeout_ms)
 void stress_wait_total(struct stress *s, uint64_t n, int timeout_ms)
 {
 	uint64_t end = now_ms() + timeout_ms;
+	struct timespec until = {
+		.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000,
+	};
+	int ret = 0;
 
-	while (stress_ios(s) < n) {
-		if (has_error(s))
-			stress_stop(s);
-		if (now_ms() > end)
-			FAIL("I/O does not go on: %llu ended",
-			     (unsigned long long)stress_ios(s));
-		usleep(1000);
-	}
+	pthread_mutex_lock(&s->lock);
+	__atomic_store_n(&s->awaited, n, __ATOMIC_SEQ_CST);
+	while (!ret && stress_ios(s) < n && !has_error(s))
+		ret = pthread_cond_timedwait(&s->reached, &s->lock, &until);
+	__atomic_store_n(&s->awaited, UINT64_MAX, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&s->lock);
+	if (has_error(s))
+		stress_stop(s);
+	if (stress_ios(s) < n)
+		FAIL("I/O does not go on: %llu ended",
+		     (unsigned long long)stress_ios(s));
 }
 
 void stress_halt(struct stress *s)

@@ -24,13 +24,24 @@ struct stress {
 	uint64_t region;
 	unsigned int nr_threads;
 	unsigned int io_max;
+	/* I/Os of each thread; 0: until told */
+	uint64_t limit;
 	bool stop;
+	/* Somebody waits for so many I/Os; told when they have ended. */
+	uint64_t awaited;
+	pthread_mutex_t lock;
+	pthread_cond_t reached;
 	struct stress_thread threads[32];
 };
 
 /* Starts nr_threads on fd; each owns size / nr_threads bytes. */
 void stress_start(struct stress *s, int fd, uint64_t size,
 		  unsigned int nr_threads, unsigned int io_max);
+
+/* The same; each thread ends by itself after limit I/Os. */
+void stress_start_some(struct stress *s, int fd, uint64_t size,
+		       unsigned int nr_threads, unsigned int io_max,
+		       uint64_t limit);
 
 /* How many I/Os have ended so far. */
 uint64_t stress_ios(struct stress *s);

@@ -36,6 +36,13 @@ void test_begin(void)
 	atexit(test_cleanup);
 }
 
+unsigned int test_rounds(unsigned int usual, unsigned int full)
+{
+	const char *tier = getenv("TORUS_TIER");
+
+	return tier && !strcmp(tier, "full") ? full : usual;
+}
+
 uint64_t now_ms(void)
 {
 	struct timespec ts;

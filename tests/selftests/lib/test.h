@@ -59,6 +59,9 @@ void test_cleanup(void);
 /* The control socket of this test. */
 extern struct nl test_nl;
 
+/* How often to do what is done many times: more in the long form of the tests. */
+unsigned int test_rounds(unsigned int usual, unsigned int full);
+
 uint64_t now_ms(void);
 
 /* A small generator whose sequence depends on its state alone. */
