@@ -6,7 +6,6 @@
 # Sourced, never run. These tests run in a VM (tests/integration/vm), or on a
 # machine of which TORUS_MODULE names the torus.ko.
 
-# shellcheck disable=SC2031
 # shellcheck source=tests/integration/cluster.sh
 . "$(dirname "${BASH_SOURCE[0]}")/cluster.sh"
 
