@@ -195,39 +195,6 @@ static void surviving_device_may_be_older_than_the_root(void **state)
 
 /* ---- damage at the end of the log ------------------------------------------ */
 
-/* Where @node has a block that is all @value: its chunk file and offset. */
-static bool find_block(struct bed *w, struct sim_node *node, uint8_t value,
-		       char *path, size_t size, uint64_t *offset)
-{
-	uint8_t block[BLOCK_SIZE], wanted[BLOCK_SIZE];
-	struct volume_doc doc;
-	uint64_t chunk;
-
-	memset(wanted, value, sizeof(wanted));
-	bed_get_volume(w, &doc);
-	for (chunk = doc.next_chunk; chunk-- > 1;) {
-		snprintf(path, size, "chunks/%016x/%012llx", 1u,
-			 (unsigned long long)chunk);
-		for (*offset = 0; sim_disk_peek(node, path, *offset, block,
-						BLOCK_SIZE, false) == BLOCK_SIZE;
-		     *offset += BLOCK_SIZE)
-			if (memcmp(block, wanted, BLOCK_SIZE) == 0)
-				return true;
-	}
-	return false;
-}
-
-static bool rot_block(struct bed *w, struct sim_node *node, uint8_t value)
-{
-	char path[64];
-	uint64_t offset;
-
-	if (!find_block(w, node, value, path, sizeof(path), &offset))
-		return false;
-	assert_int_equal(0, sim_disk_flip(node, path, offset + 100));
-	return true;
-}
-
 static void lose_host(struct bed *w)
 {
 	struct sim_node *node = w->host;
@@ -260,8 +227,8 @@ static void rot_in_the_only_copy_of_the_last_record_ends_the_log(void **state)
 	sim_run(w->sim, 200 * NSEC_PER_MSEC);
 	assert_false(io.over);
 	lose_host(w);
-	assert_false(rot_block(w, w->node[1], 0xab));
-	assert_true(rot_block(w, w->node[0], 0xab));
+	assert_false(bed_rot_block(w, 1, 0xab));
+	assert_true(bed_rot_block(w, 0, 0xab));
 	bed_attach(w);
 	bed_verify(w);
 	bed_write_random(w, 30);
@@ -275,7 +242,7 @@ static void rot_in_the_only_copy_left_waits_for_the_other_peers(void **state)
 	bool member[STORES];
 	struct bed *w = *state;
 	unsigned int i, kept = STORES;
-	char path[64];
+	char path[BED_PATH_MAX];
 	uint64_t offset;
 
 	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
@@ -285,14 +252,13 @@ static void rot_in_the_only_copy_left_waits_for_the_other_peers(void **state)
 	assert_int_equal(0, bed_write_blocks(w, 9, 1, 0xab, false));
 	lose_host(w);
 	for (i = 0; i < STORES; i++) {
-		member[i] = find_block(w, w->node[i], 0xab, path, sizeof(path),
-				       &offset);
+		member[i] = bed_find_block(w, i, 0xab, path, &offset);
 		if (member[i] && kept == STORES)
 			kept = i;
 		else if (member[i])
 			bed_stop_store(w, i, false);
 	}
-	assert_true(rot_block(w, w->node[kept], 0xab));
+	assert_true(bed_rot_block(w, kept, 0xab));
 	attach_fails(w, -EUCLEAN, "is damaged at block");
 	assert_says(w, "start the peers that do not answer: store");
 	for (i = 0; i < STORES; i++)
@@ -317,7 +283,7 @@ static void torn_end_on_the_only_peer_left_is_not_a_timeout(void **state)
 	lose_host(w);
 	for (i = 0; i < 3; i++)
 		bed_stop_store(w, i, false);
-	assert_true(rot_block(w, w->node[0], 0xab));
+	assert_true(bed_rot_block(w, 0, 0xab));
 	bed_start_store(w, 0);
 	attach_fails(w, -EUCLEAN, "where its log may end, is damaged at block");
 	assert_says(w, "start the peers that do not answer: store");

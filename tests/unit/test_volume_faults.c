@@ -96,6 +96,35 @@ static void too_few_peers_end_in_a_timeout_and_then_it_goes_on(void **state)
 	bed_verify(w);
 }
 
+/* They answer, and fail whatever they are asked to write. */
+static void peers_that_fail_each_time_are_tried_less_and_less_often(void **state)
+{
+	struct bed *w = *state;
+	uint64_t before, changes;
+	struct bed_io io;
+	unsigned int i;
+
+	bed_attach(w);
+	bed_write_random(w, 20);
+	for (i = 1; i < 3; i++)
+		sim_node_disk_faults(w->node[i])->write_eio = 1;
+	memset(w->data, 0x5a, BLOCK_SIZE);
+	bed_io_start(w, &io, VOLUME_WRITE, 0, BLOCK_SIZE, false);
+	sim_run(w->sim, 20 * NSEC_PER_SEC);
+	before = bed_stats(w).ensemble_changes;
+	sim_run(w->sim, 60 * NSEC_PER_SEC);
+	changes = bed_stats(w).ensemble_changes - before;
+	assert_false(io.over);
+	assert_in_range(changes, 1, 2 * 9);	/* two peers, each 8 s */
+	for (i = 1; i < 3; i++)
+		sim_node_disk_faults(w->node[i])->write_eio = 0;
+	sim_run(w->sim, 10 * NSEC_PER_SEC);
+	assert_true(io.over);
+	assert_int_equal(0, io.err);
+	w->model[0] = 0x5a;
+	bed_verify(w);
+}
+
 /* More than the engine reads at a time, and parts of one block that queue. */
 static void nothing_takes_longer_than_io_timeout(void **state)
 {
@@ -411,6 +440,7 @@ int main(void)
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),
 		TEST(too_few_peers_end_in_a_timeout_and_then_it_goes_on),
+		TEST(peers_that_fail_each_time_are_tried_less_and_less_often),
 		TEST(nothing_takes_longer_than_io_timeout),
 		TEST(slow_syncs_cost_no_replica),
 		TEST(peers_that_fail_by_turns_do_not_fill_the_sealed_list),

@@ -355,3 +355,36 @@ struct volume_stats bed_stats(struct bed *w)
 	volume_stats(w->volume, &s);
 	return s;
 }
+
+bool bed_find_block(struct bed *w, unsigned int store, uint8_t value,
+		    char *path, uint64_t *offset)
+{
+	uint8_t block[BLOCK_SIZE], wanted[BLOCK_SIZE];
+	struct volume_doc doc;
+	uint64_t chunk;
+
+	memset(wanted, value, sizeof(wanted));
+	bed_get_volume(w, &doc);
+	for (chunk = doc.next_chunk; chunk-- > 1;) {
+		snprintf(path, BED_PATH_MAX, "chunks/%016x/%012llx", 1u,
+			 (unsigned long long)chunk);
+		for (*offset = 0; sim_disk_peek(w->node[store], path, *offset,
+						block, BLOCK_SIZE,
+						false) == BLOCK_SIZE;
+		     *offset += BLOCK_SIZE)
+			if (memcmp(block, wanted, BLOCK_SIZE) == 0)
+				return true;
+	}
+	return false;
+}
+
+bool bed_rot_block(struct bed *w, unsigned int store, uint8_t value)
+{
+	char path[BED_PATH_MAX];
+	uint64_t offset;
+
+	if (!bed_find_block(w, store, value, path, &offset))
+		return false;
+	assert_int_equal(0, sim_disk_flip(w->node[store], path, offset + 100));
+	return true;
+}

@@ -77,5 +77,11 @@ void bed_write_random(struct bed *w, unsigned int writes);
 /* Read the whole volume and compare it with the model. */
 void bed_verify(struct bed *w);
 struct volume_stats bed_stats(struct bed *w);
+/* The newest chunk file of a store that has a block which is all @value, and
+ * where; bed_rot_block() flips a bit there. False: it has none. */
+#define BED_PATH_MAX 48
+bool bed_find_block(struct bed *w, unsigned int store, uint8_t value,
+		    char *path, uint64_t *offset);
+bool bed_rot_block(struct bed *w, unsigned int store, uint8_t value);
 
 #endif

@@ -14,6 +14,7 @@
 
 #define BACKOFF_MIN	(1 * NSEC_PER_SEC)
 #define BACKOFF_MAX	(60 * NSEC_PER_SEC)
+#define RESORT_MAX	(8 * NSEC_PER_SEC)
 
 static void retry_fired(struct env_timer *timer);
 
@@ -98,7 +99,9 @@ void health_failed(struct volume *v, const struct uuid *peer, int err)
 	struct suspect *s = find(v, peer);
 	struct peer *p = peer_find(cluster_peers(v->cluster), peer);
 
-	if (s == NULL || !s->waiting)
+	/* Many calls may fail at once; one taken as a last resort fails anew. */
+	if (s == NULL || !s->waiting ||
+	    env_now(v->env) >= s->failed_at + BACKOFF_MIN)
 		s = suspect(v, peer);
 	s->failed_at = env_now(v->env);
 	if (err == -ENOSPC)
@@ -178,10 +181,17 @@ bool health_full(struct volume *v, const struct uuid *id)
 	return s != NULL && s->waiting && s->full;
 }
 
+/* One that is full refuses data, and nothing else: it may be had soon. */
+static uint64_t resort_wait(const struct suspect *s)
+{
+	return s->full ? BACKOFF_MIN : MIN(s->backoff_ns, RESORT_MAX);
+}
+
 bool health_last_resort(struct volume *v, const struct uuid *id)
 {
 	struct suspect *s = find(v, id);
 
 	return state_of(v, id) == PEER_UP &&
-	       (s == NULL || env_now(v->env) >= s->failed_at + BACKOFF_MIN);
+	       (s == NULL ||
+		env_now(v->env) >= s->failed_at + resort_wait(s));
 }

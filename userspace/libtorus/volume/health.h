@@ -50,8 +50,9 @@ bool health_good(struct volume *v, const struct uuid *peer);
 /** health_full() - excluded because it said that it is full. */
 bool health_full(struct volume *v, const struct uuid *peer);
 
-/** health_last_resort() - not good, but connected and out of its first second
- * of back-off: usable when too few others remain. */
+/** health_last_resort() - not good, but connected, and its last failure is a
+ * back-off of at most 8 s ago: usable when too few others remain. A peer that
+ * fails each time is not asked, and a new tail not declared, every second. */
 bool health_last_resort(struct volume *v, const struct uuid *peer);
 
 #endif
