@@ -129,6 +129,33 @@ static void takeover_while_attaching_names_the_new_host(void **state)
 	w->volume = NULL;
 }
 
+/* ---- requests that do not wait for it ---------------------------------- */
+
+static void early_requests_are_checked_against_the_size(void **state)
+{
+	const uint64_t end = (uint64_t)BLOCKS * BLOCK_SIZE;
+	struct bed *w = *state;
+	struct bed_io good, flush, beyond, across, trim;
+
+	memset(w->data, 0, MIB);
+	w->volume = bed_start_attach(w, w->host);
+	bed_io_start(w, &good, VOLUME_WRITE, end - 4096, 4096, false);
+	bed_io_start(w, &flush, VOLUME_FLUSH, 0, 0, false);
+	bed_io_start(w, &beyond, VOLUME_WRITE, 1ull << 62, 4096, false);
+	bed_io_start(w, &across, VOLUME_READ, end - 512, 1024, false);
+	bed_io_start(w, &trim, VOLUME_TRIM, end - 4096, 8192, false);
+	bed_wait_flag(w);
+	assert_int_equal(0, w->err);
+	while (w->open > 0)
+		assert_true(sim_step(w->sim));
+	assert_int_equal(0, good.err);
+	assert_int_equal(0, flush.err);
+	assert_int_equal(-EINVAL, beyond.err);
+	assert_int_equal(-EINVAL, across.err);
+	assert_int_equal(-EINVAL, trim.err);
+	bed_verify(w);
+}
+
 /* ---- a device that survived ------------------------------------------------ */
 
 /* The helper's process dies; what the driver remembers stays. */
@@ -301,6 +328,7 @@ int main(void)
 		TEST(metadata_that_went_back_is_not_a_takeover),
 		TEST(metadata_that_went_back_without_an_answer_at_first),
 		TEST(takeover_while_attaching_names_the_new_host),
+		TEST(early_requests_are_checked_against_the_size),
 		TEST(surviving_device_is_told_what_the_log_has),
 		TEST(surviving_device_refuses_another_record_in_its_place),
 		TEST(surviving_device_may_be_older_than_the_root),

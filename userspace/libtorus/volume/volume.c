@@ -282,10 +282,30 @@ struct volume *volume_attach(struct env *env, struct meta *meta,
 	return v;
 }
 
-static void begin_serving(struct volume *v)
+static bool inside(const struct volume *v, const struct volume_request *req)
+{
+	return req->op == VOLUME_FLUSH ||
+	       (req->offset <= v->doc.size &&
+		req->length <= v->doc.size - req->offset);
+}
+
+/* They were submitted before the size was known. */
+static void submit_early(struct volume *v)
 {
 	struct volume_request *req;
 
+	while (!list_empty(&v->early)) {
+		req = list_first_entry(&v->early, struct volume_request, node);
+		list_del_init(&req->node);
+		if (inside(v, req))
+			unaligned_submit(v->unaligned, req);
+		else
+			volume_finish(v, req, -EINVAL);
+	}
+}
+
+static void begin_serving(struct volume *v)
+{
 	v->state = VOLUME_SERVING;
 	tail_start(v);
 	writer_start(v);
@@ -294,11 +314,7 @@ static void begin_serving(struct volume *v)
 		checkpoint_start(v);
 	if (v->detach.state != DETACH_NONE)
 		v->state = VOLUME_DETACHING;
-	while (!list_empty(&v->early)) {
-		req = list_first_entry(&v->early, struct volume_request, node);
-		list_del_init(&req->node);
-		unaligned_submit(v->unaligned, req);
-	}
+	submit_early(v);
 }
 
 /* ---- requests --------------------------------------------------------- */
@@ -335,9 +351,7 @@ static int check(const struct volume *v, const struct volume_request *req)
 	if (req->length == 0 || req->length > max ||
 	    req->offset % 512 != 0 || req->length % 512 != 0)
 		return -EINVAL;
-	if (v->state != VOLUME_ATTACHING &&
-	    (req->offset > v->doc.size ||
-	     req->length > v->doc.size - req->offset))
+	if (v->state != VOLUME_ATTACHING && !inside(v, req))
 		return -EINVAL;
 	return 0;
 }
