@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* cluster.h over a metadata store of a few keys, moved by hand. */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "fake_env.h"
 #include "peer/cluster.h"
+#include "peer/peer_priv.h"
 
 static const struct uuid cluster_id = { { 0xc1, 1 } };
 static const struct uuid peer_a = { { 0x0a } };
@@ -480,6 +482,44 @@ static void peers_come_move_and_go(void **state)
 	assert_int_equal(w->env.connects, 2);
 }
 
+static size_t memory_in_use(void)
+{
+	return mallinfo2().uordblks;
+}
+
+static void come_and_go(struct world *w, unsigned int i, bool doc_first)
+{
+	struct uuid id = { { 0xdd, (uint8_t)i, (uint8_t)(i >> 8) } };
+	char key[META_KEY_MAX];
+
+	put_peer(w, &id, "d:1");
+	put_alive(w, &id, true);
+	if (!doc_first)
+		put_alive(w, &id, false);
+	key_peer(&cluster_id, &id, key);
+	fake_put(&w->meta, key, NULL);
+	if (doc_first)
+		put_alive(w, &id, false);
+}
+
+/* Of each only its place in the set of peers stays, which others may hold. */
+static void peers_that_are_gone_are_forgotten(void **state)
+{
+	const unsigned int many = 256;
+	struct world *w = *state;
+	size_t before, grown;
+	unsigned int i;
+
+	for (i = 0; i < many; i++)
+		come_and_go(w, i, i % 2);
+	before = memory_in_use();
+	for (; i < 2 * many; i++)
+		come_and_go(w, i, i % 2);
+	grown = memory_in_use() - before;
+	assert_in_range(grown, 0, many * (sizeof(struct peer) + 128));
+	expect_peers(w, "a:1+ b:1 ");
+}
+
 static void a_lease_ends_a_back_off(void **state)
 {
 	struct world *w = *state;
@@ -592,6 +632,7 @@ int main(void)
 		TEST_OPEN(a_new_ring_is_reported_once),
 		TEST_OPEN(nonsense_never_replaces_sense),
 		TEST_OPEN(peers_come_move_and_go),
+		TEST_OPEN(peers_that_are_gone_are_forgotten),
 		TEST_OPEN(a_lease_ends_a_back_off),
 		TEST_OPEN(lost_history_is_read_again),
 		TEST_OPEN(an_absent_store_is_asked_again),

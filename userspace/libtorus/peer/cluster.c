@@ -238,12 +238,17 @@ static int view_put(struct view *view, const struct meta_kv *kv)
 	}
 }
 
+/* One that neither key tells of is freed. */
 static void member_drop(struct view *view, struct member *m)
 {
 	if (view->type == VIEW_PEERS && m->known)
 		member_forget(view->cluster, m);
 	else if (view->type == VIEW_ALIVE)
 		m->alive = false;
+	if (m->known || m->alive)
+		return;
+	list_del_init(&m->node);
+	free(m);
 }
 
 static void view_delete(struct view *view, const char *key)
@@ -326,7 +331,7 @@ static int view_apply_list(struct view *view, const struct meta_kv *kv,
 			   size_t count)
 {
 	struct cluster *c = view->cluster;
-	struct member *m;
+	struct member *m, *next;
 	size_t i;
 	int err, first = 0;
 
@@ -342,7 +347,7 @@ static int view_apply_list(struct view *view, const struct meta_kv *kv,
 	}
 	if (view->type == VIEW_RING)
 		return first;
-	list_for_each_entry(m, &c->members, node)
+	list_for_each_entry_safe(m, next, &c->members, node)
 		if (!m->listed)
 			member_drop(view, m);
 	return 0;
