@@ -100,7 +100,7 @@ int main(void)
 	int fd;
 
 	test_begin();
-	rounds = test_rounds(60, 1000);
+	rounds = test_rounds(60, 400);
 	trace_late(true);
 	id = device_add(&config);
 	world = world_new(SIZE);
