@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* With the helper dead and requests waiting: forced delete ends it all at once. */
+/* With the helper dead or stuck and requests waiting: forced delete ends it all. */
 #include <fcntl.h>
+#include <signal.h>
 
 #include "stress.h"
 #include "test.h"
@@ -46,7 +47,7 @@ static void delete_under_load(bool by_sysfs)
 	close(fd);
 }
 
-static void delete_with_live_helper(void)
+static void delete_with_live_helper(bool stuck)
 {
 	struct device_config config = { .size = SIZE };
 	struct stress stress;
@@ -59,10 +60,15 @@ static void delete_with_live_helper(void)
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	stress_start(&stress, fd, SIZE, 4, 64 << 10);
 	stress_wait_ios(&stress, 50, 30000);
+	if (stuck)
+		kill(helper, SIGSTOP);
 	CHECK_INT(device_delete(id, true), 0);
 	CHECK(stress_stop_error(&stress) > 0);
 	CHECK(device_wait_gone(id, 5000));
 	close(fd);
+	/* It goes on, and has nobody to answer to. */
+	if (stuck)
+		kill(helper, SIGCONT);
 	helper_kill(helper);
 }
 
@@ -71,6 +77,7 @@ int main(void)
 	test_begin();
 	delete_under_load(false);
 	delete_under_load(true);
-	delete_with_live_helper();
+	delete_with_live_helper(false);
+	delete_with_live_helper(true);
 	return 0;
 }

@@ -79,6 +79,7 @@ int main(void)
 	CHECK(pread(fd, buf, 4096, 0) <= 0);
 	close(fd);
 	helper_kill(helper);
+	/* The last reference goes after the last event, and untold. */
 	for (end = now_ms() + 5000; module_users();) {
 		CHECK(now_ms() < end);
 		usleep(1000);

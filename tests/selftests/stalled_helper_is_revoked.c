@@ -2,7 +2,8 @@
 /*
  * A helper that takes a request and never answers loses its session after its
  * I/O timeout and the driver's margin of 10 s; the next one gets the request.
- * Whatever the first one says then is refused.
+ * Whatever the first one says then is refused. The timeout may be set while the
+ * device is in use, by netlink or in sysfs.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,9 +25,37 @@ static void *write_one(void *unused)
 	return NULL;
 }
 
+static int store(uint32_t id, const char *name, const char *value)
+{
+	int file, ret = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/torus%u/torus/%s", id, name);
+	file = open(path, O_WRONLY);
+	CHECK(file >= 0);
+	if (write(file, value, strlen(value)) < 0)
+		ret = -errno;
+	close(file);
+	return ret;
+}
+
+static void set_timeouts(uint32_t id)
+{
+	CHECK_INT(store(id, "io_timeout_ms", "0"), -ERANGE);
+	CHECK_INT(store(id, "io_timeout_ms", "86400001"), -ERANGE);
+	CHECK_INT(store(id, "io_timeout_ms", "soon"), -EINVAL);
+	CHECK_INT(store(id, "dead_timeout_ms", "-1"), -EINVAL);
+	CHECK_INT(store(id, "abort", "0"), -EINVAL);
+	CHECK(!strcmp(sysfs(id, "torus/io_timeout_ms"), "120000"));
+	CHECK_INT(store(id, "dead_timeout_ms", "50000"), 0);
+	CHECK_INT(device_set(id, TORUS_A_DEV_IO_TIMEOUT_MS, 500), 0);
+	CHECK(!strcmp(sysfs(id, "torus/io_timeout_ms"), "500"));
+	CHECK(!strcmp(sysfs(id, "torus/dead_timeout_ms"), "50000"));
+}
+
 int main(void)
 {
-	struct device_config config = { .size = SIZE, .io_timeout_ms = 500 };
+	struct device_config config = { .size = SIZE };
 	struct world *world;
 	pthread_t writer;
 	uint64_t start;
@@ -37,6 +66,7 @@ int main(void)
 	id = device_serve(&config, &world, &stalled);
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
+	set_timeouts(id);
 	kill(stalled, SIGSTOP);
 	start = now_ms();
 	CHECK(!pthread_create(&writer, NULL, write_one, NULL));

@@ -38,7 +38,7 @@ int device_delete(uint32_t id, bool force);
 
 /*
  * The same, not forced, trying again for 5 s while somebody (udev, the end of
- * the partition scan) has it open for a moment.
+ * the partition scan) has it open for a moment; nothing tells when it is closed.
  */
 int device_delete_patiently(uint32_t id);
 
