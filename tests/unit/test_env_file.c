@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -134,6 +137,50 @@ static void more_pieces_than_one_call_takes(void **state)
 	assert_int_equal(transfer(FILE_READ, file, iov, PIECES, 0), PIECES * 3);
 	assert_memory_equal(in, out, sizeof(out));
 	remove_file("f", file);
+}
+
+static size_t pages_in_memory(int file, size_t pages)
+{
+	unsigned char in[64];
+	size_t i, count = 0;
+	void *map = mmap(NULL, pages * 4096, PROT_READ, MAP_SHARED, file, 0);
+
+	assert_true(pages <= sizeof(in));
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_equal(mincore(map, pages * 4096, in), 0);
+	munmap(map, pages * 4096);
+	for (i = 0; i < pages; i++)
+		count += in[i] & 1;
+	return count;
+}
+
+static void fresh_open_reads_from_the_disk(void **state)
+{
+	static char bytes[16 * 4096];
+	struct iovec iov = { bytes, sizeof(bytes) };
+	struct statfs fs;
+	int file, again;
+
+	assert_int_equal(statfs(root, &fs), 0);
+	if (fs.f_type == TMPFS_MAGIC)
+		skip();
+	file = create("f");
+	memset(bytes, 'x', sizeof(bytes));
+	assert_int_equal(transfer(FILE_WRITE, file, &iov, 1, 0), sizeof(bytes));
+	assert_int_equal(file_op(FILE_SYNC, file), 0);
+	assert_int_equal(pages_in_memory(file, 16), 16);
+	again = (int)path_op(FILE_OPEN, "f", NULL, 0);
+	assert_int_equal(pages_in_memory(file, 16), 16);
+	assert_int_equal(file_op(FILE_CLOSE, again), 0);
+	again = (int)path_op(FILE_OPEN, "f", NULL, FILE_FRESH);
+	assert_true(again >= 0);
+	assert_int_equal(pages_in_memory(file, 16), 0);
+	iov = (struct iovec){ bytes, sizeof(bytes) };
+	assert_int_equal(transfer(FILE_READ, again, &iov, 1, 0), sizeof(bytes));
+	assert_int_equal(bytes[sizeof(bytes) - 1], 'x');
+	assert_int_equal(file_op(FILE_CLOSE, again), 0);
+	remove_file("f", file);
+	assert_int_equal(path_op(FILE_OPEN, "f", NULL, FILE_FRESH), -ENOENT);
 }
 
 static void names_are_managed(void **state)
@@ -304,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(written_pieces_are_read_back),
 		cmocka_unit_test(more_pieces_than_one_call_takes),
+		cmocka_unit_test(fresh_open_reads_from_the_disk),
 		cmocka_unit_test(names_are_managed),
 		cmocka_unit_test(directory_is_listed),
 		cmocka_unit_test(punched_range_reads_zeros),

@@ -388,6 +388,50 @@ static void test_unsynced_record_with_a_bad_payload_is_not_counted(void **state)
 	assert_int_equal(le32_to_cpu(chunk.length), good);
 }
 
+/* ---- a sync that failed, and a torusd that starts again in the same boot ---- */
+
+static void test_journal_of_a_failed_sync_is_read_from_the_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_fence_reply reply;
+
+	assert_int_equal(fence(f, 5, NULL), WIRE_OK);
+	sim_node_disk_faults(f->node)->sync_eio = 1;
+	assert_int_equal(fence(f, 6, NULL), WIRE_EIO);
+	fixture_kill(f);
+	sim_node_disk_faults(f->node)->sync_eio = 0;
+	fixture_reopen(f);
+	assert_int_equal(fence(f, 7, NULL), WIRE_OK);
+	sim_node_disk_faults(f->node)->lose_all = true;
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_int_equal(fence(f, 6, &reply), WIRE_EFENCED);
+	assert_int_equal(le64_to_cpu(reply.epoch), 7);
+}
+
+static void test_chunk_of_a_failed_sync_is_not_promised_later(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_chunk_reply chunk;
+	uint32_t good;
+
+	append_new(f, 5);
+	assert_int_equal(sync_chunk(f, 1, f->block), WIRE_OK);
+	good = f->block;
+	append_new(f, 5);
+	/* Nor can the journal note that the copy is bad. */
+	sim_node_disk_faults(f->node)->sync_eio = 1;
+	sim_node_disk_faults(f->node)->write_eio = 1;
+	assert_int_not_equal(sync_chunk(f, 1, f->block), WIRE_OK);
+	fixture_kill(f);
+	sim_node_disk_faults(f->node)->sync_eio = 0;
+	sim_node_disk_faults(f->node)->write_eio = 0;
+	fixture_reopen(f);
+	assert_int_not_equal(sync_chunk(f, 1, f->block), WIRE_OK);
+	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
+	assert_int_equal(le32_to_cpu(chunk.length), good);
+}
+
 static void test_hole_before_later_records_is_reported(void **state)
 {
 	struct fixture *f = *state;
@@ -534,6 +578,8 @@ int main(void)
 		TEST(test_truncated_sealed_chunk_is_a_bad_copy),
 		TEST(test_missing_file_is_a_bad_copy),
 		TEST(test_unsynced_record_with_a_bad_payload_is_not_counted),
+		TEST(test_journal_of_a_failed_sync_is_read_from_the_disk),
+		TEST(test_chunk_of_a_failed_sync_is_not_promised_later),
 		TEST(test_hole_before_later_records_is_reported),
 		TEST(test_zeros_behind_the_chain_are_not_data),
 		TEST(test_read_errors_at_start_are_said_or_make_a_bad_copy),

@@ -115,8 +115,12 @@ static int64_t do_open(struct sim_node *node, const struct env_file_op *op)
 
 	if (inode && (op->flags & FILE_EXCLUSIVE))
 		return -EEXIST;
+	if (inode && inode->is_dir)
+		return -EISDIR;
+	if (inode && (op->flags & FILE_FRESH))
+		sim_inode_refresh(inode);
 	if (inode)
-		return inode->is_dir ? -EISDIR : handle_new(node, inode);
+		return handle_new(node, inode);
 	if (!dir || !(op->flags & FILE_CREATE))
 		return -ENOENT;
 	if (strlen(last) > 62)

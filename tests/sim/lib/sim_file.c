@@ -270,6 +270,16 @@ void sim_inode_sync_failed(struct sim_inode *inode,
 	dirty_filter(inode, snap);
 }
 
+void sim_inode_refresh(struct sim_inode *inode)
+{
+	size_t i;
+
+	for (i = 0; i < inode->slot_count; i++)
+		if (!inode->slots[i].dirty)
+			page_set(&inode->slots[i].now,
+				 inode->slots[i].durable);
+}
+
 /* ---- power loss --------------------------------------------------------- */
 
 static void slot_tear(struct sim *sim, struct sim_slot *slot)

@@ -74,6 +74,8 @@ void sim_inode_sync(struct sim_inode *inode, const struct sim_snapshot *snap);
 /* The sync failed: what it covered is clean for the cache and not written. */
 void sim_inode_sync_failed(struct sim_inode *inode,
 			   const struct sim_snapshot *snap);
+/* Drop from the cache what is clean there: it shows what is durable again. */
+void sim_inode_refresh(struct sim_inode *inode);
 void sim_snapshot_free(struct sim_snapshot *snap);
 /* Power loss: choose what is left of unsynced bytes and names, recursively;
  * nothing with @lose_all. */

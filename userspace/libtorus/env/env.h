@@ -107,6 +107,13 @@ enum env_file_type {
 
 #define FILE_CREATE	1	/* FILE_OPEN: create if absent */
 #define FILE_EXCLUSIVE	2	/* FILE_OPEN with FILE_CREATE: -EEXIST */
+/*
+ * FILE_OPEN: read what is on the disk. After a sync that failed the kernel
+ * takes the pages for clean, though the disk does not have them: the cache
+ * then shows what will be gone. Clean pages of the file are dropped from it;
+ * what is yet to be written stays.
+ */
+#define FILE_FRESH	4
 
 struct env_file_op {
 	enum env_file_type type;

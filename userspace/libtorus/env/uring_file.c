@@ -12,7 +12,8 @@
  *
  * Private state: priv[0] bytes moved so far, priv[1] index of the first piece
  * of the iov that is not finished, priv[2] step of an operation that has
- * several, priv[3] a descriptor or result that such steps carry.
+ * several, priv[3] a descriptor or result that such steps carry. OPEN with
+ * FILE_FRESH has two, SYNC_DIR three.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -41,6 +42,11 @@ static void prep_open(struct uring *u, struct env_file_op *op,
 {
 	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
 
+	if (op->OP_STEP) {
+		io_uring_prep_fadvise(sqe, op->OP_CARRY, 0, 0,
+				      POSIX_FADV_DONTNEED);
+		return;
+	}
 	if (op->flags & FILE_CREATE)
 		flags |= O_CREAT;
 	if (op->flags & FILE_EXCLUSIVE)
@@ -209,6 +215,17 @@ static bool transfer_step(struct env_file_op *op, int res)
 	return false;
 }
 
+/* Advice is never needed for the file to be used: its result is not ours. */
+static bool open_step(struct env_file_op *op, int res)
+{
+	if (op->OP_STEP)
+		return false;
+	op->result = res;
+	op->OP_CARRY = res;
+	op->OP_STEP = 1;
+	return res >= 0 && (op->flags & FILE_FRESH);
+}
+
 static bool sync_dir_step(struct env_file_op *op, int res)
 {
 	switch (op->OP_STEP) {
@@ -229,6 +246,8 @@ static bool sync_dir_step(struct env_file_op *op, int res)
 static bool next_step(struct env_file_op *op, int res)
 {
 	switch (op->type) {
+	case FILE_OPEN:
+		return open_step(op, res);
 	case FILE_READ:
 	case FILE_WRITE:
 		return transfer_step(op, res);

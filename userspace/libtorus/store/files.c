@@ -122,14 +122,17 @@ static void opened(struct env_file_op *op)
 	store_files_service(store);
 }
 
+/* At the start, an earlier process may have seen a sync fail. */
 static void submit_open(struct store_chunk_live *live)
 {
 	struct store *store = live_store(live);
 	bool exists = (live->chunk->flags & STORE_CHUNK_FILE) != 0;
+	int flags = exists ? 0 : FILE_CREATE;
 
+	if (store->open != NULL)
+		flags |= FILE_FRESH;
 	store->files_open++;
-	store_op_open(store, &live->file_op, live->path,
-		      exists ? 0 : FILE_CREATE, opened, live);
+	store_op_open(store, &live->file_op, live->path, flags, opened, live);
 }
 
 /* Make the dirty file that is idle for longest fit for eviction. */

@@ -285,6 +285,6 @@ void store_journal_replay(struct store_journal *journal,
 {
 	journal->done = done;
 	journal->new_offset = 0;
-	store_op_open(journal->store, &journal->op, "journal", 0,
+	store_op_open(journal->store, &journal->op, "journal", FILE_FRESH,
 		      journal_opened, journal);
 }

@@ -10,6 +10,11 @@
  * The incarnation stays when the machine's boot id is the one in the journal:
  * what an earlier torusd had written is in the page cache, unsynced or not.
  * Otherwise a new one is durable before the first answer.
+ *
+ * What a failed sync has left in the page cache, clean for the kernel and not
+ * on the disk, must not be read: a later sync would promise it. So journal and
+ * unsealed chunks are opened with FILE_FRESH; what of them is gone then was
+ * never promised, and is found missing by its length.
  */
 #include "store/open.h"
 
