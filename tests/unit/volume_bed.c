@@ -219,6 +219,7 @@ struct volume *bed_start_attach(struct bed *w, struct sim_node *node)
 {
 	struct volume *volume;
 
+	sim_node_start(node);		/* it may have been killed before */
 	w->cfg.attachment.present = true;
 	snprintf(w->cfg.attachment.host, sizeof(w->cfg.attachment.host), "%s",
 		 sim_node_name(node));

@@ -129,10 +129,12 @@ static void over(struct volume *v, int err)
 	c->root_data = NULL;
 	c->state = CHECKPOINT_IDLE;
 	c->failures = err ? c->failures + 1 : 0;
-	if (err)
+	if (err) {
+		c->wanted = true;
 		env_timer_after(v->env, &c->retry, RETRY_MIN <<
 				(c->failures < RETRY_MAX_SHIFT ?
 				 c->failures : RETRY_MAX_SHIFT));
+	}
 	volume_kick(v);
 }
 
@@ -142,6 +144,41 @@ static void abort_now(struct volume *v)
 	map_checkpoint_abort(v->pages.map);
 	chunk_table_checkpoint_abort(v->pages.table);
 	over(v, -EIO);
+}
+
+/* Takes back what the writer has queued. */
+static void recall_writes(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+	struct log_write *write;
+	struct page_write *pw;
+
+	while (!list_empty(&v->writer.log_writes)) {
+		write = list_first_entry(&v->writer.log_writes,
+					 struct log_write, node);
+		list_del_init(&write->node);
+		if (write == &c->root_write)
+			continue;
+		pw = container_of(write, struct page_write, write);
+		list_add_tail(&pw->node, &c->free_pages);
+		c->in_flight--;
+	}
+}
+
+bool checkpoint_abandon(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+
+	if (c->state == CHECKPOINT_PUBLISH)
+		return false;
+	if (c->state == CHECKPOINT_IDLE)
+		return true;
+	/* Calls that are left of old records still point into the pages. */
+	writer_zombies_cancel(v);
+	recall_writes(v);
+	sync_wait_cancel(&c->wait);
+	abort_now(v);
+	return true;
 }
 
 static void fail(struct volume *v, int err)
@@ -345,6 +382,7 @@ static void publish_done(struct doc_change *change, int err)
 	map_checkpoint_commit(v->pages.map, &c->map_root);
 	chunk_table_checkpoint_commit(v->pages.table, &c->table_root);
 	v->log_since_root -= c->log_bytes;
+	tail_published(v);
 	v->stats.checkpoints++;
 	over(v, 0);
 }

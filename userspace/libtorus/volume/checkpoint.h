@@ -32,7 +32,8 @@ enum checkpoint_state {
 };
 
 #define CHECKPOINT_PAGES_MAX 128u	/* pages in the writer's hands */
-/* Entries of the sealed list above which a checkpoint must come. */
+/* Entries of the sealed list above which a checkpoint must come before any
+ * more is written. */
 #define CHECKPOINT_SEALED_MAX 32u
 
 struct checkpoint {
@@ -67,6 +68,11 @@ void checkpoint_start(struct volume *v);
 /** checkpoint_run() - from the turn: begin one if something demands it, go on
  * with the one that is under way. */
 void checkpoint_run(struct volume *v);
+
+/** checkpoint_abandon() - no record is in flight, and what was written of the
+ * checkpoint is to be forgotten: end it now, to be tried again later. False:
+ * its root may be published already. */
+bool checkpoint_abandon(struct volume *v);
 
 /** checkpoint_running() - one is wanted or under way. */
 bool checkpoint_running(const struct volume *v);

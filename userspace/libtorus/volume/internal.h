@@ -12,6 +12,7 @@
  *   tail.c        the declared window, its extension, change of ensemble
  *   health.c      which peers may be members of the next ensemble
  *   sync.c        flush, FUA, background sync
+ *   sealed.c      the sealed list in the volume's value
  *   sealer.c      SEAL, copies of sealed chunks that have too few
  *   docwriter.c   serialised changes of the volume's value in the metadata
  *   checkpoint.c  fold, write pages, write root, publish
@@ -96,20 +97,6 @@ enum volume_state {
 	VOLUME_FAILED,
 };
 
-/* Where the next record of the log goes, and what it is chained to. */
-struct log_end {
-	uint64_t chunk;			/* the record after `last` lies at */
-	uint32_t block;			/* (chunk, block) or in a newer tail */
-	struct log_position last;	/* newest record; 0,0 = empty log */
-	/*
-	 * Where the sealed list leads from to (chunk, 0), as long as nothing
-	 * lies in chunk: the end of the newest record. 0: by number + 1, or
-	 * the log is empty.
-	 */
-	uint64_t from_chunk;
-	uint32_t from_block;
-};
-
 struct volume {
 	struct env *env;
 	struct meta *meta;
@@ -125,6 +112,9 @@ struct volume {
 	uint64_t durable;		/* highest sequence known durable */
 	uint64_t log_since_root;	/* bytes between root position and end */
 	struct log_position remembered;	/* see volume_remembered() */
+	/* Newest record that changes what the volume holds; where the log has
+	 * none, what its root is the state of. */
+	struct log_position changed;
 
 	/* Made by volume.c before attach_start(). */
 	struct cluster *cluster;

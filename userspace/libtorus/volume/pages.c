@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "volume/chunk_table.h"
 #include "volume/internal.h"
 
@@ -190,6 +191,28 @@ static int apply_extents(struct volume *v, const struct record *r)
 		}
 	}
 	return err;
+}
+
+bool pages_changed_by(const struct record *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->extent_count; i++)
+		if (r->extents[i].kind == EXTENT_DATA ||
+		    r->extents[i].kind == EXTENT_ZERO ||
+		    r->extents[i].kind == EXTENT_RELOCATION)
+			return true;
+	return false;
+}
+
+void pages_forget(struct volume *v, uint64_t chunk, uint32_t blocks)
+{
+	/* At worst the chunk stays in the table, until it is cleaned. */
+	if (blocks == 0 || chunk_table_drop(v->pages.table, chunk))
+		return;
+	v->pages.stored_blocks -= MIN(blocks, v->pages.stored_blocks);
+	v->pages.live_blocks = MIN(v->pages.live_blocks,
+				   v->pages.stored_blocks);
 }
 
 int pages_apply(struct volume *v, const struct record *r)

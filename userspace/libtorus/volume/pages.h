@@ -49,6 +49,14 @@ void pages_release(struct volume *v);
 int pages_reserve(struct volume *v, const struct record *r);
 void pages_unreserve(struct volume *v, const struct record *r);
 
+/** pages_changed_by() - whether the record changes what the volume holds;
+ * others carry only pages and roots. */
+bool pages_changed_by(const struct record *r);
+
+/** pages_forget() - @chunk, of which @blocks were applied, held nothing but
+ * pages that nothing refers to, and is not part of the log any more. */
+void pages_forget(struct volume *v, uint64_t chunk, uint32_t blocks);
+
 /**
  * pages_apply() - the effect of one record on map and chunk table, live (when
  * it is acknowledged) and in replay. @r: chunk, block, header_blocks, extents

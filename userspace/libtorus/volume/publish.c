@@ -27,9 +27,9 @@ static int end_log_at(struct attach *a, struct volume_doc *doc, uint64_t next)
 	struct sealed_chunk last = { w->chunk, w->block, w->end_crc, next };
 	struct sealed_chunk *s;
 
-	/* What was sealed at and after the end of a log that lost its end is
-	 * not part of it any more. */
-	if (w->truncated)
+	/* What was sealed at and after the end of a log that lost its end, or
+	 * whose end was no use, is not part of it any more. */
+	if (w->truncated || (w->block == 0 && w->listed))
 		sealed_keep(doc, 0, w->chunk);
 	s = sealed_find(doc, w->chunk);
 	if (!s && w->block == 0 && w->listed)

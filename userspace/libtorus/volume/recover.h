@@ -89,6 +89,11 @@ struct walk {
 	uint32_t end_crc;		/* of the last header in this chunk; 0 */
 	bool complete;			/* LAST seen in this chunk */
 	bool listed;			/* a sealed entry led here */
+	/* From the first block of this chunk on, where an entry led to, the log
+	 * holds only what checkpoints left that were not published. 0 = no. */
+	uint64_t spare_chunk;
+	struct log_position spare_last;	/* record before that */
+	struct log_position changed;	/* newest that changes the volume */
 	uint64_t flushed;		/* highest watermark seen */
 	struct log_position remembered;	/* found where cfg.remembered points;
 					 * sequence 0: not there (yet) */
@@ -255,5 +260,8 @@ void fence_retry(struct attach *a);
  */
 int settle_add(struct attach *a, uint64_t chunk, uint32_t length,
 	       uint32_t end_crc);
+
+/** settle_drop() - the prefix includes nothing of @first and later chunks. */
+void settle_drop(struct attach *a, uint64_t first);
 
 #endif

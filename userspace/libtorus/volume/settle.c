@@ -56,6 +56,20 @@ int settle_add(struct attach *a, uint64_t chunk, uint32_t length,
 	return 0;
 }
 
+void settle_drop(struct attach *a, uint64_t first)
+{
+	struct settle_item *item;
+
+	while (a->item_count) {
+		item = &a->items[a->item_count - 1];
+		if (item->chunk < first)
+			return;
+		pages_forget(a->volume, item->chunk, item->length);
+		free(item->holder);
+		a->item_count--;
+	}
+}
+
 /* Calls under way speak of an item, too. */
 static void drop_peer(struct attach_peer *p)
 {

@@ -223,6 +223,20 @@ out:
 	wake_waiters(v);
 }
 
+void sync_taken_back(struct volume *v)
+{
+	uint64_t end = v->end.last.sequence;
+	struct volume_request *req;
+	struct sync_wait *wait;
+
+	v->durable = MIN(v->durable, end);
+	list_for_each_entry(req, &v->sync.flushes, node)
+		req->sequence = MIN(req->sequence, end);
+	list_for_each_entry(wait, &v->sync.waits, node)
+		wait->sequence = MIN(wait->sequence, end);
+	sync_kick(v);
+}
+
 /* ---- rounds ----------------------------------------------------------- */
 
 /* What a member's answer to SYNC says: its result for the one range. */

@@ -60,6 +60,10 @@ void sync_acknowledged(struct volume *v);
 /** sync_update() - raise v->durable to what the members' answers allow. */
 void sync_update(struct volume *v);
 
+/** sync_taken_back() - records behind v->end are not part of the log any more:
+ * nobody waits for them, and their numbers are used again. */
+void sync_taken_back(struct volume *v);
+
 /** sync_run() - from the turn. */
 void sync_run(struct volume *v);
 

@@ -13,6 +13,16 @@
  * was given up before anything was acknowledged in it leaves no entry behind:
  * the entry that leads to it is made to lead to its successor, so that peers
  * which fail again and again cannot fill the list.
+ *
+ * The list shrinks when a root is published, and above CHECKPOINT_SEALED_MAX
+ * entries nothing is written but what that needs. Should the list become full
+ * all the same - the ensemble changes again and again, and each time some pages
+ * were acknowledged - then the pages of the unfinished checkpoint are given up:
+ * the log is taken back to the beginning of the first tail that holds nothing
+ * else, and the entries since then are dropped. Recovery does the same with
+ * what it finds at the end of the log (walk.c), so that crashes, however many,
+ * cannot fill the list either.
+ *
  */
 #include "volume/tail.h"
 
@@ -303,6 +313,23 @@ void tail_begin_end(struct volume *v)
 	v->end.block = 0;
 	v->end.from_chunk = s ? s->chunk : 0;
 	v->end.from_block = s ? s->length : 0;
+	if (!v->tail.has_spare ||
+	    v->tail.spare.last.sequence == v->end.last.sequence)
+		v->tail.spare = v->end;
+	v->tail.has_spare = true;
+}
+
+void tail_took(struct volume *v, const struct record *r)
+{
+	if (!pages_changed_by(r))
+		return;
+	v->changed = v->end.last;
+	v->tail.has_spare = false;
+}
+
+void tail_published(struct volume *v)
+{
+	v->tail.has_spare = false;
 }
 
 /*
@@ -346,6 +373,9 @@ int tail_seal(struct volume *v, struct volume_doc *doc, uint64_t next)
 	struct active_chunk *chunk;
 	int err = 0;
 
+	/* Where the log was taken back: entries behind its end. */
+	if (v->end.block == 0)
+		sealed_keep(doc, 0, v->end.chunk);
 	list_for_each_entry(chunk, &v->active.chunks, node) {
 		if (chunk->state != ACTIVE_CLOSING ||
 		    chunk->number == v->end.chunk)
@@ -455,6 +485,44 @@ static void try_change(struct volume *v)
 	env_timer_after(v->env, &v->tail.retry, WAITING_RETRY);
 }
 
+static bool list_has_room(struct volume *v)
+{
+	struct volume_doc doc = v->doc;
+
+	return !tail_seal(v, &doc, doc.next_chunk);
+}
+
+static void forget_chunks(struct volume *v, uint64_t first)
+{
+	struct active_chunk *chunk, *next;
+	uint32_t i;
+
+	for (i = 0; i < v->doc.sealed_count; i++)
+		if (v->doc.sealed[i].chunk >= first)
+			pages_forget(v, v->doc.sealed[i].chunk,
+				     v->doc.sealed[i].length);
+	list_for_each_entry_safe(chunk, next, &v->active.chunks, node) {
+		if (chunk->number < first)
+			continue;
+		if (!sealed_find(&v->doc, chunk->number))
+			pages_forget(v, chunk->number, chunk->length);
+		active_drop(chunk);
+	}
+}
+
+/* See the top of the file. A root under way to the metadata store makes room
+ * by itself. */
+static void make_room(struct volume *v)
+{
+	if (!v->tail.has_spare || list_has_room(v) || !checkpoint_abandon(v))
+		return;
+	log_info("volume %s: its list of sealed chunks is full: giving up the pages written since chunk %llu",
+		 v->doc.name, (unsigned long long)v->tail.spare.chunk);
+	v->end = v->tail.spare;
+	forget_chunks(v, v->end.chunk);
+	sync_taken_back(v);
+}
+
 void tail_decide(struct volume *v)
 {
 	struct active_chunk *chunk, *next;
@@ -469,6 +537,7 @@ void tail_decide(struct volume *v)
 			 !active_durable_all(chunk, chunk->length))
 			active_set_state(chunk, ACTIVE_CLOSING);
 	}
+	make_room(v);
 }
 
 static void decide(struct volume *v)

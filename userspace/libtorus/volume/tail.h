@@ -23,8 +23,23 @@
 #include "env/env.h"
 #include "meta/schema.h"
 #include "volume/docwriter.h"
+#include "volume/volume.h"
 
 struct volume;
+
+/* Where the next record of the log goes, and what it is chained to. */
+struct log_end {
+	uint64_t chunk;			/* the record after `last` lies at */
+	uint32_t block;			/* (chunk, block) or in a newer tail */
+	struct log_position last;	/* newest record; 0,0 = empty log */
+	/*
+	 * Where the sealed list leads from to (chunk, 0), as long as nothing
+	 * lies in chunk: the end of the newest record. 0: by number + 1, or
+	 * the log is empty.
+	 */
+	uint64_t from_chunk;
+	uint32_t from_block;
+};
 
 enum tail_state { TAIL_STEADY, TAIL_DRAINING, TAIL_WAITING, TAIL_COMMITTING,
 		  TAIL_ENDED };		/* detach: nothing is appended any more */
@@ -39,6 +54,12 @@ struct log_tail {
 	uint64_t begun;			/* chunks begun since rate_at */
 	uint64_t rate_at;
 	uint64_t used_at;		/* last append */
+	/*
+	 * The log may be taken back to here: only pages and roots of
+	 * checkpoints that are not published were acknowledged since.
+	 */
+	bool has_spare;
+	struct log_end spare;
 };
 
 /**
@@ -66,6 +87,12 @@ bool tail_can_append(const struct volume *v, uint64_t chunk);
 
 /** tail_advanced() - the writer began @chunk: extend when half is used. */
 void tail_advanced(struct volume *v, uint64_t chunk);
+
+/** tail_took() - @r was acknowledged and is the end of the log. */
+void tail_took(struct volume *v, const struct record *r);
+
+/** tail_published() - the metadata store names a new root. */
+void tail_published(struct volume *v);
 
 /** tail_replica_failed() - a member of an active chunk failed: change. */
 void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);

@@ -596,7 +596,7 @@ uint64_t volume_size(const struct volume *v)
 
 struct log_position volume_acknowledged(const struct volume *v)
 {
-	return v->end.last;
+	return v->changed;
 }
 
 struct log_position volume_remembered(const struct volume *v)

@@ -126,8 +126,8 @@ void volume_free(struct volume *volume);
 const struct volume_doc *volume_doc(const struct volume *volume);
 uint64_t volume_size(const struct volume *volume);
 
-/** volume_acknowledged() - highest record acknowledged in order, to be given
- * to the kernel with completions. */
+/** volume_acknowledged() - highest record acknowledged in order of those that
+ * change what the volume holds, to be given to the kernel with completions. */
 struct log_position volume_acknowledged(const struct volume *volume);
 
 /**

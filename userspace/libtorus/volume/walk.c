@@ -77,6 +77,8 @@ void walk_start(struct attach *a, uint64_t chunk, uint32_t block,
 	struct walk *w = &a->walk;
 
 	w->last = *last;
+	w->changed = *last;
+	w->spare_chunk = 0;
 	w->bytes = 0;
 	/* What was seen beyond a cut still counts. */
 	w->flushed = MAX(w->flushed, last->sequence);
@@ -133,6 +135,11 @@ static int take_record(struct attach *a, const struct record *r)
 	w->bytes += (uint64_t)record_blocks(r) * BLOCK_SIZE;
 	w->scan_progress = true;
 	note_remembered(a);
+	if (pages_changed_by(r))
+		w->changed = w->last;
+	if (pages_changed_by(r) ||
+	    block_addr(r->chunk, r->block) == a->volume->doc.root.addr)
+		w->spare_chunk = 0;
 	return 0;
 }
 
@@ -409,6 +416,28 @@ static bool tail_chunk_decided(struct attach *a)
 	return false;
 }
 
+/*
+ * What an interrupted checkpoint wrote is of no use: the log ends before the
+ * tail that holds nothing else, so that crashes in checkpoints, however many,
+ * add nothing to the sealed list.
+ */
+static void drop_spare(struct attach *a)
+{
+	const struct volume_config *cfg = &a->volume->cfg;
+	struct walk *w = &a->walk;
+
+	if (!w->spare_chunk ||
+	    (cfg->surviving &&
+	     cfg->remembered.sequence > w->spare_last.sequence))
+		return;
+	settle_drop(a, w->spare_chunk);
+	w->chunk = w->spare_chunk;
+	w->block = 0;
+	w->end_crc = 0;
+	w->listed = true;
+	w->last = w->spare_last;
+}
+
 /* The log ends here, if it is as long as it has to be. */
 static void end_of_log(struct attach *a)
 {
@@ -434,7 +463,9 @@ static void end_of_log(struct attach *a)
 			    a->volume->doc.name, remembered->sequence);
 		return;
 	}
+	drop_spare(a);
 	a->volume->end.last = w->last;
+	a->volume->changed = w->changed;
 	a->volume->remembered = w->remembered;
 	a->volume->durable = w->last.sequence;
 	a->volume->log_since_root = w->bytes;
@@ -474,6 +505,10 @@ static void leave_chunk(struct attach *a)
 	if (s && chunk_exists(a, s->next)) {
 		enter_chunk(a, s->next, 0);
 		w->listed = true;
+		if (!w->spare_chunk) {
+			w->spare_chunk = s->next;
+			w->spare_last = w->last;
+		}
 		return;
 	}
 	if (!s && w->complete && chunk_exists(a, w->chunk + 1))

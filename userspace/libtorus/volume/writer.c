@@ -122,7 +122,7 @@ bool writer_idle(const struct volume *v)
 
 bool writer_users_may(const struct volume *v)
 {
-	return v->doc.sealed_count < WRITER_SEALED_STOP &&
+	return v->doc.sealed_count <= CHECKPOINT_SEALED_MAX &&
 	       map_overlay_bytes(v->pages.map) < 2 * v->cfg.overlay_bytes;
 }
 
@@ -259,6 +259,7 @@ static void advance_end(struct volume *v, const struct flight *flight)
 		sync_kick(v);
 	}
 	v->log_since_root += (uint64_t)record_blocks(r) * BLOCK_SIZE;
+	tail_took(v, r);
 }
 
 static void account(struct volume *v, const struct flight *flight)

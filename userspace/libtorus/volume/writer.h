@@ -28,8 +28,6 @@ struct flight;
 #define WRITER_DEPTH	 32u		/* records in flight */
 /* A second record is not sent before so much waits: headers stay under 5 %. */
 #define WRITER_PIPELINE_BYTES (80u << 10)
-/* Users' writes wait above so many entries of the sealed list. */
-#define WRITER_SEALED_STOP 40u
 
 /* Blocks that the engine itself puts into the log. */
 struct log_write {

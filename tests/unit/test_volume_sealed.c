@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The sealed list of a volume: it never gets full, whatever fails and however
+ * often, and it is short again once a checkpoint has ended. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "volume/internal.h"
+#include "volume/sealed.h"
+#include "volume_bed.h"
+
+#define STEP 100000u			/* ns */
+#define CYCLES 150u
+
+/* ---- the list itself --------------------------------------------------- */
+
+static void entries_are_found_replaced_and_dropped(void **state)
+{
+	struct volume_doc *doc = calloc(1, sizeof(*doc));
+	struct sealed_chunk entry = { .length = 7 };
+	uint64_t i;
+
+	assert_non_null(doc);
+	for (i = 0; i < SEALED_MAX; i++) {
+		entry.chunk = 2 * i + 1;
+		entry.next = 2 * i + 3;
+		assert_int_equal(0, sealed_put(doc, &entry));
+	}
+	entry.chunk = 2;
+	assert_int_equal(-ENOBUFS, sealed_put(doc, &entry));
+	entry.chunk = 5;
+	entry.length = 9;
+	entry.next = 200;
+	assert_int_equal(0, sealed_put(doc, &entry));
+	assert_int_equal(SEALED_MAX, doc->sealed_count);
+	assert_int_equal(9, sealed_find(doc, 5)->length);
+	assert_ptr_equal(sealed_find(doc, 5), sealed_leading_to(doc, 200));
+	assert_null(sealed_find(doc, 4));
+	assert_null(sealed_leading_to(doc, 7));
+	sealed_keep(doc, 3, 9);
+	assert_int_equal(3, doc->sealed_count);
+	assert_null(sealed_find(doc, 1));
+	assert_null(sealed_find(doc, 9));
+	free(doc);
+}
+
+/* ---- a volume whose list is long ---------------------------------------- */
+
+static uint32_t sealed_count(struct bed *w)
+{
+	struct volume_doc doc;
+
+	bed_get_volume(w, &doc);
+	return doc.sealed_count;
+}
+
+static void wait_for_record(struct bed *w, uint64_t more_than)
+{
+	unsigned int i;
+
+	for (i = 0; i < LONG / STEP && bed_stats(w).records <= more_than; i++)
+		sim_run(w->sim, STEP);
+	assert_true(bed_stats(w).records > more_than);
+}
+
+/* Everything is written again, and soon the list is short. */
+static void expect_recovery(struct bed *w)
+{
+	uint32_t block;
+
+	for (block = 0; block < CYCLES; block += 10)
+		assert_int_equal(0, bed_write_blocks(w, block, 10, 0x77, false));
+	assert_int_equal(0, bed_flush(w));
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	assert_true(sealed_count(w) <= 3);
+	bed_verify(w);
+	bed_take_over(w);
+	bed_verify(w);
+	assert_int_equal(0, bed_detach(w));
+}
+
+/* So that what is acknowledged is not durable for a while. */
+static void slow_syncs(struct bed *w, uint64_t ns)
+{
+	sim_delays(w->sim)->sync_min = ns;
+	sim_delays(w->sim)->sync_max = ns;
+}
+
+/*
+ * A helper that dies again and again, each time with something acknowledged
+ * and before the checkpoint that it began was durable.
+ */
+static void crashes_do_not_fill_the_list(void **state)
+{
+	static struct bed_io io[CYCLES];
+	struct bed *w = *state;
+	uint32_t longest = 0;
+	unsigned int i;
+
+	slow_syncs(w, 60 * NSEC_PER_MSEC);
+	bed_attach(w);
+	for (i = 0; i < CYCLES; i++) {
+		memset(w->data, (int)i, BLOCK_SIZE);
+		bed_io_start(w, &io[i], VOLUME_WRITE, i * BLOCK_SIZE,
+			     BLOCK_SIZE, false);
+		wait_for_record(w, 0);
+		sim_run(w->sim, 20 * NSEC_PER_MSEC);
+		bed_take_over(w);
+		longest = MAX(longest, sealed_count(w));
+		if (io[i].over && !io[i].err)
+			assert_int_equal(0, bed_io_run(w, VOLUME_READ,
+						       i * BLOCK_SIZE,
+						       BLOCK_SIZE, false));
+		if (io[i].over && !io[i].err)
+			assert_int_equal((uint8_t)i, w->data[0]);
+	}
+	assert_int_equal(CHECKPOINT_SEALED_MAX + 1, longest);
+	assert_int_equal(longest, sealed_count(w));
+	expect_recovery(w);
+}
+
+/* Entries that nothing leads to, behind the volume's back, up to the limit. */
+static void fill_list(struct bed *w)
+{
+	struct volume_doc *doc = &w->volume->doc;
+	struct sealed_chunk entry = { .chunk = 2, .next = 3 };
+	char key[META_KEY_MAX];
+
+	for (; doc->sealed_count < SEALED_MAX; entry.chunk++, entry.next++)
+		assert_int_equal(0, sealed_put(doc, &entry));
+	assert_true(entry.next < doc->tail.first);
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(doc));
+	doc->mod_revision = sim_meta_revision(w->sim, key);
+}
+
+/*
+ * The list is full, and the checkpoint that would make it short loses a replica
+ * each time that something of it was written, before that was durable.
+ */
+static void failures_in_a_checkpoint_do_not_stop_the_volume(void **state)
+{
+	struct bed *w = *state;
+	struct bed_io io;
+	uint64_t changes, records = 0;
+	unsigned int i, n;
+
+	w->cfg.tail_chunks = 100;
+	bed_attach(w);
+	bed_write_random(w, 5);
+	assert_int_equal(0, bed_flush(w));
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_take_over(w);
+	assert_int_equal(0, bed_stats(w).records);
+	fill_list(w);
+	slow_syncs(w, 300 * NSEC_PER_MSEC);
+	bed_io_start(w, &io, VOLUME_WRITE, 0, BLOCK_SIZE, false);
+	for (i = 0; i < 5; i++) {
+		wait_for_record(w, records);
+		assert_int_equal(SEALED_MAX, sealed_count(w));
+		changes = bed_stats(w).ensemble_changes;
+		sim_net_break(w->host, w->node[i % 3]);
+		for (n = 0; n < LONG / STEP &&
+		     bed_stats(w).ensemble_changes == changes; n++)
+			sim_run(w->sim, STEP);
+		assert_true(bed_stats(w).ensemble_changes > changes);
+		records = bed_stats(w).records;
+	}
+	assert_int_equal(0, bed_stats(w).checkpoints);
+	assert_false(io.over);
+	assert_true(sim_run_until(w->sim, &io.over, LONG));
+	slow_syncs(w, NSEC_PER_MSEC);
+	expect_recovery(w);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(entries_are_found_replaced_and_dropped),
+		TEST(crashes_do_not_fill_the_list),
+		TEST(failures_in_a_checkpoint_do_not_stop_the_volume),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
