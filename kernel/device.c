@@ -23,7 +23,11 @@
 #include "trace.h"
 
 static DEFINE_XARRAY_ALLOC(devices);
-/* Serialises additions, so that two devices cannot get the same volume. */
+/*
+ * Serialises additions, so that two devices cannot get the same volume, and
+ * removals: what is in the table stays while an addition looks at it, and the
+ * first word about a device comes before the last.
+ */
 static DEFINE_MUTEX(add_lock);
 static atomic_t generation = ATOMIC_INIT(0);
 
@@ -167,8 +171,9 @@ int torus_device_add(struct torus_device_config *config,
 		module_put(THIS_MODULE);
 		return -ENOMEM;
 	}
+	/* Once it is listed, others may find and delete it. */
+	torus_device_get(dev);
 	mutex_lock(&add_lock);
-	/* Once it is listed, others may find it: its id is read before. */
 	ret = enlist(dev, config->id, extack);
 	if (!ret) {
 		config->id = dev->id;
@@ -178,6 +183,7 @@ int torus_device_add(struct torus_device_config *config,
 	mutex_unlock(&add_lock);
 	if (ret)
 		torus_device_put(dev);
+	torus_device_put(dev);
 	return ret;
 }
 
@@ -240,8 +246,10 @@ void torus_device_put(struct torus_device *dev)
 void torus_device_unlist(struct torus_device *dev)
 {
 	torus_debugfs_del(dev);
+	mutex_lock(&add_lock);
 	xa_erase(&devices, dev->id);
 	atomic_inc(&generation);
+	mutex_unlock(&add_lock);
 }
 
 void torus_device_set_state_locked(struct torus_device *dev,
