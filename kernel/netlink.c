@@ -446,6 +446,10 @@ int torus_nl_dev_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	ret = check_permission(cb->skb, cb->extack);
 	if (ret)
 		return ret;
+	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN)) {
+		NL_SET_ERR_MSG(cb->extack, "a dump is of all devices: it takes no attributes");
+		return -EINVAL;
+	}
 	cb->seq = torus_devices_generation();
 	while ((dev = torus_device_next(cb->args[0]))) {
 		ret = dump_device(skb, cb, dev);

@@ -292,6 +292,16 @@ static void check_no_device(void)
 	CHECK_INT(test_nl.wrong, TORUS_A_DEV_ID);
 }
 
+/* It would be of all devices, whatever the attribute says. */
+static void check_dump_of_one(void)
+{
+	struct nl_msg msg;
+
+	nl_begin(&test_nl, &msg, TORUS_CMD_DEV_GET, NLM_F_DUMP);
+	nl_put_u32(&msg, TORUS_A_DEV_ID, device);
+	CHECK_INT(nl_call(&test_nl, &msg, NULL), -EINVAL);
+}
+
 static void check_nothing_to_set(void)
 {
 	struct nl_msg msg;
@@ -317,6 +327,7 @@ int main(void)
 	CHECK_INT(helper_open(&helper, world, device, 64 << 10), 0);
 	check_no_device();
 	check_nothing_to_set();
+	check_dump_of_one();
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
 		prepare(&commands[i]);
 		try(&commands[i]);
