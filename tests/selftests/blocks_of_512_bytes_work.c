@@ -28,7 +28,7 @@ int main(void)
 	CHECK(!strcmp(sysfs(id, "queue/discard_granularity"), "4096"));
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
-	for (i = 0; i < 300; i++) {
+	for (i = 0; i < 150; i++) {
 		size_t len = (1 + next_random(&seed) % 400) * 512;
 		size_t skew = next_random(&seed) % 8 * 512;
 		off_t pos = next_random(&seed) % ((SIZE - len) / 512) * 512;

@@ -126,7 +126,7 @@ int main(void)
 	struct nl events;
 
 	test_begin();
-	rounds = test_rounds(90, 600);
+	rounds = test_rounds(60, 600);
 	world = world_new(SIZE);
 	CHECK(!nl_open(&events) && !nl_join(&events));
 	for (i = 0; i < rounds; i++)

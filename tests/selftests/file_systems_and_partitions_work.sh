@@ -23,7 +23,7 @@ helper=$!
 read -r dev <"$work/out"
 [ -b "$dev" ] || { echo "# $dev is no block device"; exit 1; }
 
-size=8m
+size=4m
 [ "${TORUS_TIER:-}" != full ] || size=32m
 fio --name=verify --filename="$dev" --rw=randwrite --bsrange=4k-256k --size=$size \
 	--ioengine=libaio --iodepth=32 --direct=1 --verify=crc32c --fsync=64 \

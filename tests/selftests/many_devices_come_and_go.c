@@ -11,7 +11,7 @@
 #include "test.h"
 
 #define DEVICES 64
-#define IOS 60
+#define IOS 30
 #define SIZE (1ull << 20)
 
 /* Dumps all devices and counts how often each is named. */
@@ -54,13 +54,18 @@ static bool looked_enough;
 static void *look(void *unused)
 {
 	static unsigned int seen[TORUS_DEVICES_MAX];
-	struct nl nl;
+	struct nl nl, events;
+	struct nl_msg msg;
 
 	(void)unused;
 	CHECK(!nl_open(&nl));
-	while (!__atomic_load_n(&looked_enough, __ATOMIC_SEQ_CST))
+	CHECK(!nl_open(&events) && !nl_join(&events));
+	while (!__atomic_load_n(&looked_enough, __ATOMIC_SEQ_CST)) {
+		nl_receive(&events, &msg, 100);
 		dump(&nl, seen);
+	}
 	nl_close(&nl);
+	nl_close(&events);
 	return NULL;
 }
 
@@ -72,7 +77,7 @@ static void add_and_delete(struct world *world)
 	};
 	pid_t helper;
 	uint32_t id;
-	int i, cycles = test_rounds(12, 60);
+	int i, cycles = test_rounds(9, 60);
 
 	for (i = 0; i < cycles; i++) {
 		id = device_add(&config);
