@@ -9,9 +9,9 @@
 #include "test.h"
 
 #define SIZE (4ull << 20)
-#define ARENA (16ull << 20)
+#define ARENA (8ull << 20)
 /* Less than what all rounds would lose, even if only one way did. */
-#define TOLERANCE_KB (48ull << 10)
+#define TOLERANCE_KB (32ull << 10)
 
 static uint64_t available_kb(void)
 {
@@ -75,7 +75,7 @@ int main(void)
 	int fd;
 
 	test_begin();
-	rounds = test_rounds(8, 50);
+	rounds = test_rounds(6, 50);
 	id = device_add(&config);
 	world = world_new(SIZE);
 	helper = helper_spawn_with(world, id, NULL, false, ARENA);
