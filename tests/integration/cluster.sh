@@ -77,14 +77,15 @@ volume_status() {
 }
 
 # serve VOLUME [PARAMETER...]: by nbdkit, as the daemon "nbdkit", at $uri; below
-# the program of NBDKIT_UNDER, if that is set ("valgrind -q").
+# the program of NBDKIT_UNDER, if that is set ("valgrind -q"). As many requests
+# as NBDKIT_THREADS (16) are in flight at most.
 serve() {
 	local under
 	socket=$tmp/nbd-$1
 	uri="nbd+unix:///?socket=$socket"
 	rm -f "$socket"
 	read -ra under <<<"${NBDKIT_UNDER:-}"
-	start_daemon nbdkit "${under[@]}" nbdkit -f -t 16 -U "$socket" "$plugin" "$@"
+	start_daemon nbdkit "${under[@]}" nbdkit -f -t "${NBDKIT_THREADS:-16}" -U "$socket" "$plugin" "$@"
 	wait_for "${SERVE_SECONDS:-30}" "nbdkit's socket" nbdkit_answers
 }
 
