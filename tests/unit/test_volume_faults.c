@@ -388,6 +388,49 @@ static void transactions_without_an_answer_are_found_out(void **state)
 	bed_verify(w);
 }
 
+/*
+ * The transaction that ends recovery may be applied long after it timed out,
+ * when another one that excludes other peers has been tried: whichever was
+ * applied, the volume goes by it.
+ */
+static void recovery_goes_by_the_transaction_that_was_applied(void **state)
+{
+	struct bed *w = *state;
+	struct sim_meta_faults *faults = sim_meta_faults(w->sim);
+	const struct volume_doc *ours;
+	struct volume_doc doc;
+	unsigned int i, compared = 0;
+
+	for (i = 0; i < 30; i++) {
+		bed_stop_store(w, 1, false);
+		bed_stop_store(w, 2, false);
+		w->volume = bed_start_attach(w, w->host);
+		sim_run(w->sim, 3 * NSEC_PER_SEC);
+		assert_false(w->attached);
+		faults->txn_timeout = 1;
+		faults->timeout_ns = 200 * NSEC_PER_MSEC;
+		faults->late_max_ns = 2 * NSEC_PER_SEC;
+		bed_start_store(w, 1);
+		sim_run(w->sim, (900 + 40 * i) * NSEC_PER_MSEC);
+		bed_start_store(w, 2);
+		assert_true(sim_run_until(w->sim, &w->attached, LONG));
+		assert_int_equal(0, w->err);
+		faults->txn_timeout = 0;
+		ours = volume_doc(w->volume);
+		bed_get_volume(w, &doc);
+		if (doc.tail.first == ours->tail.first) {
+			compared++;
+			assert_memory_equal(&doc.tail, &ours->tail,
+					    sizeof(doc.tail));
+		}
+		bed_write_random(w, 3);
+		assert_int_equal(0, bed_detach(w));
+	}
+	assert_true(compared > 20);
+	bed_attach(w);
+	bed_verify(w);
+}
+
 static void second_attach_is_refused_and_force_fences_the_first(void **state)
 {
 	struct bed *w = *state;
@@ -451,6 +494,7 @@ int main(void)
 		TEST(full_peers_refuse_writes_and_nothing_else),
 		TEST(io_goes_on_without_metadata),
 		TEST(transactions_without_an_answer_are_found_out),
+		TEST(recovery_goes_by_the_transaction_that_was_applied),
 		TEST(second_attach_is_refused_and_force_fences_the_first),
 		TEST(removed_attachment_ends_the_device),
 	};

@@ -215,6 +215,14 @@ int bed_teardown(void **state)
 	return 0;
 }
 
+static void on_attached(void *ctx, int err)
+{
+	struct bed *w = ctx;
+
+	w->attached = true;
+	on_done(w, err);
+}
+
 struct volume *bed_start_attach(struct bed *w, struct sim_node *node)
 {
 	struct volume *volume;
@@ -226,8 +234,9 @@ struct volume *bed_start_attach(struct bed *w, struct sim_node *node)
 	if (!w->cfg.surviving)
 		random_uuid(w, &w->cfg.attachment.incarnation);
 	w->flag = false;
+	w->attached = false;
 	volume = volume_attach(sim_node_env(node), sim_node_meta(node),
-			       &w->cfg, on_done, w);
+			       &w->cfg, on_attached, w);
 	assert_non_null(volume);
 	return volume;
 }

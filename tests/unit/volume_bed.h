@@ -30,6 +30,7 @@ struct bed {
 	uint8_t *data;			/* MIB of it, to write from, read to */
 	uint8_t model[BLOCKS];
 	bool flag, failed, serving;
+	bool attached;			/* the last attach is over; see err */
 	int err;
 	enum volume_failure why;
 	unsigned int open;		/* requests */
