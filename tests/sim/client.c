@@ -422,21 +422,27 @@ static const struct volume_ops volume_callbacks = {
 
 static bool says(int err, const char *part)
 {
-	return err == -ETIMEDOUT && strstr(error_text(err), part);
+	return strstr(error_text(err), part);
 }
 
 /*
  * Copies that are damaged or too short, while a peer that may have better ones
  * is gone for ever or all others have answered: nobody may go on by himself.
- * Nor where bad copies are on so many disks that what is left is too few.
+ * Nor where bad copies are on so many disks that what is left is too few. With
+ * one machine gone, the last writes of an unflushed checkpoint may be damaged
+ * on all that are left, although everything that a client wrote was flushed.
  */
 static bool needs_person(const struct client *c, int err)
 {
 	const struct world *w = c->world;
 
-	if (faults_few_good_disks(w) && says(err, "durable copies"))
+	if (err == -ETIMEDOUT && faults_few_good_disks(w) &&
+	    says(err, "durable copies"))
 		return true;
-	return !c->surviving && w->wide_loss && err == -EUCLEAN;
+	if (c->surviving || err != -EUCLEAN)
+		return false;
+	return w->wide_loss ||
+	       (w->one_gone && says(err, "where its log may end, is damaged"));
 }
 
 /* Which errors of an attach are no bug, and what follows from them. */
