@@ -32,8 +32,8 @@ static void restart_task(struct sim_task *task)
 }
 
 /*
- * The machine is restarted as well: after a sync that failed the page cache
- * holds bytes that the disk has not got.
+ * The process ends, and the machine perhaps. If it does not, the page cache of
+ * the next process holds bytes that the disk has not got since a sync failed.
  */
 void store_node_heal(struct store_node *s)
 {
@@ -41,8 +41,11 @@ void store_node_heal(struct store_node *s)
 
 	if (!disk_fails(s))
 		return;
+	if (sim_chance(s->world->sim, 1, 2))
+		store_node_crash(s, 10 * NSEC_PER_MSEC);
+	else
+		store_node_kill(s, 10 * NSEC_PER_MSEC);
 	f->sync_eio = f->write_eio = f->read_eio = 0;
-	store_node_crash(s, 10 * NSEC_PER_MSEC);
 }
 
 static void heal_task(struct sim_task *task)
@@ -134,15 +137,17 @@ static void store_end(struct store_node *s, uint64_t after)
 		sim_task_after(&s->restart, after);
 }
 
-/* See store_node_heal(): with a bad disk the machine goes too. */
+/* With a bad disk, what was not synced is lost to the next process. */
 void store_node_kill(struct store_node *s, uint64_t after)
 {
-	if (disk_fails(s)) {
-		store_node_crash(s, after);
-		return;
-	}
+	bool may_have_lost = disk_fails(s);
+
 	sim_node_kill(s->node);
 	store_end(s, after);
+	if (!may_have_lost)
+		return;
+	store_node_suspect(s);
+	inspect_power_loss(s);
 }
 
 void store_node_suspect(struct store_node *s)
