@@ -91,7 +91,7 @@ serve() {
 
 nbdkit_answers() {
 	daemon_is_running nbdkit || fail "nbdkit ended: $(tail -n 5 "${daemon_log[nbdkit]}")"
-	[ -S "$socket" ] && nbdinfo --size "$uri" >/dev/null 2>&1
+	[ -S "$socket" ] && timeout 10 nbdinfo --size "$uri" >/dev/null 2>&1
 }
 
 # unserve VOLUME: an orderly end, after which the volume is free.
