@@ -53,6 +53,11 @@ static void heal_task(struct sim_task *task)
 	store_node_heal(container_of(task, struct store_node, heal));
 }
 
+static void give_up_task(struct sim_task *task)
+{
+	store_node_kill(container_of(task, struct store_node, give_up), RETRY);
+}
+
 void store_node_init(struct world *w, unsigned int i)
 {
 	struct store_node *s = &w->stores[i];
@@ -64,6 +69,7 @@ void store_node_init(struct world *w, unsigned int i)
 	snprintf(s->address, sizeof(s->address), "%s:1", name);
 	sim_task_init(w->sim, &s->restart, restart_task);
 	sim_task_init(w->sim, &s->heal, heal_task);
+	sim_task_init(w->sim, &s->give_up, give_up_task);
 	sim_node_kill(s->node);
 }
 
@@ -94,7 +100,8 @@ static void on_open(void *ctx, int err)
 	if (!err)
 		err = store_serve(s->store, s->address);
 	if (err && disk_fails(s)) {
-		store_node_kill(s, RETRY);
+		/* Not from inside: the store still stands there. */
+		sim_task_after(&s->give_up, 1);
 		return;
 	}
 	if (err) {
@@ -133,6 +140,7 @@ static void store_end(struct store_node *s, uint64_t after)
 		store_free(s->store);
 	s->store = NULL;
 	s->serving = false;
+	sim_task_cancel(&s->give_up);
 	if (after)
 		sim_task_after(&s->restart, after);
 }

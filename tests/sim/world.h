@@ -40,7 +40,7 @@ struct store_node {
 	bool force_incarnation;
 	bool gone;			/* for ever */
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
-	struct sim_task restart, heal;
+	struct sim_task restart, heal, give_up;
 	int64_t lease;
 	/* inspect.c */
 	struct inspect_store *inspect;
