@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -139,19 +139,15 @@ static void more_pieces_than_one_call_takes(void **state)
 	remove_file("f", file);
 }
 
-static size_t pages_in_memory(int file, size_t pages)
+/* Whether the first page of the file is in the page cache. */
+static bool is_cached(int file)
 {
-	unsigned char in[64];
-	size_t i, count = 0;
-	void *map = mmap(NULL, pages * 4096, PROT_READ, MAP_SHARED, file, 0);
+	char page[4096];
+	struct iovec iov = { page, sizeof(page) };
+	ssize_t n = preadv2(file, &iov, 1, 0, RWF_NOWAIT);
 
-	assert_true(pages <= sizeof(in));
-	assert_ptr_not_equal(map, MAP_FAILED);
-	assert_int_equal(mincore(map, pages * 4096, in), 0);
-	munmap(map, pages * 4096);
-	for (i = 0; i < pages; i++)
-		count += in[i] & 1;
-	return count;
+	assert_true(n == sizeof(page) || (n < 0 && errno == EAGAIN));
+	return n > 0;
 }
 
 static void fresh_open_reads_from_the_disk(void **state)
@@ -165,16 +161,19 @@ static void fresh_open_reads_from_the_disk(void **state)
 	if (fs.f_type == TMPFS_MAGIC)
 		skip();
 	file = create("f");
+	if (preadv2(file, &iov, 1, 0, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP) {
+		remove_file("f", file);
+		skip();
+	}
 	memset(bytes, 'x', sizeof(bytes));
 	assert_int_equal(transfer(FILE_WRITE, file, &iov, 1, 0), sizeof(bytes));
 	assert_int_equal(file_op(FILE_SYNC, file), 0);
-	assert_int_equal(pages_in_memory(file, 16), 16);
 	again = (int)path_op(FILE_OPEN, "f", NULL, 0);
-	assert_int_equal(pages_in_memory(file, 16), 16);
+	assert_true(is_cached(file));
 	assert_int_equal(file_op(FILE_CLOSE, again), 0);
 	again = (int)path_op(FILE_OPEN, "f", NULL, FILE_FRESH);
 	assert_true(again >= 0);
-	assert_int_equal(pages_in_memory(file, 16), 0);
+	assert_false(is_cached(file));
 	iov = (struct iovec){ bytes, sizeof(bytes) };
 	assert_int_equal(transfer(FILE_READ, again, &iov, 1, 0), sizeof(bytes));
 	assert_int_equal(bytes[sizeof(bytes) - 1], 'x');
