@@ -67,6 +67,14 @@ static int write_ring(struct ctl *ctl, const struct ring_doc *ring,
 	return ctl_txn(ctl, &txn);
 }
 
+static bool is_same(const struct ring_spec *a, const struct ring_spec *b)
+{
+	return a->type == b->type && a->replication == b->replication &&
+	       a->member_count == b->member_count &&
+	       memcmp(a->members, b->members,
+		      a->member_count * sizeof(a->members[0])) == 0;
+}
+
 static int change_once(struct ctl *ctl, ringedit_fn edit, void *ctx,
 		       struct ring_doc *ring)
 {
@@ -81,7 +89,8 @@ static int change_once(struct ctl *ctl, ringedit_fn edit, void *ctx,
 	ring->previous = ring->current;
 	ring->has_previous = true;
 	err = edit(ctl, &ring->current, ctx);
-	if (err)
+	/* The ring before this one is worth more than a copy of this one. */
+	if (err || is_same(&ring->previous, &ring->current))
 		return err;
 	ring->current.version = ring->previous.version + 1;
 	err = ring_create(&ring->current, &check);

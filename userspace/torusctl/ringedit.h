@@ -20,7 +20,8 @@ typedef int (*ringedit_fn)(struct ctl *ctl, struct ring_spec *spec, void *ctx);
 /**
  * ringedit_change() - carry out one change; repeats the edit when somebody
  * else changed the ring meanwhile. Refused while a volume's log may still end
- * under the ring before the current one, which would be forgotten.
+ * under the ring before the current one, which would be forgotten. An edit that
+ * changes nothing writes nothing.
  */
 int ringedit_change(struct ctl *ctl, ringedit_fn edit, void *ctx);
 

@@ -112,22 +112,43 @@ static void command_for_members(const struct status *s, struct finding *f)
 		 "start more torusd, then torusctl peer add --all-peers");
 }
 
+/* Writing needs a majority of a volume's copies. */
+static bool writable(uint32_t members, uint32_t copies)
+{
+	return members >= copies / 2 + 1;
+}
+
+static bool any_volume_is_stuck(const struct status *s, uint32_t members)
+{
+	for (size_t i = 0; i < s->volume_count; i++)
+		if (!writable(members, s->volumes[i].replication))
+			return true;
+	return false;
+}
+
 static void check_ring(struct status *s)
 {
 	uint32_t members = s->ring->current.member_count;
+	uint32_t copies = s->ring->current.replication;
 	struct finding *f;
 
-	if (members >= s->ring->current.replication)
+	if (members >= copies)
 		return;
-	f = add_finding(s, members || !s->volume_count ? CTL_DEGRADED :
-							 CTL_UNAVAILABLE);
+	f = add_finding(s, any_volume_is_stuck(s, members) ? CTL_UNAVAILABLE :
+							     CTL_DEGRADED);
 	if (!f)
 		return;
-	snprintf(f->what, sizeof(f->what), "the ring has %u members for %u copies",
-		 members, s->ring->current.replication);
-	snprintf(f->means, sizeof(f->means), "%s", members ?
-		 "new data has fewer copies than wanted" :
-		 "nothing can be written");
+	snprintf(f->what, sizeof(f->what), "the ring has %u %s for %u copies",
+		 members, members == 1 ? "member" : "members", copies);
+	if (writable(members, copies))
+		snprintf(f->means, sizeof(f->means),
+			 "new data has fewer copies than wanted");
+	else if (members)
+		snprintf(f->means, sizeof(f->means),
+			 "a volume of %u or more copies cannot be written",
+			 2 * members);
+	else
+		snprintf(f->means, sizeof(f->means), "nothing can be written");
 	command_for_members(s, f);
 }
 
@@ -138,19 +159,19 @@ static void check_copies(struct status *s)
 
 	for (size_t i = 0; i < s->volume_count; i++) {
 		const struct volume_doc *v = &s->volumes[i];
-		bool writable = members >= v->replication / 2 + 1;
+		bool can_write = writable(members, v->replication);
 		struct finding *f;
 
 		if (v->replication <= members ||
 		    v->replication <= s->ring->current.replication)
 			continue;
-		f = add_finding(s, writable ? CTL_DEGRADED : CTL_UNAVAILABLE);
+		f = add_finding(s, can_write ? CTL_DEGRADED : CTL_UNAVAILABLE);
 		if (!f)
 			return;
 		snprintf(f->what, sizeof(f->what),
 			 "volume %s wants %u copies, the ring has %u members",
 			 v->name, v->replication, members);
-		snprintf(f->means, sizeof(f->means), "%s", writable ?
+		snprintf(f->means, sizeof(f->means), "%s", can_write ?
 			 "its data have fewer copies than wanted" :
 			 "it cannot be written");
 		command_for_members(s, f);
@@ -211,8 +232,10 @@ static void check_devices(struct status *s, const struct ctl_device *d,
 			 "its helper is gone; I/O waits for the next one" :
 			 "it serves no I/O");
 		snprintf(f->command, sizeof(f->command),
-			 "torusctl attach %s, or torusctl detach --force /dev/%s",
-			 d[i].volume, d[i].name);
+			 strcmp(d[i].state, "failed") == 0 ?
+			 "torusctl detach --force /dev/%s, then torusctl attach %s" :
+			 "torusctl detach --force /dev/%s, or torusctl attach %s",
+			 d[i].name, d[i].volume);
 	}
 }
 
