@@ -43,6 +43,7 @@ static int group_setup(void **state)
 	const char *url = getenv("TORUS_TEST_META");
 
 	assert_non_null(mkdtemp(directory));
+	settings.create = true;
 	if (url)
 		snprintf(settings.url, sizeof(settings.url), "%s", url);
 	else

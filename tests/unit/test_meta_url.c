@@ -158,7 +158,7 @@ static void urls_are_checked(void **state)
 
 /* ---- local files -------------------------------------------------------------------- */
 
-static int open_local(const char *file)
+static int open_local(const char *file, bool create)
 {
 	struct env *env = env_uring_new(&(struct env_uring_config){ 0 });
 	struct meta *m;
@@ -167,6 +167,7 @@ static int open_local(const char *file)
 	assert_non_null(env);
 	memset(&s, 0, sizeof(s));
 	snprintf(s.url, sizeof(s.url), "local:%s", file);
+	s.create = create;
 	err = meta_open(env, &s, &m);
 	if (!err)
 		m->ops->close(m);
@@ -187,20 +188,32 @@ static void files_that_are_no_metadata_are_refused(void **state)
 {
 	const char *file = path("db");
 
-	assert_int_equal(open_local(file), 0);
-	assert_int_equal(open_local(file), 0);
+	assert_int_equal(open_local(file, true), 0);
+	assert_int_equal(open_local(file, false), 0);
 	sql(file, "PRAGMA user_version = 2");
-	expect_error(open_local(file), -EPROTONOSUPPORT, "format 2");
+	expect_error(open_local(file, false), -EPROTONOSUPPORT, "format 2");
 	unlink(file);
 	sql(file, "CREATE TABLE t(x)");
-	expect_error(open_local(file), -EBADMSG, "no metadata file");
+	expect_error(open_local(file, true), -EBADMSG, "no metadata file");
 	unlink(file);
 	write_file("db", "this is text, and much longer than any header of a "
 		   "database file would be, so that nobody takes it for one\n");
-	expect_error(open_local(file), -EBADMSG, file);
+	expect_error(open_local(file, true), -EBADMSG, file);
 	unlink(file);
-	assert_true(open_local(directory) < 0);
-	expect_error(open_local("/nonexistent/db"), -ENOENT, "/nonexistent/db");
+	assert_true(open_local(directory, true) < 0);
+	expect_error(open_local("/nonexistent/db", true), -ENOENT,
+		     "/nonexistent/db");
+}
+
+static void file_is_made_only_for_who_wants_it(void **state)
+{
+	const char *file = path("db");
+
+	expect_error(open_local(file, false), -ENOENT, "torusctl init");
+	assert_int_equal(access(file, F_OK), -1);
+	assert_int_equal(open_local(file, true), 0);
+	assert_int_equal(access(file, F_OK), 0);
+	unlink(file);
 }
 
 /* ---- base64 -------------------------------------------------------------------------- */
@@ -242,6 +255,7 @@ int main(void)
 		T(bad_lines_are_named),
 		T(urls_are_checked),
 		T(files_that_are_no_metadata_are_refused),
+		T(file_is_made_only_for_who_wants_it),
 		T(base64_follows_the_standard),
 	};
 

@@ -700,7 +700,8 @@ static const struct meta_ops local_ops = {
 	.close = local_close,
 };
 
-static int local_init(struct local *l, struct env *env, const char *path)
+static int local_init(struct local *l, struct env *env, const char *path,
+		      bool create)
 {
 	int err;
 
@@ -712,7 +713,7 @@ static int local_init(struct local *l, struct env *env, const char *path)
 	list_init(&l->leases);
 	list_init(&l->queue);
 	env_timer_init(&l->expiry, expiry_due);
-	err = db_open(&l->db, path);
+	err = db_open(&l->db, path, create);
 	if (err)
 		return err;
 	err = watch_directory(l);
@@ -727,10 +728,11 @@ static int local_init(struct local *l, struct env *env, const char *path)
 	return err;
 }
 
-int meta_local_open(struct env *env, const char *path, struct meta **meta)
+int meta_local_open(struct env *env, const char *path, bool create,
+		    struct meta **meta)
 {
 	struct local *l = calloc(1, sizeof(*l));
-	int err = l ? local_init(l, env, path) : -ENOMEM;
+	int err = l ? local_init(l, env, path, create) : -ENOMEM;
 
 	if (err) {
 		free(l);

@@ -10,10 +10,11 @@
 #include "meta/meta.h"
 
 /**
- * meta_local_open() - open the file at @path, making it where it does not
- * exist (its directory must). 0 or -errno with error text.
+ * meta_local_open() - open the file at @path; with @create one that does not
+ * exist is made (its directory must exist). 0 or -errno with error text.
  */
-int meta_local_open(struct env *env, const char *path, struct meta **meta);
+int meta_local_open(struct env *env, const char *path, bool create,
+		    struct meta **meta);
 
 /**
  * meta_local_set_history() - how many revisions of changes this process keeps

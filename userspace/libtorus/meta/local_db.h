@@ -48,7 +48,7 @@ struct db_rows {
 void db_rows_release(struct db_rows *rows);
 
 /** db_open() - 0 or -errno with error text that names the file. */
-int db_open(struct local_db *db, const char *path);
+int db_open(struct local_db *db, const char *path, bool create);
 void db_close(struct local_db *db);
 
 /* All: 0 or -errno with error text. */

@@ -292,6 +292,17 @@ static int make_file(struct local_db *db)
 	return 0;
 }
 
+static int check_file(struct local_db *db)
+{
+	if (access(db->path, F_OK) == 0)
+		return 0;
+	if (errno == ENOENT)
+		return error_set(-ENOENT, "metadata file %s does not exist: there is no cluster yet; make one with 'torusctl init'",
+				 db->path);
+	return error_set(-errno, "metadata file %s: %s", db->path,
+			 strerror(errno));
+}
+
 static int pragma(struct local_db *db, const char *text, int64_t *value)
 {
 	sqlite3_stmt *stmt;
@@ -395,7 +406,7 @@ static int init_handle(struct local_db *db)
 	return prepare_all(db);
 }
 
-int db_open(struct local_db *db, const char *path)
+int db_open(struct local_db *db, const char *path, bool create)
 {
 	int err;
 
@@ -406,7 +417,7 @@ int db_open(struct local_db *db, const char *path)
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	err = read_boot_id(db);
 	if (!err)
-		err = make_file(db);
+		err = create ? make_file(db) : check_file(db);
 	if (!err)
 		err = init_handle(db);
 	if (err)

@@ -199,6 +199,7 @@ int meta_open(struct env *env, const struct meta_settings *settings,
 	if (err)
 		return err;
 	if (strncmp(settings->url, "local:", 6) == 0)
-		return meta_local_open(env, settings->url + 6, meta);
+		return meta_local_open(env, settings->url + 6,
+				       settings->create, meta);
 	return meta_etcd_open(env, settings, meta);
 }

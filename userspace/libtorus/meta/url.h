@@ -30,6 +30,7 @@ struct meta_settings {
 	char user[64], password[256];	/* "" = no authentication */
 	char ca[META_PATH_MAX], cert[META_PATH_MAX], key[META_PATH_MAX];
 	unsigned int timeout_ms;	/* of one request to etcd; 0 = 5000 */
+	bool create;			/* a `local:` file that does not exist */
 };
 
 /**
@@ -49,8 +50,10 @@ int meta_url_check(const char *url);
 /**
  * meta_open() - open the store that settings->url names.
  * @env: a reactor of env_uring_new(); outlives the store.
- * `local:` files are opened (made where the directory exists) before the
- * return. `etcd://` servers are first contacted by the first request.
+ * `local:` files are opened before the return; one that does not exist is made
+ * (in a directory that does) only with settings->create, so that a path that
+ * was mistyped, or whose file system is not mounted yet, leaves nothing behind.
+ * `etcd://` servers are first contacted by the first request.
  * Returns 0 or -errno with error text. (*@meta)->ops->close() ends it.
  */
 int meta_open(struct env *env, const struct meta_settings *settings,
