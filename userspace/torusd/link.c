@@ -3,6 +3,11 @@
  * The metadata store says which cluster this is. A directory that knows its
  * cluster is not kept waiting for that longer than PATIENCE_NS: volumes go on
  * while etcd is away. An empty directory has to wait.
+ *
+ * What an operator must repair (a password, a certificate, a store that has
+ * lost its content) ends a torusd on an empty directory. One that has data
+ * serves it and goes on asking: those who use the data need no etcd, and a
+ * restart of each torusd, one after the other, must not take it from them.
  */
 #include <errno.h>
 
@@ -37,6 +42,13 @@ static void unreachable(struct torusd *d, int err)
 		torusd_open_store(d, NULL);
 }
 
+static int no_cluster(const struct torusd *d)
+{
+	return error_set(-ENOENT, "%s", d->dir.has_identity ?
+			 "holds no cluster, although this directory belongs to one: wrong --meta, or its content was lost" :
+			 "there is no cluster yet; make one with 'torusctl init'");
+}
+
 static void got_cluster(void *ctx, int err, int64_t revision,
 			const struct meta_kv *kv)
 {
@@ -44,17 +56,15 @@ static void got_cluster(void *ctx, int err, int64_t revision,
 
 	if (d->stopping)
 		return;
-	if (err == -EACCES || err == -EPROTONOSUPPORT) {
+	if (err == 0 && kv == NULL)
+		err = no_cluster(d);
+	if (!d->dir.has_identity && (err == -ENOENT || err == -EACCES ||
+				     err == -EPROTONOSUPPORT)) {
 		torusd_fail(d, d->settings.url, err);
 		return;
 	}
 	if (err < 0) {
 		unreachable(d, err);
-		return;
-	}
-	if (kv == NULL) {
-		error_set(-ENOENT, "there is no cluster yet; make one with 'torusctl init'");
-		torusd_fail(d, d->settings.url, -ENOENT);
 		return;
 	}
 	err = cluster_doc_decode(kv->key, kv->value, &d->cluster);
