@@ -12,7 +12,34 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "volume/pages.h"
 #include "volume_bed.h"
+
+/* ---- memory that is not there ----------------------------------------- */
+
+/* Linked instead of pages_reserve() (tests/build.mk). */
+int __real_pages_reserve(struct volume *v, const struct record *r);
+int __wrap_pages_reserve(struct volume *v, const struct record *r);
+static unsigned int refusals;
+
+int __wrap_pages_reserve(struct volume *v, const struct record *r)
+{
+	if (!refusals)
+		return __real_pages_reserve(v, r);
+	refusals--;
+	return -ENOMEM;
+}
+
+static void write_waits_for_memory(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	refusals = 5;
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
+	assert_int_equal(0, refusals);
+	bed_verify(w);
+}
 
 /* ---- replicas that fail ----------------------------------------------- */
 
@@ -479,6 +506,7 @@ static void removed_attachment_ends_the_device(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(write_waits_for_memory),
 		TEST(killed_replica_costs_less_than_100_ms),
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),

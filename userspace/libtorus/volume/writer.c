@@ -30,7 +30,14 @@
 #include "base/cleanup.h"
 #include "volume/internal.h"
 
+#define MEMORY_RETRY	(10 * NSEC_PER_MSEC)
+
 static void deadline_fired(struct env_timer *timer);
+
+static void memory_fired(struct env_timer *timer)
+{
+	volume_kick(container_of(timer, struct volume, writer.memory));
+}
 
 int writer_init(struct volume *v)
 {
@@ -41,6 +48,7 @@ int writer_init(struct volume *v)
 	list_init(&w->flights);
 	list_init(&w->zombies);
 	env_timer_init(&w->deadline, deadline_fired);
+	env_timer_init(&w->memory, memory_fired);
 	return pool_init(&w->pool, sizeof(struct flight), _Alignof(struct flight),
 			 WRITER_FLIGHTS);
 }
@@ -110,6 +118,7 @@ static void cancel_flights(struct volume *v)
 void writer_release(struct volume *v)
 {
 	env_timer_cancel(v->env, &v->writer.deadline);
+	env_timer_cancel(v->env, &v->writer.memory);
 	cancel_flights(v);
 	writer_zombies_cancel(v);
 	pool_release(&v->writer.pool);
@@ -536,6 +545,8 @@ static bool send_one(struct volume *v)
 	if (pages_reserve(v, &flight->record)) {
 		batch_undo(v, flight);
 		pool_put(&w->pool, flight);
+		/* With nothing in flight no answer would bring the next turn. */
+		env_timer_after(v->env, &w->memory, MEMORY_RETRY);
 		return false;
 	}
 	place(v, flight, last);

@@ -89,6 +89,7 @@ struct writer {
 	uint64_t sequence;
 	uint32_t prev_crc;
 	struct env_timer deadline;
+	struct env_timer memory;	/* until it is tried again */
 };
 
 int writer_init(struct volume *v);
