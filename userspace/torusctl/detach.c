@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,17 +310,35 @@ static int put_doc(struct ctl *ctl, const struct volume_doc *doc)
 	return err;
 }
 
+static int load_doc(struct ctl *ctl, const char *name, struct volume_doc *doc)
+{
+	int err = ctl_meta_open(ctl);
+
+	if (!err)
+		err = ctl_cluster_load(ctl);
+	return err ? err : ctl_volume_get(ctl, name, doc);
+}
+
+/* A number can have passed to another process: a warning is all it gives. */
+static void warn_if_it_runs(const struct attachment *was)
+{
+	char host[HOST_MAX + 1] = "";
+
+	if (gethostname(host, sizeof(host) - 1) || strcmp(host, was->host) != 0)
+		return;
+	if (was->pid == 0 || was->pid > INT_MAX || kill((pid_t)was->pid, 0))
+		return;
+	fprintf(stderr, "torusctl: warning: there is a process %" PRIu64 " on this machine: if it still serves the volume, end it\n",
+		was->pid);
+}
+
 /* The new epoch makes sure that the old writer's next word is refused. */
 static int clear_attachment(struct ctl *ctl, const char *name)
 {
 	struct attachment was;
 	struct volume_doc doc;
-	int err = ctl_meta_open(ctl);
+	int err = load_doc(ctl, name, &doc);
 
-	if (!err)
-		err = ctl_cluster_load(ctl);
-	if (!err)
-		err = ctl_volume_get(ctl, name, &doc);
 	if (err)
 		return err;
 	if (!doc.attachment.present) {
@@ -334,7 +353,26 @@ static int clear_attachment(struct ctl *ctl, const char *name)
 		return err;
 	printf("cleared the attachment of volume %s: it was %s on host %s (process %" PRIu64 "), which can write no more once the volume is attached again\n",
 	       name, was.device, was.host, was.pid);
+	warn_if_it_runs(&was);
 	return 0;
+}
+
+/* Where the volume is, if the metadata store can be asked. */
+static int say_where(struct ctl *ctl, const char *name)
+{
+	struct volume_doc doc;
+	const struct attachment *a = &doc.attachment;
+
+	if (load_doc(ctl, name, &doc))
+		return error_set(-ENOENT, "volume %s has no device on this machine; 'torusctl volume info %s' tells where it is attached, and 'torusctl detach %s --force' clears the attachment of a host that is gone",
+				 name, name, name);
+	if (!a->present)
+		return error_set(-ENOENT, "volume %s has no device on this machine, and is not attached anywhere else",
+				 name);
+	return error_set(-ENOENT, "volume %s has no device on this machine: it is attached as %s on host %s (process %" PRIu64 "); %s there, or if that is gone for good: torusctl detach %s --force",
+			 name, a->device, a->host, a->pid,
+			 strcmp(a->device, "nbdkit") == 0 ? "end nbdkit" :
+			 "detach it", name);
 }
 
 static int not_here(struct ctl *ctl, const char *what, bool force)
@@ -343,8 +381,7 @@ static int not_here(struct ctl *ctl, const char *what, bool force)
 		return error_set(-ENODEV, "%s is no torus device", what);
 	if (force)
 		return clear_attachment(ctl, what);
-	return error_set(-ENOENT, "volume %s has no device on this machine; 'torusctl volume info %s' tells where it is attached, and 'torusctl detach %s --force' clears the attachment of a host that is gone",
-			 what, what, what);
+	return say_where(ctl, what);
 }
 
 static int set_deadline(struct detach *d, bool force)

@@ -119,14 +119,17 @@ static void print_help_of(const struct ctl_command *c)
 	printf("        %s\n\nSee torusctl(8).\n", c->help);
 }
 
-static void print_help(FILE *out)
+/* All commands, or those of one noun. */
+static void print_help(const char *noun)
 {
-	fprintf(out, "usage: torusctl [--meta URL] [--json] COMMAND ...\n\n");
+	printf("usage: torusctl [--meta URL] [--json] COMMAND ...\n\n");
 	for (const struct ctl_command *c = commands; c->noun; c++) {
-		print_usage_line(out, c);
-		fprintf(out, "        %s\n", c->help);
+		if (noun && strcmp(c->noun, noun) != 0)
+			continue;
+		print_usage_line(stdout, c);
+		printf("        %s\n", c->help);
 	}
-	fprintf(out, "\n"
+	printf("\n"
 		"URL is etcd://HOST:PORT[,HOST:PORT...] or local:PATH; without --meta it comes\n"
 		"from TORUS_META, else from /etc/torus/torus.conf. --json makes every list and\n"
 		"info machine-readable. Sizes: 4096, 64MiB, 1.5TiB. See torusctl(8).\n");
@@ -253,19 +256,52 @@ static const struct ctl_command *find_command(int argc, char **argv, int *words)
 	return NULL;
 }
 
+/* "add, list or remove", as the table has them; "" if there is no such noun. */
+static void list_verbs(const char *noun, char *text, size_t len)
+{
+	const struct ctl_command *c = commands;
+	size_t used = 0;
+
+	*text = '\0';
+	for (; c->noun && used < len; c++) {
+		bool last = !c[1].noun || strcmp(c[1].noun, noun) != 0;
+
+		if (strcmp(c->noun, noun) == 0 && c->verb)
+			used += (size_t)snprintf(text + used, len - used, "%s%s",
+						 !used ? "" : last ? " or " : ", ",
+						 c->verb);
+	}
+}
+
 static int unknown_command(const struct ctl *ctl, int argc, char **argv)
 {
-	bool noun = false;
+	char verbs[128];
 
 	if (argc == 0)
 		return ctl_usage(ctl, "no command given");
-	for (const struct ctl_command *c = commands; c->noun; c++)
-		noun |= strcmp(c->noun, argv[0]) == 0;
-	if (!noun)
+	list_verbs(argv[0], verbs, sizeof(verbs));
+	if (!*verbs)
 		return ctl_usage(ctl, "unknown command '%s'", argv[0]);
 	if (argc == 1)
-		return ctl_usage(ctl, "'%s' needs a verb", argv[0]);
-	return ctl_usage(ctl, "unknown command '%s %s'", argv[0], argv[1]);
+		return ctl_usage(ctl, "'%s' needs a verb: %s", argv[0], verbs);
+	return ctl_usage(ctl, "unknown command '%s %s': after '%s' comes %s",
+			 argv[0], argv[1], argv[0], verbs);
+}
+
+/* The words may be a command, the noun of some, or none: then all are shown. */
+static int help(const struct ctl *ctl, int argc, char **argv)
+{
+	char verbs[128] = "";
+
+	if (argc > 0)
+		list_verbs(argv[0], verbs, sizeof(verbs));
+	if (ctl->command)
+		print_help_of(ctl->command);
+	else if (argc == 0 || (argc == 1 && *verbs))
+		print_help(argc ? argv[0] : NULL);
+	else
+		return unknown_command(ctl, argc, argv);
+	return CTL_OK;
 }
 
 static int check_options(const struct ctl *ctl)
@@ -325,12 +361,7 @@ int main(int argc, char **argv)
 	ctl.command = find_command(argc, argv, &words);
 	if (!ctl.help && !ctl.command)
 		return unknown_command(&ctl, argc, argv);
-	if (!ctl.help)
-		status = check_options(&ctl);
-	else if (ctl.command)
-		print_help_of(ctl.command);
-	else
-		print_help(stdout);
+	status = ctl.help ? help(&ctl, argc, argv) : check_options(&ctl);
 	if (!status && !ctl.help)
 		status = run_command(&ctl, argc - words, argv + words);
 	if (ctl.meta)

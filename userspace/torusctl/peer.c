@@ -76,14 +76,20 @@ static int edit_add(struct ctl *ctl, struct ring_spec *spec, void *ctx)
 {
 	struct ringedit_args *args = ctx;
 	struct ctl_peer *peers;
+	bool added = false;
 	size_t count;
 	int err = ctl_peers(ctl, &peers, &count);
 
 	if (err)
 		return err;
-	for (size_t i = 0; args->all && !err && i < count; i++)
-		if (peers[i].alive && !peers[i].member)
-			err = add_peer(spec, &peers[i]);
+	for (size_t i = 0; args->all && !err && i < count; i++) {
+		if (!peers[i].alive || peers[i].member)
+			continue;
+		err = add_peer(spec, &peers[i]);
+		added = true;
+	}
+	if (args->all && !added)
+		fprintf(stderr, "torusctl: no peer is alive that is not in the ring: nothing was changed\n");
 	for (int i = 0; !args->all && !err && i < args->argc; i++) {
 		const struct ctl_peer *p = ringedit_find(peers, count,
 							 args->argv[i]);

@@ -99,8 +99,8 @@ int cmd_ring_set_replication(struct ctl *ctl, int argc, char **argv)
 	err = ringedit_change(ctl, edit_replication, &replication);
 	if (err)
 		return ctl_fail(err);
-	fprintf(stderr, "New volumes get %u copies; volumes that exist keep theirs.\n",
-		replication);
+	fprintf(stderr, "New volumes get %u %s; volumes that exist keep theirs.\n",
+		replication, replication == 1 ? "copy" : "copies");
 	return CTL_OK;
 }
 

@@ -319,8 +319,10 @@ static struct json_object *finding_json(const struct finding *f)
 static struct json_object *device_json(const struct ctl_device *d)
 {
 	struct json_object *o = json_object_new_object();
+	char path[48];
 
-	json_object_object_add(o, "device", text_json(d->name));
+	snprintf(path, sizeof(path), "/dev/%s", d->name);
+	json_object_object_add(o, "device", text_json(path));
 	json_object_object_add(o, "volume", text_json(d->volume));
 	json_object_object_add(o, "state", text_json(d->state));
 	json_object_object_add(o, "helper_pid",

@@ -13,6 +13,7 @@
 #define TABLE_COLUMNS_MAX 16
 
 struct table {
+	const char *name;
 	struct libscols_table *scols;
 	struct libscols_line *line;
 	bool json;
@@ -60,6 +61,7 @@ struct table *table_new(const char *name, bool json,
 	t->scols = scols_new_table();
 	if (!t->scols || scols_table_set_name(t->scols, name))
 		out_of_memory();
+	t->name = name;
 	t->json = json;
 	scols_table_enable_json(t->scols, json);
 	for (unsigned int i = 0; i < count; i++)
@@ -99,6 +101,9 @@ void table_number(struct table *t, uint64_t value)
 
 void table_print(struct table *t)
 {
+	/* Nothing at all would leave open whether somebody looked. */
+	if (!t->json && !t->line)
+		fprintf(stderr, "no %s\n", t->name);
 	scols_print_table(t->scols);
 	scols_unref_table(t->scols);
 	free(t);

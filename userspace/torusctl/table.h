@@ -32,7 +32,10 @@ void table_row(struct table *table);
 void table_text(struct table *table, const char *text);	/* NULL: empty */
 void table_number(struct table *table, uint64_t value);	/* all other kinds */
 
-/** table_print() - to standard output, and free it. */
+/**
+ * table_print() - to standard output, and free it. Standard error says so if
+ * there is nothing in it; JSON shows that by itself.
+ */
 void table_print(struct table *table);
 
 #endif

@@ -50,6 +50,28 @@ static int choose_replication(struct ctl *ctl, const char *name, uint32_t *r)
 	return err;
 }
 
+/* A volume takes no space before it is written: larger is allowed, but said. */
+static int warn_if_larger(struct ctl *ctl, const struct volume_doc *doc)
+{
+	char size[32], space[32];
+	struct ctl_peer *peers;
+	uint64_t total = 0;
+	size_t count;
+	int err = ctl_peers(ctl, &peers, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count; i++)
+		total += peers[i].member ? peers[i].doc.size : 0;
+	free(peers);
+	size_format(doc->size, size, sizeof(size));
+	size_format(total, space, sizeof(space));
+	if (total && doc->size > total / doc->replication)
+		fprintf(stderr, "torusctl: warning: volume %s, once full, needs %u times %s, and all peers of the ring together have %s\n",
+			doc->name, doc->replication, size, space);
+	return 0;
+}
+
 static int parse_create(struct ctl *ctl, char **argv, struct volume_doc *doc)
 {
 	const char *r = ctl->option[OPT_REPLICATION];
@@ -146,6 +168,8 @@ int cmd_volume_create(struct ctl *ctl, int argc, char **argv)
 	err = -EAGAIN;
 	for (int i = 0; err == -EAGAIN && i < CREATE_TRIES; i++)
 		err = create_once(ctl, &doc);
+	if (!err)
+		err = warn_if_larger(ctl, &doc);
 	if (err)
 		return ctl_fail(err);
 	if (ctl->json)
@@ -303,16 +327,19 @@ int cmd_volume_delete(struct ctl *ctl, int argc, char **argv)
 {
 	struct volume_doc doc;
 	int err = volume_name_check(argv[0]);
+	bool nbdkit;
 
 	(void)argc;
 	if (err)
 		return ctl_bad_value(err);
 	err = ctl_volume_get(ctl, argv[0], &doc);
+	nbdkit = !err && strcmp(doc.attachment.device, "nbdkit") == 0;
 	if (!err && doc.attachment.present)
-		err = error_set(-EBUSY, "volume '%s' is attached as %s on host %s (process %" PRIu64 "); detach it first: torusctl detach %s",
+		err = error_set(-EBUSY, "volume '%s' is attached as %s on host %s (process %" PRIu64 "); %s%s there first",
 				doc.name, doc.attachment.device,
 				doc.attachment.host, doc.attachment.pid,
-				doc.name);
+				nbdkit ? "end nbdkit" : "type torusctl detach ",
+				nbdkit ? "" : doc.name);
 	if (!err)
 		err = delete_txn(ctl, &doc);
 	return err ? ctl_fail(err) : CTL_OK;
