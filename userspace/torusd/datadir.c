@@ -105,8 +105,9 @@ int datadir_open(struct datadir *dir, const char *path)
 	memset(dir, 0, sizeof(*dir));
 	dir->lock = -1;
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return error_set(-errno, "cannot make directory %s: %s", path,
-				 strerror(errno));
+		return error_set(-errno, "cannot make directory %s: %s%s", path,
+				 strerror(errno), errno == ENOENT ?
+				 " (the one above it must exist: is the disk mounted?)" : "");
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(-errno, "%s: %s", path, strerror(errno));
