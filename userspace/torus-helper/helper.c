@@ -10,6 +10,13 @@
 #include "front/attachment.h"
 #include "notify.h"
 
+/*
+ * Who looks at a disk whenever somebody has closed it (udev) has it open for a
+ * moment. The driver refuses at once while it is open, and tells no end of it.
+ */
+#define DELETE_FOR_NS	(2 * NSEC_PER_SEC)
+#define DELETE_AGAIN_NS	(50 * NSEC_PER_MSEC)
+
 /* ---- the end ------------------------------------------------------------ */
 
 void helper_end(struct helper *h, enum helper_exit status, int err,
@@ -328,6 +335,31 @@ static void looked_up(void *ctx, int err, const struct volume_doc *doc)
 		begin_attach(h);
 }
 
+static void begin_delete(struct helper *h)
+{
+	int err = control_delete(h->control, h->device, false);
+
+	if (!err || err == -EALREADY)
+		h->state = HELPER_DELETING;
+	else if (err == -EBUSY && env_now(h->env) < h->delete_until_ns)
+		env_timer_after(h->env, &h->delete_again, DELETE_AGAIN_NS);
+	else if (err == -EBUSY)
+		delete_refused(h);
+	else if (err == -ENODEV)
+		begin_detach(h);
+	else
+		log_error("/dev/torus%u cannot be deleted: %s", h->device,
+			  error_text(err));
+}
+
+static void delete_again(struct env_timer *timer)
+{
+	struct helper *h = container_of(timer, struct helper, delete_again);
+
+	if (has_session(h))
+		begin_delete(h);
+}
+
 int helper_start(struct helper *h, const struct helper_options *opt,
 		 struct env *env, struct meta *meta)
 {
@@ -337,6 +369,7 @@ int helper_start(struct helper *h, const struct helper_options *opt,
 	h->opt = opt;
 	h->env = env;
 	h->meta = meta;
+	env_timer_init(&h->delete_again, delete_again);
 	err = control_open(&h->control);
 	if (!err)
 		err = control_events_open(&h->events, on_event, h);
@@ -349,8 +382,6 @@ int helper_start(struct helper *h, const struct helper_options *opt,
 
 void helper_signal(struct helper *h)
 {
-	int err;
-
 	switch (h->state) {
 	case HELPER_LOOKUP:
 		helper_end(h, HELPER_OK, 0,
@@ -372,23 +403,16 @@ void helper_signal(struct helper *h)
 		return;
 	case HELPER_SERVING:
 	case HELPER_DELETING:
-		break;
+		h->delete_until_ns = env_now(h->env) + DELETE_FOR_NS;
+		begin_delete(h);
 	}
-	err = control_delete(h->control, h->device, false);
-	if (!err || err == -EALREADY)
-		h->state = HELPER_DELETING;
-	else if (err == -EBUSY)
-		delete_refused(h);
-	else if (err == -ENODEV)
-		begin_detach(h);
-	else
-		log_error("/dev/torus%u cannot be deleted: %s", h->device,
-			  error_text(err));
 }
 
 /* The engine first: it writes from and into the channel's arena. */
 void helper_release(struct helper *h)
 {
+	if (h->env)
+		env_timer_cancel(h->env, &h->delete_again);
 	if (h->volume)
 		volume_free(h->volume);
 	channel_close(h->channel);

@@ -13,7 +13,7 @@
  *            no request comes
  * SERVING    the session is started. READY is said once the device is live
  * DELETING   asked by a signal, the driver removes the device; requests of that
- *            time are served. Refused if it is open: back to SERVING
+ *            time are served. Refused if it stays open: back to SERVING
  * DETACHING  there is no device any more; the volume is detached
  * OVER       the loop is about to end
  */
@@ -47,6 +47,8 @@ struct helper {
 	bool surviving;			/* the device outlived another helper */
 	bool ready;
 	bool stop_wanted;		/* a signal came before SERVING */
+	struct env_timer delete_again;	/* who has it open may be through soon */
+	uint64_t delete_until_ns;
 	int status;			/* enum helper_exit */
 
 	/* What is to be said once a volume is detached that cannot be served. */
