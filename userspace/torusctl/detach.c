@@ -31,6 +31,9 @@
 
 #define DETACH_TIMEOUT_S 180
 #define FORCE_TIMEOUT_MS 3500
+/* udev has a disk open for a moment when it was closed after writing. */
+#define BUSY_FOR_MS 2000
+#define BUSY_AGAIN_MS 50
 
 struct detach {
 	struct ctl *ctl;
@@ -167,6 +170,29 @@ static void find_mount(uint32_t id, char *where, size_t len)
 	fclose(f);
 }
 
+static bool is_mounted(const struct detach *d)
+{
+	char where[256];
+
+	find_mount(d->device.id, where, sizeof(where));
+	return where[0];
+}
+
+/* The driver refuses while it is open, and tells no end of that. */
+static int delete_once_closed(struct detach *d)
+{
+	int64_t until = now_ms() + BUSY_FOR_MS;
+	int err;
+
+	for (;;) {
+		err = control_delete(d->control, d->device.id, false);
+		if (err != -EBUSY || is_mounted(d) || now_ms() >= until ||
+		    now_ms() >= d->deadline)
+			return err;
+		poll(NULL, 0, BUSY_AGAIN_MS);
+	}
+}
+
 static int say_busy(const struct detach *d)
 {
 	char where[256];
@@ -212,7 +238,7 @@ static int detach_plain(struct detach *d)
 	if (!d->device.session_id && d->device.state != TORUS_STATE_FAILED &&
 	    d->device.state != TORUS_STATE_NEW)
 		return say_dead(d);
-	err = control_delete(d->control, d->device.id, false);
+	err = delete_once_closed(d);
 	if (err == -EBUSY)
 		return say_busy(d);
 	if (err && err != -EALREADY && err != -ENODEV)
