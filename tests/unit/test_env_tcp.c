@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "env/env_uring.h"
+#include "env/uring_conn.h"
 #include "wire/proto.h"
 
 #define DATA_MAX WIRE_APPEND_MAX
@@ -527,6 +529,28 @@ static int raw_connect(void)
 	return fd;
 }
 
+/* Its machine goes on to say that there is no room: that is no progress. */
+static void one_who_takes_nothing_is_given_up(void **state)
+{
+	int fd = raw_connect(), stall_ms, i;
+	socklen_t len = sizeof(stall_ms);
+
+	turn_until(&t.accepted, 1);
+	assert_int_equal(getsockopt(t.server->fd, IPPROTO_TCP,
+				    TCP_USER_TIMEOUT, &stall_ms, &len), 0);
+	assert_in_range(stall_ms, 1000, 60000);
+	/* The test has not got so much time. */
+	stall_ms = 500;
+	assert_int_equal(setsockopt(t.server->fd, IPPROTO_TCP,
+				    TCP_USER_TIMEOUT, &stall_ms, len), 0);
+	for (i = 0; i < 64; i++)
+		send_append(t.server, 256);
+	turn_until(&t.closed, 1);
+	assert_int_equal(t.close_err, -ETIMEDOUT);
+	assert_int_equal(t.sent, 64);
+	close(fd);
+}
+
 /* @bytes go to the server; how it ends. */
 static int end_after(const void *bytes, size_t len)
 {
@@ -601,6 +625,7 @@ int main(void)
 		T(data_crc_is_filled_in_and_checked),
 		T(paused_reader_goes_on_after_resume),
 		T(queue_is_bounded),
+		T(one_who_takes_nothing_is_given_up),
 		T(wrong_lengths_are_the_callers_error),
 		T(other_side_sees_the_close),
 		T(close_gives_back_queued_frames),

@@ -23,10 +23,18 @@
 #include "base/log.h"
 #include "env/uring_conn.h"
 
-/* A dead client's connection is found out after about a minute. */
-#define KEEPALIVE_IDLE_S	30
-#define KEEPALIVE_INTERVAL_S	10
+/*
+ * A connection ends when the other side has not answered for so long: idle ones
+ * are probed for it. It ends as well when the other side has taken nothing of
+ * what is to be sent to it, although its machine is well: a process that is
+ * stopped must not hold for ever the memory that its answers lie in, which
+ * others wait for.
+ */
+#define KEEPALIVE_IDLE_S	15
+#define KEEPALIVE_INTERVAL_S	5
 #define KEEPALIVE_COUNT		3
+#define STALL_MS (1000 * (KEEPALIVE_IDLE_S + \
+			  KEEPALIVE_INTERVAL_S * KEEPALIVE_COUNT))
 
 static void run_task(struct uring_task *task)
 {
@@ -138,6 +146,7 @@ static void set_options(int fd)
 		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
 		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
 		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, STALL_MS },
 	};
 	size_t i;
 
