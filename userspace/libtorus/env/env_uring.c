@@ -441,10 +441,13 @@ struct env *env_uring_new(const struct env_uring_config *cfg)
 static void drain_files(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
+	int err;
 
 	while (u->file_in_flight) {
-		if (io_uring_submit_and_wait(&u->ring, 1) < 0 &&
-		    errno != EINTR)
+		/* liburing returns errors, and does not set errno. */
+		err = io_uring_submit_and_wait(&u->ring, 1);
+		if (err < 0 && err != -EINTR && err != -EAGAIN &&
+		    err != -EBUSY)
 			return;
 		while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
 			if ((cqe->user_data & TAG_MASK) == TAG_FILE)
