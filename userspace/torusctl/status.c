@@ -24,6 +24,7 @@ struct finding {
 };
 
 #define FINDINGS_MAX 256
+#define NEAR_FULL_PERCENT 85
 
 struct status {
 	struct ctl *ctl;
@@ -97,6 +98,28 @@ static void check_peers(struct status *s)
 		snprintf(f->means, sizeof(f->means), "%s", means);
 		snprintf(f->command, sizeof(f->command),
 			 "start its torusd on host %.100s", p->doc.host);
+	}
+}
+
+/* Before writes fail: there must be time to do something about it. */
+static void check_space(struct status *s)
+{
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct peer_doc *doc = &s->peers[i].doc;
+		struct finding *f;
+
+		if (!s->peers[i].member || !s->peers[i].alive ||
+		    doc->used < doc->size / 100 * NEAR_FULL_PERCENT)
+			continue;
+		f = add_finding(s, CTL_DEGRADED);
+		if (!f)
+			return;
+		snprintf(f->what, sizeof(f->what), "peer %.200s is nearly full",
+			 doc->address);
+		snprintf(f->means, sizeof(f->means),
+			 "when too few peers have room, writes fail: no space left on device");
+		snprintf(f->command, sizeof(f->command),
+			 "start more torusd, then torusctl peer add --all-peers; or delete volumes");
 	}
 }
 
@@ -244,15 +267,21 @@ static void check_devices(struct status *s, const struct ctl_device *d,
 static const char *const severity_word[] = { "healthy", "degraded",
 					     "unavailable" };
 
+static void sum_space(const struct status *s, uint64_t *used, uint64_t *size)
+{
+	*used = *size = 0;
+	for (size_t i = 0; i < s->peer_count; i++) {
+		*used += s->peers[i].doc.used;
+		*size += s->peers[i].doc.size;
+	}
+}
+
 static void print_summary(const struct status *s)
 {
 	char id[UUID_TEXT_SIZE], used[32], size[32];
-	uint64_t total_used = 0, total_size = 0;
+	uint64_t total_used, total_size;
 
-	for (size_t i = 0; i < s->peer_count; i++) {
-		total_used += s->peers[i].doc.used;
-		total_size += s->peers[i].doc.size;
-	}
+	sum_space(s, &total_used, &total_size);
 	uuid_format(&s->ctl->cluster.id, id);
 	size_format(total_used, used, sizeof(used));
 	size_format(total_size, size, sizeof(size));
@@ -342,7 +371,9 @@ static void print_json(const struct status *s, const struct ctl_device *d,
 	struct json_object *devices = json_object_new_array();
 	struct json_object *findings = json_object_new_array();
 	char id[UUID_TEXT_SIZE];
+	uint64_t used, size;
 
+	sum_space(s, &used, &size);
 	uuid_format(&s->ctl->cluster.id, id);
 	json_object_object_add(o, "cluster", text_json(id));
 	json_object_object_add(o, "health", text_json(severity_word[s->worst]));
@@ -350,6 +381,8 @@ static void print_json(const struct status *s, const struct ctl_device *d,
 	add_number(o, "members", s->ring->current.member_count);
 	add_number(o, "members_alive", members_alive(s));
 	add_number(o, "peers", s->peer_count);
+	add_number(o, "size", size);
+	add_number(o, "used", used);
 	add_number(o, "volumes", s->volume_count);
 	for (size_t i = 0; i < count; i++)
 		json_object_array_add(devices, device_json(&d[i]));
@@ -389,6 +422,7 @@ static void report(struct status *s)
 	check_ring(s);
 	check_copies(s);
 	check_peers(s);
+	check_space(s);
 	check_volumes(s);
 	check_devices(s, devices, count);
 	if (s->ctl->json) {
