@@ -24,6 +24,9 @@ static int check_existing(const struct helper *h,
 	if (h->opt->device >= 0 && (uint32_t)h->opt->device != d->id)
 		return error_set(-EEXIST, "volume %s is /dev/torus%u on this machine already, not /dev/torus%d",
 				 d->volume, d->id, h->opt->device);
+	if (h->opt->read_only && !d->read_only)
+		return error_set(-EEXIST, "/dev/torus%u of volume %s is writable, and who has it open may write: detach it, then attach with --read-only",
+				 d->id, d->volume);
 	if (d->session_id && !h->opt->force)
 		return error_set(-EBUSY, "volume %s is served as /dev/torus%u on this machine by process %u; --force takes it over",
 				 d->volume, d->id, d->helper_pid);
