@@ -390,6 +390,15 @@ static struct flight *flight_new(struct volume *v, struct active_chunk *chunk)
 	return flight;
 }
 
+/* A durable append ends with a sync: as long as that may take, and its own. */
+static uint64_t append_timeout(const struct flight *flight)
+{
+	const struct volume *v = flight->volume;
+	uint64_t ns = VOLUME_CALL_TIMEOUTS * v->cfg.replica_timeout_ns;
+
+	return flight->durable ? MAX(ns, volume_sync_timeout(v)) : ns;
+}
+
 static void send_to(struct flight *flight, struct flight_member *fm,
 		    const struct active_member *member)
 {
@@ -411,8 +420,7 @@ static void send_to(struct flight *flight, struct flight_member *fm,
 	fm->call.data = flight->iov;
 	fm->call.data_count = (int)flight->iov_count;
 	fm->call.data_len = flight->data_len;
-	fm->call.timeout_ns = VOLUME_CALL_TIMEOUTS *
-			      flight->volume->cfg.replica_timeout_ns;
+	fm->call.timeout_ns = append_timeout(flight);
 	fm->call.done = append_done;
 	flight->pending++;
 	peer_call(member->peer, &fm->call);
