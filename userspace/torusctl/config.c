@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -29,17 +30,44 @@ static bool is_password(const char *line)
 	return strncmp(line + strspn(line, " \t"), "etcd_password", 13) == 0;
 }
 
-static int view(const char *path)
+static void view_text(FILE *f)
 {
 	char line[2048];
+
+	while (fgets(line, sizeof(line), f))
+		fputs(is_password(line) ? "# etcd_password is set\n" : line,
+		      stdout);
+}
+
+/* Of the password, that there is one. */
+static void view_json(FILE *f)
+{
+	struct json_object *o = json_object_new_object();
+	char line[2048], name[64], value[1024];
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " %63[a-z_] = %1023[^\n]", name, value) != 2)
+			continue;
+		json_object_object_add(o, name, is_password(line) ?
+				       json_object_new_boolean(true) :
+				       json_object_new_string(value));
+	}
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static int view(const struct ctl *ctl, const char *path)
+{
 	FILE *f = fopen(path, "re");
 
 	if (!f)
 		return ctl_fail(error_set(-errno, "cannot read %s: %s; 'torusctl --meta URL config' writes it",
 					  path, strerror(errno)));
-	while (fgets(line, sizeof(line), f))
-		fputs(is_password(line) ? "# etcd_password is set\n" : line,
-		      stdout);
+	if (ctl->json)
+		view_json(f);
+	else
+		view_text(f);
 	fclose(f);
 	return CTL_OK;
 }
@@ -212,7 +240,7 @@ int cmd_config(struct ctl *ctl, int argc, char **argv)
 	if (!path)
 		return ctl_fail(error_set(-ENOMEM, "out of memory"));
 	if (ctl_given(ctl, OPT_VIEW))
-		return view(path);
+		return view(ctl, path);
 	if (!anything_given(ctl))
 		return ctl_usage(ctl, "give the metadata store with --meta URL, or --view");
 	/* Only the file and the command line count here. */
