@@ -204,6 +204,10 @@ static void slow_syncs_cost_no_replica(void **state)
 	assert_true(sim_now(w->sim) - began >= 6 * NSEC_PER_SEC);
 	assert_int_equal(changes, bed_stats(w).ensemble_changes);
 	bed_verify(w);
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x79, false));
+	bed_take_over(w);
+	bed_verify(w);
+	assert_int_equal(0, bed_detach(w));
 }
 
 static void peers_that_fail_by_turns_do_not_fill_the_sealed_list(void **state)
