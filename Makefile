@@ -35,7 +35,7 @@ NBDKITDIR ?= $(shell pkg-config --variable=plugindir nbdkit 2>/dev/null)
 .PHONY: install
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(UNITDIR) $(RULESDIR) \
-		$(COMPLETIONDIR) $(MANDIR)/man1 $(MANDIR)/man8 /etc/torus)
+		$(COMPLETIONDIR) $(MANDIR)/man1 $(MANDIR)/man8 /etc/torus/helper)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)
 	install -m 644 $(wildcard userspace/systemd/*.service) $(DESTDIR)$(UNITDIR)
 	install -m 644 $(wildcard userspace/udev/*.rules) $(DESTDIR)$(RULESDIR)
