@@ -283,20 +283,25 @@ static void flushed_late(struct model *m, const struct model_op *flush)
 	}
 }
 
-/* What was acknowledged before @when is durable now. */
-static void all_durable(struct model *m, uint64_t when)
+/*
+ * What was acknowledged to @owner before @when is durable now. What an earlier
+ * owner's check has not settled yet may be lost to this one, which promises
+ * nothing of it.
+ */
+static void all_durable(struct model *m, uint32_t owner, uint64_t when)
 {
 	uint32_t i;
 
 	for (i = m->first_open; i < m->count; i++)
-		if (m->ops[i].state == OP_ACKED && m->ops[i].done <= when)
+		if (m->ops[i].state == OP_ACKED && m->ops[i].done <= when &&
+		    m->ops[i].owner == owner)
 			m->ops[i].durable = true;
 }
 
 static void flushed(struct model *m, struct model_op *op)
 {
 	if (op->base == m->bases)
-		all_durable(m, op->submitted);
+		all_durable(m, op->owner, op->submitted);
 	else
 		flushed_late(m, op);
 }
@@ -415,7 +420,7 @@ void model_attached(struct model *m, uint32_t owner, uint64_t now)
 void model_detached(struct model *m, uint32_t owner)
 {
 	if (owner == m->owner && !m->recovering)
-		all_durable(m, UINT64_MAX);
+		all_durable(m, owner, UINT64_MAX);
 }
 
 /* ---- the prefix check --------------------------------------------------- */
