@@ -336,13 +336,16 @@ static int put_doc(struct ctl *ctl, const struct volume_doc *doc)
 	return err;
 }
 
+/* -ENOENT: there is a cluster, and it has no such volume. */
 static int load_doc(struct ctl *ctl, const char *name, struct volume_doc *doc)
 {
 	int err = ctl_meta_open(ctl);
 
 	if (!err)
 		err = ctl_cluster_load(ctl);
-	return err ? err : ctl_volume_get(ctl, name, doc);
+	if (err)
+		return err == -ENOENT ? -ENODEV : err;
+	return ctl_volume_get(ctl, name, doc);
 }
 
 /* A number can have passed to another process: a warning is all it gives. */
@@ -388,8 +391,12 @@ static int say_where(struct ctl *ctl, const char *name)
 {
 	struct volume_doc doc;
 	const struct attachment *a = &doc.attachment;
+	int err = load_doc(ctl, name, &doc);
 
-	if (load_doc(ctl, name, &doc))
+	if (err == -ENOENT)
+		return error_set(err, "volume %s has no device on this machine, and the cluster has no such volume: 'torusctl volume list' shows those that exist",
+				 name);
+	if (err)
 		return error_set(-ENOENT, "volume %s has no device on this machine; 'torusctl volume info %s' tells where it is attached, and 'torusctl detach %s --force' clears the attachment of a host that is gone",
 				 name, name, name);
 	if (!a->present)
