@@ -114,12 +114,19 @@ int cmd_peer_add(struct ctl *ctl, int argc, char **argv)
 
 /* ---- remove ------------------------------------------------------------------ */
 
+struct removal {
+	struct ringedit_args args;
+	struct uuid *lost;		/* that do not answer; room for all */
+	int lost_count;
+};
+
 /*
  * Chunks do not move by themselves yet: a peer that holds some must stay, and
- * of a peer that does not answer nobody can tell.
+ * of a peer that does not answer nobody can tell. *@lost: it does not, and is
+ * to go all the same.
  */
 static int refuse_if_it_holds_chunks(struct ctl *ctl, struct cluster *cluster,
-				     const struct ctl_peer *p)
+				     const struct ctl_peer *p, bool *lost)
 {
 	struct peer *peer = peer_find(cluster_peers(cluster), &p->doc.id);
 	struct peer_call call = { .type = WIRE_STAT };
@@ -130,7 +137,8 @@ static int refuse_if_it_holds_chunks(struct ctl *ctl, struct cluster *cluster,
 	if (!peer)
 		return error_set(-ENOENT, "peer %s is not known", p->doc.address);
 	err = ctl_peer_call(ctl, peer, &call, STAT_TIMEOUT_NS, &reply);
-	if (err && ctl_given(ctl, OPT_FORCE))
+	*lost = err && ctl_given(ctl, OPT_FORCE);
+	if (*lost)
 		return 0;
 	if (err)
 		return error_set(err, "peer %s does not answer, so that it cannot be told whether it holds chunks; start it, or remove it with --force if it is lost for good",
@@ -142,8 +150,25 @@ static int refuse_if_it_holds_chunks(struct ctl *ctl, struct cluster *cluster,
 	return 0;
 }
 
+static int remove_one(struct ctl *ctl, struct cluster *cluster,
+		      struct ring_spec *spec, const struct ctl_peer *p,
+		      struct removal *r)
+{
+	bool lost = false;
+	int err = refuse_if_it_holds_chunks(ctl, cluster, p, &lost);
+
+	if (err)
+		return err;
+	if (lost)
+		r->lost[r->lost_count++] = p->doc.id;
+	/* One that is out of the ring already can still be forgotten. */
+	if (lost && !ring_change_has(spec, &p->doc.id))
+		return 0;
+	return ring_change_remove(spec, &p->doc.id);
+}
+
 static int remove_peers(struct ctl *ctl, struct cluster *cluster,
-			struct ring_spec *spec, struct ringedit_args *args)
+			struct ring_spec *spec, struct removal *r)
 {
 	struct ctl_peer *peers;
 	size_t count;
@@ -151,13 +176,12 @@ static int remove_peers(struct ctl *ctl, struct cluster *cluster,
 
 	if (err)
 		return err;
-	for (int i = 0; !err && i < args->argc; i++) {
+	r->lost_count = 0;
+	for (int i = 0; !err && i < r->args.argc; i++) {
 		const struct ctl_peer *p = ringedit_find(peers, count,
-							 args->argv[i]);
+							 r->args.argv[i]);
 
-		err = p ? refuse_if_it_holds_chunks(ctl, cluster, p) : -ENOENT;
-		if (!err)
-			err = ring_change_remove(spec, &p->doc.id);
+		err = p ? remove_one(ctl, cluster, spec, p, r) : -ENOENT;
 	}
 	free(peers);
 	return err;
@@ -175,10 +199,42 @@ static int edit_remove(struct ctl *ctl, struct ring_spec *spec, void *ctx)
 	return err;
 }
 
+/*
+ * As long as a peer is known, recovery after a loss of data, and a read of
+ * which all copies are bad, wait for it: it might have what the others lack.
+ */
+static int forget(struct ctl *ctl, const struct uuid *id)
+{
+	char peer[META_KEY_MAX], alive[META_KEY_MAX], text[UUID_TEXT_SIZE];
+	struct meta_txn txn = {
+		.compare = { { alive, 0 } }, .compare_count = 1,
+		.put = { { peer, NULL, 0 } }, .put_count = 1,
+	};
+	int err;
+
+	key_peer(&ctl->cluster.id, id, peer);
+	key_alive(&ctl->cluster.id, id, alive);
+	uuid_format(id, text);
+	err = ctl_txn(ctl, &txn);
+	if (err == -EAGAIN)
+		return error_set(err, "peer %s is out of the ring, but its lease still stands, so that it may live: repeat this after 30 s to have it forgotten",
+				 text);
+	if (!err)
+		fprintf(stderr, "Peer %s is forgotten: nothing waits for what it holds. When it comes back, it makes itself known again.\n",
+			text);
+	return err;
+}
+
 int cmd_peer_remove(struct ctl *ctl, int argc, char **argv)
 {
-	struct ringedit_args args = { argc, argv, false };
-	int err = ringedit_change(ctl, edit_remove, &args);
+	CLEANUP_FREE struct uuid *lost = calloc((size_t)argc, sizeof(*lost));
+	struct removal r = { { argc, argv, false }, lost, 0 };
+	int err;
 
+	if (!lost)
+		return ctl_fail(error_set(-ENOMEM, "out of memory"));
+	err = ringedit_change(ctl, edit_remove, &r);
+	for (int i = 0; !err && i < r.lost_count; i++)
+		err = forget(ctl, &r.lost[i]);
 	return err ? ctl_fail(err) : CTL_OK;
 }
