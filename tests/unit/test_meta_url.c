@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -87,6 +88,31 @@ static void option_wins_over_environment_over_file(void **state)
 	setenv("TORUS_META", "", 1);
 	assert_int_equal(meta_settings_resolve(&s, NULL), 0);
 	assert_string_equal(s.url, "local:/file");
+}
+
+static int resolve_as_nobody(const char *url)
+{
+	bool root = geteuid() == 0;
+	int err;
+
+	if (root)
+		assert_int_equal(seteuid(65534), 0);
+	err = meta_settings_resolve(&s, url);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	return err;
+}
+
+/* It is root's alone, since it may hold a password. */
+static void file_of_root_is_no_harm_to_a_local_url(void **state)
+{
+	set_conf("meta = etcd://secret:1\n");
+	assert_int_equal(chmod(getenv("TORUS_CONF"), 0), 0);
+	assert_int_equal(resolve_as_nobody("local:/mine"), 0);
+	assert_string_equal(s.url, "local:/mine");
+	expect_error(resolve_as_nobody("etcd://a:1"), -EACCES, "conf");
+	expect_error(resolve_as_nobody(NULL), -EACCES, "conf");
+	assert_int_equal(chmod(getenv("TORUS_CONF"), 0600), 0);
 }
 
 static void no_url_says_how_to_give_one(void **state)
@@ -250,6 +276,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(option_wins_over_environment_over_file),
+		T(file_of_root_is_no_harm_to_a_local_url),
 		T(no_url_says_how_to_give_one),
 		T(settings_come_from_the_file),
 		T(bad_lines_are_named),

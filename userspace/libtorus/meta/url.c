@@ -142,13 +142,16 @@ const char *meta_conf_path(void)
 	return named && *named ? named : META_CONFIG_PATH;
 }
 
-static int load_conf(struct meta_settings *s)
+/* A file that only root may read has nothing that a `local:` URL needs. */
+static int load_conf(struct meta_settings *s, const char *url)
 {
 	const char *path = meta_conf_path();
 	FILE *f = fopen(path, "re");
 	int err;
 
 	if (!f && errno == ENOENT && strcmp(path, META_CONFIG_PATH) == 0)
+		return 0;
+	if (!f && errno == EACCES && url && strncmp(url, "local:", 6) == 0)
 		return 0;
 	if (!f)
 		return error_set(-errno, "%s: %s", path, strerror(errno));
@@ -172,11 +175,11 @@ int meta_settings_resolve(struct meta_settings *s, const char *url)
 	int err;
 
 	memset(s, 0, sizeof(*s));
-	err = load_conf(s);
-	if (err)
-		return err;
 	if (!url && from_env && *from_env)
 		url = from_env;
+	err = load_conf(s, url);
+	if (err)
+		return err;
 	if (url) {
 		err = meta_url_check(url);
 		if (err)
