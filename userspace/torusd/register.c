@@ -102,6 +102,9 @@ static void keys_written(struct torusd *d, int err, bool succeeded)
 
 	if (err == 0 && !succeeded)
 		err = error_set(-EAGAIN, "another torusd has just registered as this peer");
+	/* lost() leaves it to what was running to begin again. */
+	if (err == 0 && r->lease == 0)
+		err = error_set(-ESTALE, "the lease was lost meanwhile");
 	if (err < 0) {
 		failed(d, err);
 		return;
