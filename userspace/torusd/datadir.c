@@ -54,9 +54,11 @@ static int take_lock(struct datadir *dir, int fd, const char *path)
 		return error_set(err, "%s/lock: %s", path, strerror(-err));
 	}
 	len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	errno = ENOSPC;			/* of a write that falls short */
 	if (ftruncate(dir->lock, 0) < 0 ||
 	    pwrite(dir->lock, text, (size_t)len, 0) != len)
-		return error_set(-EIO, "%s/lock: cannot write", path);
+		return error_set(-errno, "%s/lock: cannot write: %s", path,
+				 strerror(errno));
 	return 0;
 }
 
