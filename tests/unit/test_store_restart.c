@@ -458,6 +458,38 @@ static void test_hole_before_later_records_is_reported(void **state)
 	made_free(&m);
 }
 
+/* Kills, so that nothing is written when it ends. */
+static void test_rot_of_what_was_durable_is_no_torn_end(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_chunk_reply chunk;
+	struct made m;
+	uint32_t last;
+
+	append_new(f, 5);
+	last = f->block;
+	append_new(f, 5);
+	assert_int_equal(sync_chunk(f, 1, f->block), WIRE_OK);
+	sim_run(f->sim, 11 * NSEC_PER_SEC);
+	fixture_kill(f);
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE,
+				       last * BLOCK_SIZE + 9), 0);
+	fixture_reopen(f);
+	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
+	assert_int_equal(le32_to_cpu(chunk.length), last);
+	assert_int_equal(le32_to_cpu(chunk.durable), f->block);
+	assert_int_equal(sync_chunk(f, 1, last), WIRE_EBADCOPY);
+	/* Nor is it forgotten when it is started once more. */
+	sim_run(f->sim, 11 * NSEC_PER_SEC);
+	fixture_kill(f);
+	fixture_reopen(f);
+	assert_int_equal(stat_chunk(f, CHUNK, 1, &chunk), WIRE_OK);
+	assert_int_equal(le32_to_cpu(chunk.durable), f->block);
+	m = make_record(f, 1, 0);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_EBADCOPY);
+	made_free(&m);
+}
+
 static void test_zeros_behind_the_chain_are_not_data(void **state)
 {
 	struct fixture *f = *state;
@@ -581,6 +613,7 @@ int main(void)
 		TEST(test_journal_of_a_failed_sync_is_read_from_the_disk),
 		TEST(test_chunk_of_a_failed_sync_is_not_promised_later),
 		TEST(test_hole_before_later_records_is_reported),
+		TEST(test_rot_of_what_was_durable_is_no_torn_end),
 		TEST(test_zeros_behind_the_chain_are_not_data),
 		TEST(test_read_errors_at_start_are_said_or_make_a_bad_copy),
 		TEST(test_many_open_chunks_share_few_handles),

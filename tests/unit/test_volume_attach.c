@@ -320,6 +320,82 @@ static void torn_end_on_the_only_peer_left_is_not_a_timeout(void **state)
 	bed_start_store(w, 2);
 }
 
+/*
+ * Three records of one chunk, a flush, and time for the journals to note it;
+ * then the host is lost. @member: the three that have it, of the four stores.
+ */
+static void flush_three_records(struct bed *w, unsigned int *member)
+{
+	char path[BED_PATH_MAX];
+	unsigned int i, n = 0;
+	uint64_t offset;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(0, bed_write_blocks(w, 9 + i, 1,
+						     (uint8_t)(0xab + i),
+						     false));
+	assert_int_equal(0, bed_flush(w));
+	sim_run(w->sim, 12 * NSEC_PER_SEC);
+	lose_host(w);
+	for (i = 0; i < STORES; i++)
+		if (bed_find_block(w, i, 0xab, path, &offset))
+			member[n++] = i;
+	assert_int_equal(3, n);
+}
+
+/* The header, one block before what the record carries. */
+static void rot_and_restart(struct bed *w, unsigned int store, uint8_t value)
+{
+	char path[BED_PATH_MAX];
+	uint64_t offset;
+
+	bed_stop_store(w, store, false);
+	assert_true(bed_find_block(w, store, value, path, &offset));
+	assert_int_equal(0, sim_disk_flip(w->node[store], path,
+					  offset - BLOCK_SIZE + 100));
+	bed_start_store(w, store);
+}
+
+/* The last copy of what was flushed is on a peer that is away. */
+static void damage_waits_for(struct bed *w, unsigned int store,
+			     const char *says)
+{
+	attach_fails(w, -EUCLEAN, says);
+	assert_says(w, "start the peers that do not answer: store");
+	bed_start_store(w, store);
+	bed_attach(w);
+	bed_verify(w);
+}
+
+/* A copy's end was durable and has rotted: it is no end of the log. */
+static void rot_at_the_end_of_flushed_copies_is_no_end_of_the_log(void **state)
+{
+	unsigned int member[STORES];
+	struct bed *w = *state;
+
+	flush_three_records(w, member);
+	bed_stop_store(w, member[2], false);
+	rot_and_restart(w, member[0], 0xac);
+	rot_and_restart(w, member[1], 0xab);
+	damage_waits_for(w, member[2], "where its log may end, is damaged");
+}
+
+/* A member whose copy was damaged does not say that it never had a record. */
+static void rot_in_flushed_copies_does_not_end_the_log(void **state)
+{
+	unsigned int member[STORES];
+	struct bed *w = *state;
+
+	flush_three_records(w, member);
+	bed_stop_store(w, member[2], false);
+	assert_true(bed_rot_block(w, member[0], 0xac));
+	rot_and_restart(w, member[1], 0xab);
+	damage_waits_for(w, member[2], "is damaged at block");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
 
 int main(void)
@@ -335,6 +411,8 @@ int main(void)
 		TEST(rot_in_the_only_copy_of_the_last_record_ends_the_log),
 		TEST(rot_in_the_only_copy_left_waits_for_the_other_peers),
 		TEST(torn_end_on_the_only_peer_left_is_not_a_timeout),
+		TEST(rot_at_the_end_of_flushed_copies_is_no_end_of_the_log),
+		TEST(rot_in_flushed_copies_does_not_end_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

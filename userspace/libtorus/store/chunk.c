@@ -138,6 +138,13 @@ uint32_t store_chunk_durable(const struct store_chunk *chunk)
 	return MIN((uint32_t)live->data.durable, live->done.block);
 }
 
+uint32_t store_chunk_was_durable(const struct store_chunk *chunk)
+{
+	if (chunk->live != NULL && chunk->live->broken)
+		return chunk->length;
+	return store_chunk_durable(chunk);
+}
+
 uint32_t store_chunk_footprint(const struct store_chunk *chunk)
 {
 	const struct store_chunk_live *live = chunk->live;

@@ -115,6 +115,10 @@ uint32_t store_chunk_end_crc(const struct store_chunk *chunk);
 /** store_chunk_durable() - of those, how many are known to be durable. */
 uint32_t store_chunk_durable(const struct store_chunk *chunk);
 
+/** store_chunk_was_durable() - the same, with what has been damaged since: more
+ * than the length of a copy that lost durable records. */
+uint32_t store_chunk_was_durable(const struct store_chunk *chunk);
+
 /** store_chunk_footprint() - blocks that its file takes. */
 uint32_t store_chunk_footprint(const struct store_chunk *chunk);
 
@@ -168,7 +172,7 @@ void store_chunk_sync_now(struct store_chunk *chunk);
 /** store_durable_init() - the live part's own state in it. */
 void store_durable_init(struct store_chunk_live *live);
 
-/** store_background_init() - the store's timer for it. */
+/** store_background_init() - the store's timers for it. */
 void store_background_init(struct store *store);
 
 /** store_chunk_log_durable() - put what became durable into @batch. */

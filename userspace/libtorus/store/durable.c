@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -131,14 +132,19 @@ void store_chunk_mark_bad(struct store_chunk *chunk, const char *why)
 
 /* ---- waiting ------------------------------------------------------------ */
 
+/* It rides along with the next batch, or makes one of its own after a while. */
 static void log_later(struct store_chunk *chunk)
 {
 	struct store_chunk_live *live = chunk->live;
+	struct store *store = chunk_store(chunk);
 
-	if (!(chunk->flags & STORE_CHUNK_SEALED) &&
-	    list_empty(&live->log_node))
-		list_add_tail(&live->log_node,
-			      &chunk_store(chunk)->log_durable);
+	if ((chunk->flags & STORE_CHUNK_SEALED) ||
+	    !list_empty(&live->log_node))
+		return;
+	list_add_tail(&live->log_node, &store->log_durable);
+	if (!env_timer_armed(&store->log_timer))
+		env_timer_after(store->env, &store->log_timer,
+				store->cfg.sync_interval_ns);
 }
 
 static void part_ended(struct store_durable_wait *wait, int err)
@@ -274,11 +280,37 @@ static void sync_old(struct env_timer *timer)
 	arm_timer(store);
 }
 
+/*
+ * What was durable and rots must not pass, after a restart, for the torn end of
+ * a crash: so the journal knows of it soon also where nothing else is going on.
+ * The entry says what the journal says already; it is there to be ridden on.
+ */
+static void log_now(struct env_timer *timer)
+{
+	struct store *store = container_of(timer, struct store, log_timer);
+	struct store_journal_entry *entry;
+
+	if (list_empty(&store->log_durable) || store->state != STORE_SERVING)
+		return;
+	entry = calloc(1, sizeof(*entry));
+	if (entry == NULL) {
+		env_timer_after(store->env, timer, store->cfg.sync_interval_ns);
+		return;
+	}
+	entry->heap = true;
+	entry->type = JOURNAL_MOUNT;
+	entry->body.mount.incarnation = store->incarnation;
+	memcpy(entry->body.mount.boot_id, store->cfg.boot_id,
+	       sizeof(entry->body.mount.boot_id));
+	store_journal_submit(&store->journal, entry);
+}
+
 void store_background_init(struct store *store)
 {
 	list_init(&store->dirty);
 	list_init(&store->log_durable);
 	env_timer_init(&store->sync_timer, sync_old);
+	env_timer_init(&store->log_timer, log_now);
 }
 
 void store_durable_init(struct store_chunk_live *live)
@@ -306,7 +338,9 @@ void store_chunk_log_durable(struct store *store, struct store_batch *batch)
 			.length = cpu_to_le32(durable),
 		};
 
-		if (chunk->flags & (STORE_CHUNK_SEALED | STORE_CHUNK_DELETING)) {
+		if ((chunk->flags &
+		     (STORE_CHUNK_SEALED | STORE_CHUNK_DELETING)) ||
+		    live->broken) {	/* more of it was, and is to be known */
 			list_del_init(&live->log_node);
 			continue;
 		}

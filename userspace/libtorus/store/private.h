@@ -64,6 +64,7 @@ struct store {
 	struct env_timer sync_timer;
 	uint32_t background_count;	/* background syncs under way */
 	struct list_head log_durable;	/* live->log_node */
+	struct env_timer log_timer;	/* ... to the journal at the latest */
 	/* chains that are read (chain.c) */
 	struct list_head walks, walk_queue;
 	uint32_t walk_count;

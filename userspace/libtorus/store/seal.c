@@ -30,7 +30,7 @@ void store_chunk_reply(struct store_request *request)
 		return;
 	reply->chunk_epoch = cpu_to_le64(chunk->seal_epoch);
 	reply->length = cpu_to_le32(store_chunk_length(chunk));
-	reply->durable = cpu_to_le32(store_chunk_durable(chunk));
+	reply->durable = cpu_to_le32(store_chunk_was_durable(chunk));
 	reply->sealed = cpu_to_le32(!!(chunk->flags & STORE_CHUNK_SEALED));
 	reply->end_crc = cpu_to_le32(store_chunk_end_crc(chunk));
 }

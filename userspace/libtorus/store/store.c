@@ -84,6 +84,7 @@ void store_free(struct store *store)
 	if (store == NULL)
 		return;
 	env_timer_cancel(store->env, &store->sync_timer);
+	env_timer_cancel(store->env, &store->log_timer);
 	/* Nobody is to be called when buffers come back. */
 	store->receive.stopped = true;
 	store->send.stopped = true;

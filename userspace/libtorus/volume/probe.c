@@ -16,7 +16,7 @@
 bool probe_possible(const struct attach *a)
 {
 	for (uint32_t i = 0; i < a->peer_count; i++)
-		if (!a->peers[i].fenced || a->peers[i].stat_damaged ||
+		if (!a->peers[i].fenced || walk_stat_damaged(&a->peers[i]) ||
 		    !walk_stat_current(&a->peers[i], a->walk.chunk))
 			return false;
 	return a->peer_count > 0;

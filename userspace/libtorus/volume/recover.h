@@ -248,6 +248,15 @@ void probe_start(struct attach *a);
  * the highest watermark. */
 bool probe_step(struct attach *a);
 
+/**
+ * walk_stat_damaged() - the copy does not say where the chunk's records end: it
+ * is bad, its chain broke, or records that were durable in it are damaged.
+ */
+static inline bool walk_stat_damaged(const struct attach_peer *p)
+{
+	return p->stat_damaged || p->stat_durable > p->stat_length;
+}
+
 /** walk_stat_current() - p->stat_* are about @chunk. */
 bool walk_stat_current(const struct attach_peer *p, uint64_t chunk);
 

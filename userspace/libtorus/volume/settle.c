@@ -243,7 +243,7 @@ static uint32_t count_state(const struct attach *a, enum settle_state state)
 static bool may_copy_to(struct attach_peer *p, const struct settle_item *item)
 {
 	return p && p->fenced && p->settle == SETTLE_UNKNOWN &&
-	       walk_stat_current(p, item->chunk) && !p->stat_damaged &&
+	       walk_stat_current(p, item->chunk) && !walk_stat_damaged(p) &&
 	       attach_peer_ready(p) && !has_all(p, item);
 }
 
@@ -303,7 +303,7 @@ static bool member_lacks(struct attach *a, uint64_t chunk, uint32_t block)
 	for (uint32_t i = 0; i < n; i++) {
 		struct attach_peer *p = attach_peer_find(a, &members[i]);
 
-		if (p && walk_stat_current(p, chunk) && !p->stat_damaged &&
+		if (p && walk_stat_current(p, chunk) && !walk_stat_damaged(p) &&
 		    p->stat_length <= block)
 			return true;
 	}

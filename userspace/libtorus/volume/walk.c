@@ -364,7 +364,7 @@ static struct answers count_answers(struct attach *a)
 		if (!p || !stat_current(a, p))
 			continue;
 		n.answered++;
-		n.undamaged += !p->stat_damaged;
+		n.undamaged += !walk_stat_damaged(p);
 	}
 	return n;
 }

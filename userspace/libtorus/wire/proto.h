@@ -259,7 +259,7 @@ struct wire_chunk_reply {	/* SEAL, STAT_CHUNK, DELETE */
 	__le64 epoch;
 	__le64 chunk_epoch;	/* epoch that sealed it, or 0 */
 	__le32 length;
-	__le32 durable;
+	__le32 durable;		/* above length: more was, and is damaged */
 	__le32 sealed;
 	__le32 end_crc;
 	struct uuid incarnation;
