@@ -488,6 +488,8 @@ static void on_attach(void *ctx, int err)
 	c->device = true;
 	c->owner = (uint32_t)volume_doc(c->volume)->epoch;
 	sim_trace(w->sim, c->node, "attached as %llu", c->owner, 0, 0, 0);
+	if (!c->first_owner)
+		c->first_owner = c->owner;
 	if (c->owner <= w->owner) {	/* overtaken before it heard */
 		c->state = CLIENT_SERVING;
 		return;
@@ -499,6 +501,8 @@ static void on_attach(void *ctx, int err)
 	if (!c->image)
 		abort();
 	model_attached(w->model, c->owner, sim_now(w->sim));
+	if (c->surviving)
+		model_survived(w->model, c->first_owner);
 	client_check_pump(c);
 }
 
@@ -510,6 +514,7 @@ static void new_device(struct client *c)
 		c->incarnation.byte[i] = (uint8_t)sim_random(client_sim(c));
 	uuid_from_random(&c->incarnation);
 	c->remembered = (struct log_position){ 0 };
+	c->first_owner = 0;
 }
 
 void client_attach(struct client *c, bool force, bool surviving)

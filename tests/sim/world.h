@@ -81,6 +81,7 @@ struct client {
 	bool device;			/* it exists */
 	struct uuid incarnation;
 	struct log_position remembered;
+	uint32_t first_owner;		/* epoch of its first attachment; 0 */
 	uint64_t acked_at;		/* last acknowledgement */
 	uint32_t claim;			/* number of its last attach call */
 	bool expect_free;		/* the last one had detached in order */

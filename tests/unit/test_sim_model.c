@@ -324,6 +324,32 @@ static void a_flush_promises_what_its_own_owner_was_told(void **state)
 	assert_int_equal(f->complaints, 0);
 }
 
+/* Power was lost, so that another host need not find it; the device must. */
+static void a_surviving_device_must_find_what_it_was_told(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t id = written(f, 0, 1);
+
+	model_power_loss(f->model, f->now++, true);
+	model_attached(f->model, 2, f->now++);
+	model_survived(f->model, 1);
+	disk(f, 0, 1, id);
+	model_recovered(f->model, f->volume);
+	assert_int_equal(f->complaints, 0);
+}
+
+static void a_surviving_device_that_went_back_is_caught(void **state)
+{
+	struct fixture *f = *state;
+
+	written(f, 0, 1);
+	model_power_loss(f->model, f->now++, true);
+	model_attached(f->model, 2, f->now++);
+	model_survived(f->model, 1);
+	model_recovered(f->model, f->volume);
+	assert_int_equal(f->complaints, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -345,6 +371,8 @@ int main(void)
 		TEST(a_late_acknowledgement_must_be_true),
 		TEST(a_fenced_writer_is_never_acknowledged),
 		TEST(a_flush_promises_what_its_own_owner_was_told),
+		TEST(a_surviving_device_must_find_what_it_was_told),
+		TEST(a_surviving_device_that_went_back_is_caught),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

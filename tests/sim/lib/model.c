@@ -18,7 +18,8 @@
  *	an acknowledged FUA write follows;
  *	what an operation follows that began after the last power loss of a store
  *	and was acknowledged - unless so many lost power that what came before it
- *	may be gone from everywhere, and then it as well.
+ *	may be gone from everywhere, and then it as well;
+ *	what a device was told that survived, and goes on with this attachment.
  */
 #include "model.h"
 
@@ -50,6 +51,7 @@ struct model {
 	uint32_t bases;			/* recoveries so far */
 	uint64_t power_loss;		/* the last one */
 	bool wide_loss;			/* since the base */
+	uint32_t survivor;		/* see model_survived(); ~0 = none */
 };
 
 static void fail(struct model *m, const char *fmt, ...)
@@ -415,6 +417,12 @@ void model_attached(struct model *m, uint32_t owner, uint64_t now)
 	m->owner = owner;
 	m->attached = now;
 	m->recovering = true;
+	m->survivor = UINT32_MAX;
+}
+
+void model_survived(struct model *m, uint32_t first)
+{
+	m->survivor = first;
 }
 
 void model_detached(struct model *m, uint32_t owner)
@@ -563,17 +571,23 @@ static void find_loose(struct cut *c)
 	}
 }
 
+static bool is_required(const struct model *m, const struct model_op *op)
+{
+	if (op->durable)
+		return true;
+	return op->state == OP_ACKED &&
+	       (op->owner >= m->survivor ||
+		(!m->wide_loss && op->submitted > m->power_loss));
+}
+
 /* How much of the log must be there. */
 static uint64_t required_position(struct cut *c)
 {
-	const struct model_op *op;
 	uint64_t at = 0;
 	uint32_t i;
 
 	for (i = 0; i < c->list_count; i++) {
-		op = &c->m->ops[c->list[i]];
-		if (op->durable || (op->state == OP_ACKED && !c->m->wide_loss &&
-				    op->submitted > c->m->power_loss))
+		if (is_required(c->m, &c->m->ops[c->list[i]]))
 			at = MAX(at, c->end[c->list[i]]);
 	}
 	return at;

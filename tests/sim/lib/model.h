@@ -81,6 +81,10 @@ void model_power_loss(struct model *m, uint64_t now, bool wide);
  * count only for what it finds. */
 void model_attached(struct model *m, uint32_t owner, uint64_t now);
 
+/** model_survived() - it is for a device that survived, whose attachments so
+ * far are @first and later ones: what it was told must be found (invariant 5). */
+void model_survived(struct model *m, uint32_t first);
+
 /**
  * model_detached() - @owner detached in order: everything that it was
  * acknowledged is durable.
