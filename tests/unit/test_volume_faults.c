@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "peer/peer.h"
 #include "volume/pages.h"
 #include "volume_bed.h"
 
@@ -39,6 +40,33 @@ static void write_waits_for_memory(void **state)
 	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
 	assert_int_equal(0, refusals);
 	bed_verify(w);
+}
+
+/* ---- peers that are asked for ------------------------------------------ */
+
+void __real_peer_connect(struct peer *peer);
+void __wrap_peer_connect(struct peer *peer);
+static unsigned int connects;
+
+void __wrap_peer_connect(struct peer *peer)
+{
+	connects++;
+	__real_peer_connect(peer);
+}
+
+static void peers_that_refuse_connections_are_asked_once_a_second(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	for (i = 0; i < 3; i++)
+		bed_stop_store(w, i, false);
+	connects = 0;
+	assert_int_equal(-ETIMEDOUT, bed_write_blocks(w, 9, 1, 0x66, false));
+	/* Each once a second, and now and then as a suspect. */
+	assert_in_range(connects, 3, 3 * 30);
 }
 
 /* ---- replicas that fail ----------------------------------------------- */
@@ -513,6 +541,7 @@ int main(void)
 		TEST(killed_replica_costs_less_than_100_ms),
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),
+		TEST(peers_that_refuse_connections_are_asked_once_a_second),
 		TEST(too_few_peers_end_in_a_timeout_and_then_it_goes_on),
 		TEST(peers_that_fail_each_time_are_tried_less_and_less_often),
 		TEST(nothing_takes_longer_than_io_timeout),

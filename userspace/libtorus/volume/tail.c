@@ -465,8 +465,8 @@ static bool any_full(struct volume *v)
 	return false;
 }
 
-/* WAITING: declare a tail if there are peers for it. */
-static void try_change(struct volume *v)
+/* WAITING: declare a tail if there are peers for it; else says so. */
+static bool try_change(struct volume *v)
 {
 	struct choice c;
 
@@ -477,10 +477,21 @@ static void try_change(struct volume *v)
 		v->tail.state = TAIL_COMMITTING;
 		env_timer_cancel(v->env, &v->tail.retry);
 		docwriter_submit(v, &v->tail.change);
-		return;
+		return true;
 	}
 	volume_say(v, "writes wait: %u peers can be reached, %u are needed",
 		   c.count, v->min_replicas);
+	return false;
+}
+
+/*
+ * Only the timer asks again. A peer that refuses the connection at once is a
+ * change, too: asking it at each change would never end.
+ */
+static void try_change_or_wake(struct volume *v)
+{
+	if (try_change(v))
+		return;
 	wake_peers(v);
 	env_timer_after(v->env, &v->tail.retry, WAITING_RETRY);
 }
@@ -546,7 +557,7 @@ static void decide(struct volume *v)
 	/* The survivors make what they have durable at once. */
 	sync_kick(v);
 	v->tail.state = TAIL_WAITING;
-	try_change(v);
+	try_change_or_wake(v);
 }
 
 void tail_replica_failed(struct volume *v, const struct uuid *peer, int err)
@@ -608,7 +619,7 @@ static void timer_fired(struct env_timer *timer)
 	if (!volume_serving(v))
 		return;
 	if (v->tail.state == TAIL_WAITING) {
-		try_change(v);
+		try_change_or_wake(v);
 		return;
 	}
 	if (v->tail.state == TAIL_STEADY && v->end.block > 0 &&
