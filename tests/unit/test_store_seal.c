@@ -439,6 +439,57 @@ static void test_many_seals_of_one_chunk_agree(void **state)
 	}
 }
 
+static void send_sync(struct fixture *f, struct reply *r,
+		      struct wire_range *range, uint32_t length)
+{
+	struct wire_sync body = {
+		.volume = cpu_to_le64(VOLUME), .epoch = cpu_to_le64(1),
+		.count = cpu_to_le32(1),
+	};
+
+	*range = (struct wire_range){ cpu_to_le64(CHUNK), cpu_to_le32(length),
+				      0 };
+	send_request(f, r, WIRE_SYNC, 0, &body, range, sizeof(*range));
+}
+
+/*
+ * Two who wait for more than the seal leaves: one for the sync under way, one
+ * for the next, which begins with less to do than he waits for.
+ */
+static void test_seal_below_what_is_being_synced_ends_the_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct sim_delays *delays = sim_delays(f->sim);
+	struct wire_range range;
+	struct reply sync, durable;
+	struct made m;
+	uint32_t crc, length;
+
+	crc = append_new(f, 3);
+	length = f->block;
+	assert_int_equal(sync_chunk(f, 1, length), WIRE_OK);
+	append_new(f, 3);
+	delays->sync_min = delays->sync_max = NSEC_PER_SEC;
+	send_sync(f, &sync, &range, f->block);
+	sim_run(f->sim, 100 * NSEC_PER_MSEC);
+	m = make_record(f, 3, 0);
+	send_append(f, &durable, &m, WIRE_DURABLE);
+	sim_run(f->sim, 100 * NSEC_PER_MSEC);
+	delays->sync_min = delays->sync_max = NSEC_PER_MSEC;
+	assert_int_equal(seal(f, CHUNK, 1, length, crc), WIRE_OK);
+	assert_false(sync.done || durable.done);
+	assert_int_equal(wait_reply(f, &sync), WIRE_OK);
+	memcpy(&range, sync.data, sizeof(range));
+	assert_int_equal(le32_to_cpu(range.status), WIRE_EOFFSET);
+	assert_int_equal(wait_reply(f, &durable), WIRE_ESEALED);
+	reply_release(&sync);
+	reply_release(&durable);
+	made_free(&m);
+	fixture_close(f);
+	fixture_reopen(f);
+	assert_int_equal(length_now(f, 1), length);
+}
+
 /* ---- LIST and DELETE ----------------------------------------------------------- */
 
 static uint32_t delete_chunk(struct fixture *f, uint64_t chunk)
@@ -713,6 +764,7 @@ int main(void)
 		TEST(test_scan_goes_on_where_its_buffer_ended),
 		TEST(test_scan_names_damage_in_the_middle),
 		TEST(test_seal_at_the_end_is_idempotent_and_final),
+		TEST(test_seal_below_what_is_being_synced_ends_the_waits),
 		TEST(test_seal_cuts_a_longer_copy_for_ever),
 		TEST(test_crash_during_a_cut_leaves_all_or_the_cut),
 		TEST(test_seal_where_no_record_ends_is_a_conflict),

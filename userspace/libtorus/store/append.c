@@ -48,8 +48,11 @@ static void made_durable(struct store_durable_wait *wait, int err)
 {
 	struct store_append *append =
 		container_of(wait, struct store_append, durable);
+	uint32_t status = store_durable_status(err);
 
-	answer(append_request(append), store_durable_status(err));
+	if (err == 0 && store_chunk_length(wait->chunk) < append->tail.block)
+		status = WIRE_ESEALED;	/* it was cut off meanwhile */
+	answer(append_request(append), status);
 }
 
 /* The record was counted, now or before; a seal may have cut it off since. */

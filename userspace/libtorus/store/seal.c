@@ -71,9 +71,7 @@ static void apply(struct store_chunk *chunk, const struct store_seal *seal)
 	live->done = (struct store_tail){ .block = seal->length,
 					  .crc = seal->end_crc };
 	live->issued = live->done;
-	live->data.written = seal->length;
-	if (live->data.durable < seal->length)
-		live->data.durable = seal->length;
+	store_syncer_cut(&live->data, seal->length);
 	live->damaged_block = UINT32_MAX;
 	live->broken = false;
 	live->found_blocks = seal->length;

@@ -44,8 +44,15 @@ static void entry_durable(struct store_durable_wait *wait, int err)
 {
 	struct store_sync_entry *entry =
 		container_of(wait, struct store_sync_entry, wait);
+	const struct wire_range *range =
+		&entry->request->u.sync.ranges[entry->index];
+	uint32_t status = store_durable_status(err);
 
-	entry_ended(entry->request, entry->index, store_durable_status(err));
+	/* A seal may have cut it meanwhile. */
+	if (err == 0 &&
+	    le32_to_cpu(range->length) > store_chunk_length(wait->chunk))
+		status = WIRE_EOFFSET;
+	entry_ended(entry->request, entry->index, status);
 }
 
 static uint32_t check_entry(const struct store_chunk *chunk, uint32_t length)

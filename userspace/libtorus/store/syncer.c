@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "base/cleanup.h"
+
 void store_syncer_init(struct store_syncer *syncer,
 		       void (*start)(struct store_syncer *syncer),
 		       void (*failed)(struct store_syncer *syncer, int err))
@@ -27,6 +29,17 @@ void store_syncer_wait(struct store_syncer *syncer,
 	wait->target = target;
 	list_add_tail(&wait->node, &syncer->waiters);
 	start_if_wanted(syncer);
+}
+
+void store_syncer_cut(struct store_syncer *syncer, uint64_t written)
+{
+	struct store_sync_wait *wait;
+
+	syncer->written = written;
+	syncer->target = MIN(syncer->target, written);
+	syncer->durable = written;
+	list_for_each_entry(wait, &syncer->waiters, node)
+		wait->target = MIN(wait->target, written);
 }
 
 /* All waiters on failure: what they want was not made durable before either. */

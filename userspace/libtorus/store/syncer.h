@@ -44,6 +44,13 @@ void store_syncer_init(struct store_syncer *syncer,
 void store_syncer_wait(struct store_syncer *syncer,
 		       struct store_sync_wait *wait, uint64_t target);
 
+/**
+ * store_syncer_cut() - @written are left, and durable: what lay behind them
+ * counts no more. Who waits for some of that waits for what is left, or no sync
+ * would ever be enough.
+ */
+void store_syncer_cut(struct store_syncer *syncer, uint64_t written);
+
 /** store_syncer_finish() - the sync that start() began is over. */
 void store_syncer_finish(struct store_syncer *syncer, int err);
 
