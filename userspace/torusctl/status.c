@@ -280,15 +280,18 @@ static void print_summary(const struct status *s)
 {
 	char id[UUID_TEXT_SIZE], used[32], size[32];
 	uint64_t total_used, total_size;
+	uint32_t members = s->ring->current.member_count;
+	uint32_t copies = s->ring->current.replication;
 
 	sum_space(s, &total_used, &total_size);
 	uuid_format(&s->ctl->cluster.id, id);
 	size_format(total_used, used, sizeof(used));
 	size_format(total_size, size, sizeof(size));
 	printf("cluster:  %s, %s\n", id, severity_word[s->worst]);
-	printf("ring:     version %" PRIu64 ", %s, %u members, %u copies\n",
+	printf("ring:     version %" PRIu64 ", %s, %u %s, %u %s\n",
 	       s->ring->current.version, ring_type_name(s->ring->current.type),
-	       s->ring->current.member_count, s->ring->current.replication);
+	       members, members == 1 ? "member" : "members",
+	       copies, copies == 1 ? "copy" : "copies");
 	printf("peers:    %zu known, %u of the ring's alive\n", s->peer_count,
 	       members_alive(s));
 	printf("space:    %s of %s used\n", used, size);
