@@ -2,6 +2,7 @@
 /* The volume engine in a simulated cluster: what attaching makes of what it
  * finds. */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "volume/recover.h"
 #include "volume_bed.h"
 
 static void assert_says(const struct bed *w, const char *part)
@@ -127,6 +129,27 @@ static void takeover_while_attaching_names_the_new_host(void **state)
 	sim_node_kill(w->other);
 	volume_free(w->volume);
 	w->volume = NULL;
+}
+
+/* The front end frees the volume when it gets to it, not at once. */
+static void failed_attach_leaves_no_read_behind(void **state)
+{
+	struct bed *w = *state;
+	struct attach *a;
+
+	bed_attach(w);
+	assert_int_equal(0, bed_detach(w));
+	w->volume = bed_start_attach(w, w->host);
+	do {
+		assert_true(sim_step(w->sim));
+		a = w->volume->attach;
+	} while (!a || !a->root_known || !a->root_busy);
+	/* What is freed from now on is no use to anybody. */
+	mallopt(M_PERTURB, 0x5a);
+	attach_fail(a, -EIO, "no matter why");
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	mallopt(M_PERTURB, 0);
+	assert_int_equal(-EIO, w->err);
 }
 
 /* ---- requests that do not wait for it ---------------------------------- */
@@ -404,6 +427,7 @@ int main(void)
 		TEST(metadata_that_went_back_is_not_a_takeover),
 		TEST(metadata_that_went_back_without_an_answer_at_first),
 		TEST(takeover_while_attaching_names_the_new_host),
+		TEST(failed_attach_leaves_no_read_behind),
 		TEST(early_requests_are_checked_against_the_size),
 		TEST(surviving_device_is_told_what_the_log_has),
 		TEST(surviving_device_refuses_another_record_in_its_place),

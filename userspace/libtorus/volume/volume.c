@@ -428,6 +428,9 @@ static void attach_ended(struct volume *v)
 		snprintf(v->attach_text, sizeof(v->attach_text), "%s",
 			 v->why_text);
 	}
+	/* It may still read for what is gone with the attachment. */
+	reader_free(v->reader);
+	v->reader = NULL;
 	v->failing = true;
 	v->failed_told = true;		/* attached() tells it */
 	v->state = VOLUME_FAILED;
