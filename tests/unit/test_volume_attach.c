@@ -131,10 +131,20 @@ static void takeover_while_attaching_names_the_new_host(void **state)
 	w->volume = NULL;
 }
 
-/* The front end frees the volume when it gets to it, not at once. */
-static void failed_attach_leaves_no_read_behind(void **state)
+static bool reads_root(const struct attach *a)
 {
-	struct bed *w = *state;
+	return a->root_known && a->root_busy;
+}
+
+static bool publishes(const struct attach *a)
+{
+	return a->phase == ATTACH_PUBLISH && a->meta_busy;
+}
+
+/* The front end frees the volume when it gets to it, not at once. */
+static void fail_attach_when(struct bed *w,
+			     bool (*now)(const struct attach *a))
+{
 	struct attach *a;
 
 	bed_attach(w);
@@ -143,13 +153,23 @@ static void failed_attach_leaves_no_read_behind(void **state)
 	do {
 		assert_true(sim_step(w->sim));
 		a = w->volume->attach;
-	} while (!a || !a->root_known || !a->root_busy);
+	} while (!a || !now(a));
 	/* What is freed from now on is no use to anybody. */
 	mallopt(M_PERTURB, 0x5a);
 	attach_fail(a, -EIO, "no matter why");
 	sim_run(w->sim, 5 * NSEC_PER_SEC);
 	mallopt(M_PERTURB, 0);
 	assert_int_equal(-EIO, w->err);
+}
+
+static void failed_attach_leaves_no_read_behind(void **state)
+{
+	fail_attach_when(*state, reads_root);
+}
+
+static void failed_attach_leaves_no_transaction_behind(void **state)
+{
+	fail_attach_when(*state, publishes);
 }
 
 /* ---- requests that do not wait for it ---------------------------------- */
@@ -428,6 +448,7 @@ int main(void)
 		TEST(metadata_that_went_back_without_an_answer_at_first),
 		TEST(takeover_while_attaching_names_the_new_host),
 		TEST(failed_attach_leaves_no_read_behind),
+		TEST(failed_attach_leaves_no_transaction_behind),
 		TEST(early_requests_are_checked_against_the_size),
 		TEST(surviving_device_is_told_what_the_log_has),
 		TEST(surviving_device_refuses_another_record_in_its_place),

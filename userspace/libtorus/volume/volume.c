@@ -428,9 +428,10 @@ static void attach_ended(struct volume *v)
 		snprintf(v->attach_text, sizeof(v->attach_text), "%s",
 			 v->why_text);
 	}
-	/* It may still read for what is gone with the attachment. */
+	/* What is under way for the attachment ends where that was. */
 	reader_free(v->reader);
 	v->reader = NULL;
+	metacalls_release(&v->metacalls);
 	v->failing = true;
 	v->failed_told = true;		/* attached() tells it */
 	v->state = VOLUME_FAILED;
@@ -464,6 +465,7 @@ static void run_parts(struct volume *v)
 		readpath_run(v);
 		checkpoint_run(v);
 		docwriter_run(v);
+		lease_run(v);
 		detach_run(v);
 	}
 	if (v->detach.state == DETACH_OVER && v->state == VOLUME_DETACHING)
