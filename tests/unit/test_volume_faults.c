@@ -515,6 +515,61 @@ static void second_attach_is_refused_and_force_fences_the_first(void **state)
 	assert_int_equal(-ESTALE, bed_detach(w));
 }
 
+/* It has nothing to do that would tell it. */
+static void fenced_idle_owner_leaves_the_new_owners_key_alone(void **state)
+{
+	struct bed *w = *state;
+	struct volume *first;
+	struct volume_doc doc;
+	char key[META_KEY_MAX];
+	int64_t revision;
+
+	bed_attach(w);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &doc);
+	key_owner(&w->cluster, doc.id, key);
+	first = w->volume;
+	w->cfg.force = true;
+	assert_int_equal(0, bed_attach_on(w, w->other));
+	sim_run(w->sim, NSEC_PER_SEC);
+	revision = sim_meta_revision(w->sim, key);
+	assert_false(w->failed);
+	sim_meta_lose_leases(w->host);
+	sim_run(w->sim, 10 * NSEC_PER_SEC);
+	assert_true(w->failed);
+	assert_int_equal(VOLUME_FENCED, w->why);
+	sim_node_kill(w->host);
+	volume_free(first);
+	sim_run(w->sim, 60 * NSEC_PER_SEC);
+	assert_non_null(sim_meta_value(w->sim, key));
+	assert_int_equal(revision, sim_meta_revision(w->sim, key));
+	sim_node_kill(w->other);
+	volume_free(w->volume);
+	w->volume = NULL;
+}
+
+/* Others may change what does not belong to the log. */
+static void owner_of_a_changed_value_gets_its_key_back(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	char key[META_KEY_MAX], volume[META_KEY_MAX];
+
+	bed_attach(w);
+	sim_run(w->sim, NSEC_PER_SEC);
+	bed_get_volume(w, &doc);
+	key_owner(&w->cluster, doc.id, key);
+	key_volume(&w->cluster, "vol", volume);
+	bed_put(w, volume, volume_doc_encode(&doc));
+	sim_meta_lose_leases(w->host);
+	assert_null(sim_meta_value(w->sim, key));
+	sim_run(w->sim, 6 * NSEC_PER_SEC);
+	assert_non_null(sim_meta_value(w->sim, key));
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
+	assert_int_equal(0, bed_detach(w));
+	assert_null(sim_meta_value(w->sim, key));
+}
+
 static void removed_attachment_ends_the_device(void **state)
 {
 	struct bed *w = *state;
@@ -556,6 +611,8 @@ int main(void)
 		TEST(transactions_without_an_answer_are_found_out),
 		TEST(recovery_goes_by_the_transaction_that_was_applied),
 		TEST(second_attach_is_refused_and_force_fences_the_first),
+		TEST(fenced_idle_owner_leaves_the_new_owners_key_alone),
+		TEST(owner_of_a_changed_value_gets_its_key_back),
 		TEST(removed_attachment_ends_the_device),
 	};
 

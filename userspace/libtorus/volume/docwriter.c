@@ -17,6 +17,9 @@
  * A late copy of an attempt can land only while the value is unchanged, since
  * it compares the same mod_revision; so each of these answers is final. One
  * that compares the ring is dead once the ring's key has moved on.
+ *
+ * A recheck is the same reading without an attempt. An attempt that is under
+ * way makes it needless: it ends in a commit, or in reading as well.
  */
 #include "volume/docwriter.h"
 
@@ -62,6 +65,17 @@ void docwriter_submit(struct volume *v, struct doc_change *change)
 	change->err = 0;
 	list_add_tail(&change->node, &v->docwriter.waiting);
 	volume_kick(v);
+}
+
+void docwriter_recheck(struct volume *v)
+{
+	v->docwriter.recheck = true;
+	volume_kick(v);
+}
+
+bool docwriter_rechecking(const struct volume *v)
+{
+	return v->docwriter.recheck;
 }
 
 bool docwriter_idle(const struct volume *v)
@@ -114,6 +128,7 @@ static void committed(struct volume *v, const struct volume_doc *doc,
 	v->doc.mod_revision = mod_revision;
 	dw->backoff_ns = 0;
 	dw->ambiguous = false;
+	dw->recheck = false;
 	drop_attempt(dw);
 	list_init(&batch);
 	list_splice_tail_init(&dw->batch, &batch);
@@ -197,7 +212,8 @@ static void not_applied(struct volume *v)
 {
 	struct docwriter *dw = &v->docwriter;
 
-	if (!dw->rejected || dw->ring_revision == 0) {
+	if (list_empty(&dw->batch) || !dw->rejected ||
+	    dw->ring_revision == 0) {
 		volume_kick(v);
 		return;
 	}
@@ -213,7 +229,7 @@ static void judge(struct volume *v, const struct volume_doc *doc)
 {
 	struct docwriter *dw = &v->docwriter;
 
-	if (same_log(doc, dw->attempt)) {
+	if (!list_empty(&dw->batch) && same_log(doc, dw->attempt)) {
 		committed(v, doc, doc->mod_revision);
 	} else if (!ours(v, doc)) {
 		say_fenced(v, doc);
@@ -256,6 +272,7 @@ static void read_done(void *ctx, int err, int64_t revision,
 	err = volume_doc_decode(dw->key, kv->value, doc);
 	doc->mod_revision = kv->mod_revision;
 	dw->ambiguous = false;
+	dw->recheck = false;
 	if (err)
 		volume_fail(v, VOLUME_META_CONFLICT, "%s", error_text(err));
 	else if (kv->mod_revision == v->doc.mod_revision)
@@ -332,6 +349,15 @@ static int send_attempt(struct volume *v)
 	return metacall_txn(&v->metacalls, &txn, txn_done, v);
 }
 
+static int send(struct volume *v)
+{
+	struct docwriter *dw = &v->docwriter;
+
+	if (dw->ambiguous || list_empty(&dw->batch))
+		return metacall_get(&v->metacalls, dw->key, read_done, v);
+	return dw->attempt_json == NULL ? -ENOMEM : send_attempt(v);
+}
+
 void docwriter_run(struct volume *v)
 {
 	struct docwriter *dw = &v->docwriter;
@@ -341,21 +367,17 @@ void docwriter_run(struct volume *v)
 	if (!volume_serving(v) || dw->in_flight ||
 	    env_timer_armed(&dw->retry))
 		return;
-	if (list_empty(&dw->batch))
-		err = prepare(v);
-	else if (dw->attempt_json == NULL)
-		dw->attempt_json = volume_doc_encode(dw->attempt);
-	refuse(dw);
-	if (list_empty(&dw->batch))
-		return;
 	if (dw->key[0] == '\0')
 		key_volume(&cluster_doc(v->cluster)->id, v->doc.name, dw->key);
-	if (!err && dw->attempt_json == NULL)
-		err = -ENOMEM;
+	if (list_empty(&dw->batch) && !dw->recheck)
+		err = prepare(v);
+	else if (!list_empty(&dw->batch) && dw->attempt_json == NULL)
+		dw->attempt_json = volume_doc_encode(dw->attempt);
+	refuse(dw);
+	if (list_empty(&dw->batch) && !dw->recheck)
+		return;
 	if (!err)
-		err = dw->ambiguous ?
-		      metacall_get(&v->metacalls, dw->key, read_done, v) :
-		      send_attempt(v);
+		err = send(v);
 	if (err)
 		retry_later(v);
 	else

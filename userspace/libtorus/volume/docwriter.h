@@ -43,6 +43,7 @@ struct docwriter {
 	bool in_flight;
 	bool ambiguous;			/* read before the next attempt */
 	bool rejected;			/* the last answer was: not applied */
+	bool recheck;			/* asked for by docwriter_recheck() */
 	int64_t ring_revision;		/* that the attempt compares; 0 = none */
 	uint64_t backoff_ns;
 	struct env_timer retry;
@@ -58,6 +59,13 @@ void docwriter_submit(struct volume *v, struct doc_change *change);
 
 /** docwriter_run() - from the turn: send what waits. */
 void docwriter_run(struct volume *v);
+
+/** docwriter_recheck() - somebody's transaction that compared v->doc was
+ * rejected: find out what the value is now, and whether we are fenced. */
+void docwriter_recheck(struct volume *v);
+
+/** docwriter_rechecking() - v->doc is not known to be newer since then. */
+bool docwriter_rechecking(const struct volume *v);
 
 /** docwriter_idle() - nothing queued or in flight. */
 bool docwriter_idle(const struct volume *v);

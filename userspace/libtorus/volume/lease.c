@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The owner's key: granted, put, and made again when the lease is lost. Any
- * failure is only tried again. Only a detach waits for the end of it, and not
+ * The owner's key: granted, put, and made again when the lease is lost. It is
+ * put only if the volume's value is the one that we know as ours: who has been
+ * fenced without noticing must not take the new owner's key away. Where it is
+ * another value docwriter reads it, and thereby finds out, or the key is put
+ * again. Any other failure is only tried again. Only a detach waits for the end of it, and not
  * for long: whoever closes the metadata store at once would take back what
  * has not been sent yet.
  */
@@ -40,20 +43,27 @@ static void put_done(void *ctx, int err, bool succeeded, int64_t revision)
 	v->lease.busy = false;
 	if (v->lease.stopped)
 		volume_kick(v);
-	else if (err || !succeeded)
+	else if (err)
 		retry_later(v);
+	else if (!succeeded) {
+		v->lease.rejected = true;
+		docwriter_recheck(v);
+	}
 }
 
-/* Without a compare: whoever has the volume now says so. */
 static int put_owner(struct volume *v)
 {
-	char key[META_KEY_MAX], value[128];
+	char volume[META_KEY_MAX], key[META_KEY_MAX], value[128];
 	struct meta_txn txn;
 
+	key_volume(&cluster_doc(v->cluster)->id, v->doc.name, volume);
 	key_owner(&cluster_doc(v->cluster)->id, v->doc.id, key);
 	snprintf(value, sizeof(value), "{\"version\":1,\"epoch\":%llu}",
 		 (unsigned long long)v->epoch);
 	memset(&txn, 0, sizeof(txn));
+	txn.compare[0].key = volume;
+	txn.compare[0].mod_revision = v->doc.mod_revision;
+	txn.compare_count = 1;
 	txn.put[0].key = key;
 	txn.put[0].value = value;
 	txn.put[0].lease = v->lease.id;
@@ -106,6 +116,14 @@ void lease_start(struct volume *v)
 static void retry_fired(struct env_timer *timer)
 {
 	lease_start(container_of(timer, struct volume, lease.retry));
+}
+
+void lease_run(struct volume *v)
+{
+	if (!v->lease.rejected || docwriter_rechecking(v))
+		return;
+	v->lease.rejected = false;
+	lease_start(v);
 }
 
 /* If it failed the lease ends by itself: nobody keeps it alive. */

@@ -18,11 +18,14 @@ struct volume;
 struct lease {
 	int64_t id;			/* 0 = none */
 	bool busy, revoking, stopped;
+	bool rejected;			/* until docwriter knows the value */
 	struct env_timer retry;
 };
 
 void lease_init(struct volume *v);
 void lease_start(struct volume *v);
+/** lease_run() - from the turn: put again what the metadata store rejected. */
+void lease_run(struct volume *v);
 /** lease_stop() - give the lease back; best effort. */
 void lease_stop(struct volume *v);
 /** lease_ended() - it was stopped, and nothing of it is under way. */
