@@ -179,6 +179,40 @@ static void a_missing_answer_is_waited_for(void **state)
 	bed_free(reader);
 }
 
+static void replace_ring(uint64_t version, uint32_t from, uint32_t to)
+{
+	previous_ring = ring;
+	ring = make_ring(version, from, to);
+}
+
+/* Removed from the ring for good; the previous one still names it. */
+static void a_forgotten_peer_is_not_waited_for(void **state)
+{
+	struct reader *reader = bed_new();
+
+	replace_ring(5, 0, PEERS - 1);
+	set_all(NO_CHUNK);
+	peers[2].behaviour = DAMAGED;
+	peers[PEERS - 1].behaviour = DOWN;
+	assert_int_equal(read_blocks(reader, 12, 5, 16), -ETIMEDOUT);
+	peers[PEERS - 1].undocumented = true;
+	assert_int_equal(read_blocks(reader, 12, 5, 16), -EIO);
+	bed_free(reader);
+}
+
+/* The ring's watch may be ahead of the one of the peers. */
+static void a_new_member_not_told_of_yet_is_waited_for(void **state)
+{
+	struct reader *reader = bed_new();
+
+	replace_ring(5, 0, PEERS);
+	set_all(NO_CHUNK);
+	peers[PEERS - 1].behaviour = DOWN;
+	peers[PEERS - 1].undocumented = true;
+	assert_int_equal(read_blocks(reader, 12, 5, 16), -ETIMEDOUT);
+	bed_free(reader);
+}
+
 static void peers_that_come_back_are_asked_at_once(void **state)
 {
 	struct reader *reader = bed_new();
@@ -443,6 +477,8 @@ int main(void)
 		cmocka_unit_test(a_chunk_of_the_previous_ring_is_found),
 		cmocka_unit_test(no_good_copy_anywhere_is_an_error),
 		cmocka_unit_test(a_missing_answer_is_waited_for),
+		cmocka_unit_test(a_forgotten_peer_is_not_waited_for),
+		cmocka_unit_test(a_new_member_not_told_of_yet_is_waited_for),
 		cmocka_unit_test(peers_that_come_back_are_asked_at_once),
 		cmocka_unit_test(waiting_ends_at_the_timeout),
 		cmocka_unit_test(queued_reads_time_out_too),

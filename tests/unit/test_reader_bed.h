@@ -51,6 +51,7 @@ struct peer {
 	uint64_t latency_ns;
 	struct peer_stats stats;
 	uint32_t asked, cancelled, blocks_asked;
+	bool undocumented;		/* the cluster has no document of it */
 };
 
 struct pending_call {
@@ -131,7 +132,8 @@ void cluster_for_each_peer(const struct cluster *cluster, doc_fn fn, void *ctx)
 	for (unsigned int i = 0; i < PEERS; i++) {
 		struct peer_doc doc = { .id = peers[i].id };
 
-		fn(ctx, &doc, true);
+		if (!peers[i].undocumented)
+			fn(ctx, &doc, true);
 	}
 }
 

@@ -254,23 +254,19 @@ static void check_doc(void *ctx, const struct peer_doc *doc, bool alive)
 	check_bad(ctx, &doc->id);
 }
 
-static void check_ring(struct all_bad *check, const struct ring *ring)
-{
-	const struct ring_spec *spec = ring ? ring_spec(ring) : NULL;
-
-	for (uint32_t i = 0; spec && i < spec->member_count; i++)
-		check_bad(check, &spec->members[i].peer);
-}
-
+/*
+ * A member of the current ring without a document is one that the watch has
+ * not told of yet. One of the previous ring only has been forgotten: nothing
+ * waits for what it holds.
+ */
 bool reader_all_bad(struct reader *reader, const struct peer_bits *bad)
 {
-	const struct ring *ring = cluster_ring(reader->cluster);
+	const struct ring_spec *spec = ring_spec(cluster_ring(reader->cluster));
 	struct all_bad check = { .reader = reader, .bad = bad, .all = true };
 
 	cluster_for_each_peer(reader->cluster, check_doc, &check);
-	check_ring(&check, ring);
-	check_ring(&check, cluster_ring_version(reader->cluster,
-						ring_spec(ring)->version - 1));
+	for (uint32_t i = 0; i < spec->member_count; i++)
+		check_bad(&check, &spec->members[i].peer);
 	return check.seen && check.all;
 }
 

@@ -63,8 +63,8 @@ uint32_t reader_choose(struct reader *reader, uint64_t volume, uint64_t chunk,
 		       uint32_t block, const struct peer_bits *bad,
 		       const struct peer_bits *tried);
 
-/** reader_all_bad() - every peer of the rings, and every other one that the
- * cluster knows, is in @bad. */
+/** reader_all_bad() - every peer of the current ring, and every other one that
+ * the cluster knows, is in @bad. */
 bool reader_all_bad(struct reader *reader, const struct peer_bits *bad);
 
 /** reader_hint_had() - @peer had the chunk where another did not. */
