@@ -41,11 +41,11 @@ static void put_done(void *ctx, int err, bool succeeded, int64_t revision)
 	struct volume *v = ctx;
 
 	v->lease.busy = false;
-	if (v->lease.stopped)
+	if (v->lease.stopped) {
 		volume_kick(v);
-	else if (err)
+	} else if (err) {
 		retry_later(v);
-	else if (!succeeded) {
+	} else if (!succeeded) {
 		v->lease.rejected = true;
 		docwriter_recheck(v);
 	}
