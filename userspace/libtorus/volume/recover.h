@@ -80,6 +80,8 @@ struct settle_item {
 	bool *holder;			/* per attach_peer: to be told of SEAL */
 	bool rotten;			/* a copy failed: no source has good */
 	uint32_t bad_block;		/* bytes of the record here */
+	uint64_t rotten_since;
+	bool confirmed;			/* a later copy found the same */
 };
 
 struct walk {

@@ -170,6 +170,20 @@ static void send_sync(struct attach_peer *p, const struct settle_item *item)
 	peer_call(p->peer, &p->call);
 }
 
+/* Copies to several peers fail together: only a later one is a second look. */
+static void note_verdict(struct settle_item *item, int err, uint32_t bad_block,
+			 uint64_t now)
+{
+	if (err == -EBADMSG && item->rotten && item->bad_block == bad_block) {
+		item->confirmed |= now >= item->rotten_since + ATTACH_RETRY_NS;
+		return;
+	}
+	item->rotten = err == -EBADMSG;
+	item->confirmed = false;
+	item->rotten_since = now;
+	item->bad_block = bad_block;
+}
+
 static void copy_done(void *ctx, int err)
 {
 	struct attach_peer *p = ctx;
@@ -178,8 +192,7 @@ static void copy_done(void *ctx, int err)
 
 	p->copy = NULL;
 	p->settle = err ? SETTLE_FAILED : SETTLE_DURABLE;
-	item->rotten = err == -EBADMSG;
-	item->bad_block = p->bad_block;
+	note_verdict(item, err, p->bad_block, env_now(a->volume->env));
 	if (err) {
 		log_warning("volume %s: cannot copy chunk %" PRIu64 " to peer %s: %s",
 			    a->volume->doc.name, item->chunk,
@@ -313,11 +326,12 @@ static bool member_lacks(struct attach *a, uint64_t chunk, uint32_t block)
 /*
  * A record is one only if its payload is good. The headers led the walk on,
  * but nobody who answers has good bytes of this one: the log ends before it,
- * unless it may have been durable; then another peer may still have it.
+ * unless it may have been durable; then another peer may still have it. Bytes
+ * may also be spoilt on their way: nothing is given up before a second look.
  */
 static bool cut_before_rotten(struct attach *a, const struct settle_item *item)
 {
-	if (!item->rotten || !attach_in_tail(a, item->chunk) ||
+	if (!item->confirmed || !attach_in_tail(a, item->chunk) ||
 	    !member_lacks(a, item->chunk, item->bad_block))
 		return false;
 	log_warning("volume %s: chunk %" PRIu64 " block %u: the only copies of this record are damaged; it was never durable on all members, and the log ends before it",
@@ -360,7 +374,9 @@ static bool settle_item_step(struct attach *a, struct settle_item *item)
 		return false;
 	if (cut_before_rotten(a, item))
 		return false;
-	if (durable >= a->volume->min_replicas)
+	if (durable >= a->volume->min_replicas &&
+	    !(item->rotten && !item->confirmed &&
+	      count_state(a, SETTLE_FAILED)))
 		return true;
 	wait_for_durable(a, item, durable);
 	return false;
