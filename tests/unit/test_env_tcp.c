@@ -236,7 +236,7 @@ static void frames_of_all_sizes_arrive(void **state)
 	}
 	turn_until(&t.sent, 18);
 	assert_int_equal(t.sent_err, 0);
-	assert_string_equal(env_uring_conn_name(t.client), address);
+	assert_string_equal(env_conn_name(env, t.client), address);
 	assert_int_equal(env_uring_conn_queued(t.client), 0);
 }
 
@@ -614,6 +614,113 @@ static void frame_in_single_bytes(void **state)
 	assert_int_equal(t.close_err, 0);
 }
 
+/* ---- frames that are not finished -------------------------------------------- */
+
+/* The beginning of an APPEND of one block: @len bytes of it are sent. */
+static int begin_append(size_t len)
+{
+	struct wire_append body = { .blocks = cpu_to_le32(1) };
+	struct wire_header hdr = { .type = WIRE_APPEND,
+		.body_len = sizeof(body), .data_len = BLOCK_SIZE };
+	uint8_t frame[sizeof(struct disk_wire_header) + sizeof(body) +
+		      BLOCK_SIZE];
+	int fd = raw_connect();
+
+	wire_encode_header(&hdr, &body, (struct disk_wire_header *)frame);
+	memcpy(frame + sizeof(struct disk_wire_header), &body, sizeof(body));
+	memcpy(frame + sizeof(frame) - BLOCK_SIZE, pattern, BLOCK_SIZE);
+	assert_int_equal(write(fd, frame, len), len);
+	turn_until(&t.accepted, 1);
+	return fd;
+}
+
+#define APPEND_HEAD (sizeof(struct disk_wire_header) + \
+		     sizeof(struct wire_append))
+
+static void turns(int count)
+{
+	while (count--)
+		assert_int_equal(env_uring_turn(env, NSEC_PER_MSEC), 0);
+}
+
+/* The test has not got so much time: what is armed fires now. */
+static void let_time_pass(void)
+{
+	assert_true(env_timer_armed(&t.server->stall));
+	assert_in_range(t.server->stall.when - env_now(env), 20 * NSEC_PER_SEC,
+			CONN_FRAME_STALL_S * NSEC_PER_SEC);
+	env_timer_set(env, &t.server->stall, env_now(env));
+}
+
+static void stalls_after(size_t len, int rooms)
+{
+	int fd;
+
+	memset(&t, 0, sizeof(t));
+	t.use_room = true;
+	fd = begin_append(len);
+	turn_until(&t.rooms, rooms);
+	turns(5);
+	let_time_pass();
+	turn_until(&t.closed, 1);
+	assert_int_equal(t.close_err, -ETIME);
+	assert_non_null(strstr(t.close_text, "127.0.0.1:"));
+	assert_non_null(strstr(t.close_text, "30 s"));
+	assert_int_equal(t.messages, 0);
+	close(fd);
+}
+
+static void frame_that_is_not_finished_ends_the_connection(void **state)
+{
+	stalls_after(1, 0);
+	stalls_after(sizeof(struct disk_wire_header), 0);
+	stalls_after(APPEND_HEAD, 1);
+	stalls_after(APPEND_HEAD + 1, 1);
+	stalls_after(APPEND_HEAD + BLOCK_SIZE - 1, 1);
+}
+
+static void each_byte_gives_a_frame_time(void **state)
+{
+	int fd;
+
+	t.use_room = true;
+	fd = begin_append(APPEND_HEAD + BLOCK_SIZE - 2);
+	turn_until(&t.rooms, 1);
+	let_time_pass();
+	env_timer_set(env, &t.server->stall, env_now(env) + NSEC_PER_SEC);
+	assert_int_equal(write(fd, pattern + BLOCK_SIZE - 2, 1), 1);
+	turns(5);
+	let_time_pass();
+	/* The byte is there before the timer is looked at, but was not read. */
+	assert_int_equal(write(fd, pattern + BLOCK_SIZE - 1, 1), 1);
+	turn_until(&t.messages, 1);
+	assert_int_equal(t.closed, 0);
+	assert_false(env_timer_armed(&t.server->stall));
+	close(fd);
+	turn_until(&t.closed, 1);
+	assert_int_equal(t.close_err, 0);
+}
+
+static void no_timer_between_frames_or_while_paused(void **state)
+{
+	connect_both();
+	assert_false(env_timer_armed(&t.server->stall));
+	send_append(t.client, 64);
+	turn_until(&t.messages, 1);
+	turns(2);
+	assert_false(env_timer_armed(&t.server->stall));
+	assert_false(env_timer_armed(&t.client->stall));
+	t.refuse_room = 1;
+	send_append(t.client, 64);
+	turn_until(&t.rooms, 2);
+	turns(2);
+	assert_false(env_timer_armed(&t.server->stall));
+	env_conn_resume(env, t.server);
+	turn_until(&t.messages, 2);
+	turns(2);
+	assert_false(env_timer_armed(&t.server->stall));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -642,6 +749,9 @@ int main(void)
 		T(port_in_use_is_named),
 		T(bad_frames_end_the_connection),
 		T(frame_in_single_bytes),
+		T(frame_that_is_not_finished_ends_the_connection),
+		T(each_byte_gives_a_frame_time),
+		T(no_timer_between_frames_or_while_paused),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -4,10 +4,13 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "base/log.h"
 
 static int setup(void **state)
 {
@@ -165,6 +168,71 @@ static void test_first_frame_must_be_hello(void **state)
 	is_dropped(*state, WIRE_PING, NULL);
 }
 
+/* ---- who does not say HELLO ------------------------------------------------ */
+
+#define HELLO_NS (10 * NSEC_PER_SEC)
+
+static char logged[256];
+
+static void keep_line(enum log_level level, const char *line)
+{
+	snprintf(logged, sizeof(logged), "%s", line);
+}
+
+static void ends_without_hello(struct fixture *f)
+{
+	logged[0] = 0;
+	log_set_sink(keep_line);
+	sim_run(f->sim, HELLO_NS - NSEC_PER_SEC);
+	assert_true(f->connected);
+	assert_string_equal(logged, "");
+	sim_run(f->sim, 2 * NSEC_PER_SEC);
+	assert_false(f->connected);
+	assert_non_null(strstr(logged, sim_node_name(f->client)));
+	assert_non_null(strstr(logged, "HELLO"));
+	log_set_sink(NULL);
+}
+
+static void test_who_says_no_hello_is_ended(void **state)
+{
+	ends_without_hello(*state);
+}
+
+static void test_who_is_refused_is_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_hello h = good_hello(f);
+
+	h.cluster.byte[0] ^= 1;
+	assert_int_equal(hello(f, &h, NULL), WIRE_ECLUSTER);
+	ends_without_hello(f);
+}
+
+static void test_who_has_said_hello_may_be_idle(void **state)
+{
+	struct fixture *f = *state;
+	struct reply r;
+
+	assert_int_equal(fixture_hello(f, WIRE_ROLE_VOLUME), WIRE_OK);
+	sim_run(f->sim, 100 * HELLO_NS);
+	assert_true(f->connected);
+	send_request(f, &r, WIRE_PING, 0, NULL, NULL, 0);
+	assert_int_equal(wait_reply(f, &r), WIRE_OK);
+	reply_release(&r);
+}
+
+static void test_timer_ends_with_the_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_disconnect(f);
+	logged[0] = 0;
+	log_set_sink(keep_line);
+	sim_run(f->sim, 2 * HELLO_NS);
+	log_set_sink(NULL);
+	assert_string_equal(logged, "");
+}
+
 static void test_second_hello_ends_the_connection(void **state)
 {
 	struct fixture *f = *state;
@@ -300,6 +368,10 @@ int main(void)
 		TEST(test_other_versions_are_refused),
 		TEST(test_unknown_role_is_refused),
 		TEST(test_first_frame_must_be_hello),
+		TEST(test_who_says_no_hello_is_ended),
+		TEST(test_who_is_refused_is_ended),
+		TEST(test_who_has_said_hello_may_be_idle),
+		TEST(test_timer_ends_with_the_connection),
 		TEST(test_second_hello_ends_the_connection),
 		TEST(test_ping_and_stat_answer),
 		TEST(test_too_many_requests_are_busy_not_queued),

@@ -421,6 +421,11 @@ static void net_close(struct env_conn *c)
 		sim_conn_free(c);
 }
 
+static const char *net_conn_name(const struct env_conn *c)
+{
+	return c->remote ? c->remote->name : c->address;
+}
+
 void sim_net_ops(struct env_ops *ops)
 {
 	ops->listen = net_listen;
@@ -428,4 +433,5 @@ void sim_net_ops(struct env_ops *ops)
 	ops->send = net_send;
 	ops->resume = net_resume;
 	ops->close = net_close;
+	ops->conn_name = net_conn_name;
 }

@@ -64,7 +64,8 @@ struct env_conn_ops {
 			const struct iovec *data, int data_count);
 
 	/*
-	 * The connection is over (-errno; 0 = the other side closed it).
+	 * The connection is over (-errno; 0 = the other side closed it;
+	 * -ETIME = the other side began a frame and did not go on with it).
 	 * Called once, unless the owner called env_conn_close() first. After
 	 * it @conn does not exist. All unsent frames have had sent() called.
 	 */
@@ -150,6 +151,7 @@ struct env_ops {
 		    env_sent_fn sent, void *arg);
 	void (*resume)(struct env_conn *conn);
 	void (*close)(struct env_conn *conn);
+	const char *(*conn_name)(const struct env_conn *conn);
 	void (*file_submit)(struct env *env, struct env_file_op *op);
 };
 
@@ -259,6 +261,13 @@ static inline void env_conn_resume(struct env *env, struct env_conn *conn)
 static inline void env_conn_close(struct env *env, struct env_conn *conn)
 {
 	env->ops->close(conn);
+}
+
+/** env_conn_name() - the other side, for messages: "HOST:PORT" in the world. */
+static inline const char *env_conn_name(struct env *env,
+					const struct env_conn *conn)
+{
+	return env->ops->conn_name(conn);
 }
 
 /** env_file_submit() - start a file operation; op->done() always follows. */

@@ -98,6 +98,7 @@ static const struct env_ops uring_ops = {
 	.send = uring_conn_send,
 	.resume = uring_conn_resume,
 	.close = uring_conn_close,
+	.conn_name = uring_conn_name,
 	.file_submit = uring_file_submit,
 };
 

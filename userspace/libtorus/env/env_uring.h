@@ -144,9 +144,6 @@ int env_uring_on_signal(struct env *env, int signo,
 /** env_uring_port() - port of the newest listener: for "HOST:0". 0 = none. */
 uint16_t env_uring_port(struct env *env);
 
-/** env_uring_conn_name() - the other side as "HOST:PORT", for messages. */
-const char *env_uring_conn_name(const struct env_conn *conn);
-
 /** env_uring_conn_queued() - bytes queued and not yet given to the kernel. */
 uint64_t env_uring_conn_queued(const struct env_conn *conn);
 

@@ -18,6 +18,11 @@
 #define CONN_ROOM_MAX	272
 #define CONN_BUFFER	(32u << 10)
 #define CONN_NAME_MAX	72
+/*
+ * Who has begun a frame and sends nothing more of it for so long is given up:
+ * the room that data_room() gave for it is kept from others.
+ */
+#define CONN_FRAME_STALL_S 30
 
 enum conn_state { CONN_RESOLVING, CONN_CONNECTING, CONN_OPEN, CONN_DEAD };
 
@@ -54,6 +59,7 @@ struct env_conn {
 	/* receiving: uring_recv.c */
 	enum recv_step step;
 	bool paused;			/* data_room() said -EAGAIN */
+	struct env_timer stall;		/* armed: waiting for the rest of a frame */
 	uint32_t begin, end;		/* unread part of buffer */
 	struct disk_wire_header disk;
 	struct wire_header hdr;
@@ -91,5 +97,6 @@ void conn_drop_frames(struct env_conn *conn, int err, bool later);
 /* uring_recv.c */
 void conn_readable(struct uring_poll *poll, int res);
 void conn_receive_again(struct env_conn *conn);
+void conn_stalled(struct env_timer *timer);
 
 #endif

@@ -105,6 +105,7 @@ void uring_file_run(struct uring *u);
 struct env_conn *uring_connect(struct env *env, const char *address,
 			       const struct env_conn_ops *ops, void *ctx);
 void uring_conn_close(struct env_conn *conn);
+const char *uring_conn_name(const struct env_conn *conn);
 int uring_listen(struct env *env, const char *address, env_accept_fn accept,
 		 void *ctx);
 void uring_listeners_free(struct uring *u);

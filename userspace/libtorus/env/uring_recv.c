@@ -11,6 +11,10 @@
  * version, lengths within the type's limits), and nothing is passed on before
  * the header's CRC and, where it has one, the data's CRC hold. After a bad
  * frame the connection ends: where the next one begins is not known.
+ *
+ * A timer runs exactly while the rest of a frame is waited for, from its last
+ * byte on: not between frames, where a connection may be idle for ever, and not
+ * while it is paused, where it is us who do not go on.
  */
 #include <errno.h>
 #include <limits.h>
@@ -264,6 +268,7 @@ static int receive(struct env_conn *conn, size_t *asked)
 	n = env_uring_recvmsg(conn->fd, &msg, 0);
 	if (n <= 0)
 		return n;
+	env_timer_cancel(&conn->u->env, &conn->stall);
 	direct = MIN((uint32_t)n, want);
 	conn->received += direct;
 	conn->end += n - direct;
@@ -292,8 +297,34 @@ static bool receive_and_parse(struct env_conn *conn)
 
 static void listen_for_more(struct env_conn *conn)
 {
-	if (!conn_is_dead(conn) && !conn->paused)
-		uring_poll_arm(conn->u, &conn->in, conn->fd, POLLIN);
+	if (conn_is_dead(conn) || conn->paused)
+		return;
+	uring_poll_arm(conn->u, &conn->in, conn->fd, POLLIN);
+	if (inside_frame(conn) && !env_timer_armed(&conn->stall))
+		env_timer_after(&conn->u->env, &conn->stall,
+				CONN_FRAME_STALL_S * NSEC_PER_SEC);
+}
+
+/* When this process did not run for long, bytes wait that the poll will show. */
+static bool bytes_wait(const struct env_conn *conn)
+{
+	uint8_t byte;
+	struct iovec iov = { &byte, sizeof(byte) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return env_uring_recvmsg(conn->fd, &msg, MSG_PEEK) > 0;
+}
+
+void conn_stalled(struct env_timer *timer)
+{
+	struct env_conn *conn = container_of(timer, struct env_conn, stall);
+
+	if (bytes_wait(conn)) {
+		listen_for_more(conn);
+		return;
+	}
+	conn_die(conn, error_set(-ETIME, "connection to %s: ended, since nothing came for %d s in the middle of a message",
+				 conn->name, CONN_FRAME_STALL_S));
 }
 
 void conn_readable(struct uring_poll *poll, int res)

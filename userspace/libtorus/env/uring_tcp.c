@@ -61,6 +61,7 @@ struct env_conn *conn_new(struct uring *u, const struct env_conn_ops *ops,
 	conn->fd = -1;
 	conn->in.fn = conn_readable;
 	conn->task.fn = run_task;
+	env_timer_init(&conn->stall, conn_stalled);
 	list_init(&conn->task.node);
 	list_init(&conn->frames);
 	list_init(&conn->flush_node);
@@ -98,6 +99,7 @@ static void shut(struct env_conn *conn)
 	list_del_init(&conn->flush_node);
 	list_del_init(&conn->task.node);
 	resolve_cancel(&conn->resolve);
+	env_timer_cancel(&conn->u->env, &conn->stall);
 	if (conn->fd < 0)
 		return;
 	uring_poll_cancel(conn->u, &conn->in);
@@ -288,13 +290,14 @@ void uring_conns_free(struct uring *u)
 	list_for_each_entry_safe(conn, tmp, &u->conns, node) {
 		conn_drop_frames(conn, -ECANCELED, true);
 		resolve_cancel(&conn->resolve);
+		env_timer_cancel(&u->env, &conn->stall);
 		if (conn->fd >= 0)
 			close(conn->fd);
 		conn_free(conn);
 	}
 }
 
-const char *env_uring_conn_name(const struct env_conn *conn)
+const char *uring_conn_name(const struct env_conn *conn)
 {
 	return conn->name;
 }

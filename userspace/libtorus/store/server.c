@@ -5,6 +5,7 @@
  *
  *   accepted --HELLO ok--> greeted --frames--> requests --> answers
  *      |  HELLO refused: answered, and the next frame closes
+ *      |  no good HELLO within HELLO_TIMEOUT_S: closed
  *
  * Memory is bounded three times: the data of appends comes from the store's
  * receive pool (no room: the connection is not read on until there is some),
@@ -26,10 +27,13 @@
 #include "store/private.h"
 #include "store/request.h"
 
+#define HELLO_TIMEOUT_S 10
+
 struct server_conn {
 	struct list_head node;		/* store->conns */
 	struct store *store;
 	struct env_conn *conn;
+	struct env_timer hello;		/* armed: not greeted yet */
 	bool greeted;
 	bool refused;
 	bool stranger;			/* did not name the cluster */
@@ -54,6 +58,7 @@ static void conn_free(struct server_conn *sc)
 	}
 	if (sc->stalled)
 		list_del_init(&sc->pool_wait.node);
+	env_timer_cancel(sc->store->env, &sc->hello);
 	list_del_init(&sc->node);
 	store_buffer_give(&sc->store->receive, &sc->room);
 	free(sc);
@@ -137,6 +142,15 @@ static void answer_at_once(struct server_conn *sc,
 
 /* ---- HELLO ------------------------------------------------------------------ */
 
+static void hello_missing(struct env_timer *timer)
+{
+	struct server_conn *sc = container_of(timer, struct server_conn, hello);
+
+	log_warning("store: connection to %s: ended, since no good HELLO came within %d s",
+		    env_conn_name(sc->store->env, sc->conn), HELLO_TIMEOUT_S);
+	conn_drop(sc);
+}
+
 static uint32_t check_hello(const struct store *store,
 			    const struct wire_hello *hello)
 {
@@ -181,6 +195,7 @@ static void run_hello(struct server_conn *sc, const struct wire_header *in,
 
 	if (hdr.status == WIRE_OK) {
 		sc->greeted = true;
+		env_timer_cancel(store->env, &sc->hello);
 		sc->stranger = uuid_is_null(&hello->cluster);
 		sc->role = le32_to_cpu(hello->role);
 	} else {
@@ -219,7 +234,7 @@ static int data_room(void *ctx, struct env_conn *conn,
 	struct server_conn *sc = ctx;
 	uint32_t i;
 
-	if (sc == NULL || !wants_room(sc, hdr) ||
+	if (!wants_room(sc, hdr) ||
 	    max < (int)DIV_ROUND_UP(hdr->data_len, STORE_SEGMENT_SIZE))
 		return 0;
 	if (!store_buffer_take(&sc->store->receive, &sc->room,
@@ -345,8 +360,6 @@ static void message(void *ctx, struct env_conn *conn,
 	struct server_conn *sc = ctx;
 	struct store_request *request;
 
-	if (sc == NULL)
-		return;
 	if ((hdr->flags & WIRE_REPLY) || sc->refused ||
 	    sc->greeted == (hdr->type == WIRE_HELLO)) {
 		conn_drop(sc);
@@ -370,10 +383,9 @@ static void message(void *ctx, struct env_conn *conn,
 static void closed(void *ctx, struct env_conn *conn, int err)
 {
 	/* A client that goes, or whose machine does, is no news. */
-	if (err == -EBADMSG || err == -EPROTONOSUPPORT)
+	if (err == -EBADMSG || err == -EPROTONOSUPPORT || err == -ETIME)
 		log_warning("store: %s", error_text(err));
-	if (ctx != NULL)
-		conn_free(ctx);
+	conn_free(ctx);
 }
 
 static const struct env_conn_ops server_ops = {
@@ -389,12 +401,15 @@ const struct env_conn_ops *store_accept(struct store *store,
 
 	*ctx = sc;
 	if (sc == NULL)
-		return &server_ops;	/* says nothing, takes nothing */
+		return NULL;	/* closed: the client comes again later */
 	sc->store = store;
 	sc->conn = conn;
 	/* Dropped at its first frame: the client comes again later. */
 	sc->refused = store->state != STORE_SERVING;
 	sc->pool_wait.fn = room_again;
+	env_timer_init(&sc->hello, hello_missing);
+	env_timer_after(store->env, &sc->hello,
+			HELLO_TIMEOUT_S * NSEC_PER_SEC);
 	list_init(&sc->requests);
 	list_init(&sc->pool_wait.node);
 	list_add_tail(&sc->node, &store->conns);
