@@ -590,19 +590,28 @@ static void bad_frames_end_the_connection(void **state)
 	assert_int_equal(t.messages, 0);
 }
 
-static void frame_in_single_bytes(void **state)
+#define APPEND_HEAD (sizeof(struct disk_wire_header) + \
+		     sizeof(struct wire_append))
+
+/* One of one block. */
+static void make_append(uint8_t frame[APPEND_HEAD + BLOCK_SIZE])
 {
 	struct wire_append body = { .blocks = cpu_to_le32(1) };
 	struct wire_header hdr = { .type = WIRE_APPEND,
 		.body_len = sizeof(body), .data_len = BLOCK_SIZE };
-	uint8_t frame[sizeof(struct disk_wire_header) + sizeof(body) +
-		      BLOCK_SIZE];
-	int fd = raw_connect();
-	size_t i;
 
 	wire_encode_header(&hdr, &body, (struct disk_wire_header *)frame);
 	memcpy(frame + sizeof(struct disk_wire_header), &body, sizeof(body));
-	memcpy(frame + sizeof(frame) - BLOCK_SIZE, pattern, BLOCK_SIZE);
+	memcpy(frame + APPEND_HEAD, pattern, BLOCK_SIZE);
+}
+
+static void frame_in_single_bytes(void **state)
+{
+	uint8_t frame[APPEND_HEAD + BLOCK_SIZE];
+	int fd = raw_connect();
+	size_t i;
+
+	make_append(frame);
 	for (i = 0; i < sizeof(frame); i++) {
 		assert_int_equal(write(fd, frame + i, 1), 1);
 		if (i < 100 || i % 512 == 0)
@@ -616,26 +625,17 @@ static void frame_in_single_bytes(void **state)
 
 /* ---- frames that are not finished -------------------------------------------- */
 
-/* The beginning of an APPEND of one block: @len bytes of it are sent. */
+/* The first @len bytes of an APPEND of one block are sent. */
 static int begin_append(size_t len)
 {
-	struct wire_append body = { .blocks = cpu_to_le32(1) };
-	struct wire_header hdr = { .type = WIRE_APPEND,
-		.body_len = sizeof(body), .data_len = BLOCK_SIZE };
-	uint8_t frame[sizeof(struct disk_wire_header) + sizeof(body) +
-		      BLOCK_SIZE];
+	uint8_t frame[APPEND_HEAD + BLOCK_SIZE];
 	int fd = raw_connect();
 
-	wire_encode_header(&hdr, &body, (struct disk_wire_header *)frame);
-	memcpy(frame + sizeof(struct disk_wire_header), &body, sizeof(body));
-	memcpy(frame + sizeof(frame) - BLOCK_SIZE, pattern, BLOCK_SIZE);
+	make_append(frame);
 	assert_int_equal(write(fd, frame, len), len);
 	turn_until(&t.accepted, 1);
 	return fd;
 }
-
-#define APPEND_HEAD (sizeof(struct disk_wire_header) + \
-		     sizeof(struct wire_append))
 
 static void turns(int count)
 {
@@ -656,8 +656,7 @@ static void stalls_after(size_t len, int rooms)
 {
 	int fd;
 
-	memset(&t, 0, sizeof(t));
-	t.use_room = true;
+	t = (typeof(t)){ .use_room = true };
 	fd = begin_append(len);
 	turn_until(&t.rooms, rooms);
 	turns(5);
@@ -665,7 +664,6 @@ static void stalls_after(size_t len, int rooms)
 	turn_until(&t.closed, 1);
 	assert_int_equal(t.close_err, -ETIME);
 	assert_non_null(strstr(t.close_text, "127.0.0.1:"));
-	assert_non_null(strstr(t.close_text, "30 s"));
 	assert_int_equal(t.messages, 0);
 	close(fd);
 }
@@ -697,8 +695,6 @@ static void each_byte_gives_a_frame_time(void **state)
 	assert_int_equal(t.closed, 0);
 	assert_false(env_timer_armed(&t.server->stall));
 	close(fd);
-	turn_until(&t.closed, 1);
-	assert_int_equal(t.close_err, 0);
 }
 
 static void no_timer_between_frames_or_while_paused(void **state)
@@ -707,18 +703,60 @@ static void no_timer_between_frames_or_while_paused(void **state)
 	assert_false(env_timer_armed(&t.server->stall));
 	send_append(t.client, 64);
 	turn_until(&t.messages, 1);
-	turns(2);
 	assert_false(env_timer_armed(&t.server->stall));
-	assert_false(env_timer_armed(&t.client->stall));
 	t.refuse_room = 1;
 	send_append(t.client, 64);
 	turn_until(&t.rooms, 2);
-	turns(2);
 	assert_false(env_timer_armed(&t.server->stall));
 	env_conn_resume(env, t.server);
 	turn_until(&t.messages, 2);
-	turns(2);
 	assert_false(env_timer_armed(&t.server->stall));
+}
+
+/* It has stopped before APPEND has room, and room comes after a long time. */
+static int stop_before_room(void)
+{
+	int fd;
+
+	t = (typeof(t)){ .use_room = true, .refuse_room = 1 };
+	fd = begin_append(APPEND_HEAD);
+	turn_until(&t.rooms, 1);
+	turns(2);
+	t.server->last_bytes -= CONN_FRAME_STALL_S * NSEC_PER_SEC;
+	return fd;
+}
+
+static void room_that_comes_late_gives_no_new_time(void **state)
+{
+	int fd = stop_before_room();
+
+	env_conn_resume(env, t.server);
+	turns(5);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(t.close_err, -ETIME);
+	assert_int_equal(t.rooms, 2);
+	close(fd);
+}
+
+static void what_was_sent_while_paused_counts(void **state)
+{
+	int fd = stop_before_room();
+
+	assert_int_equal(write(fd, pattern, BLOCK_SIZE - 1), BLOCK_SIZE - 1);
+	env_conn_resume(env, t.server);
+	turn_until(&t.rooms, 2);
+	turns(5);
+	let_time_pass();
+	assert_int_equal(write(fd, pattern + BLOCK_SIZE - 1, 1), 1);
+	turn_until(&t.messages, 1);
+	assert_int_equal(t.closed, 0);
+	close(fd);
+	turn_until(&t.closed, 1);
+	fd = stop_before_room();
+	close(fd);
+	env_conn_resume(env, t.server);
+	turn_until(&t.closed, 1);
+	assert_int_equal(t.close_err, -ECONNRESET);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -752,6 +790,8 @@ int main(void)
 		T(frame_that_is_not_finished_ends_the_connection),
 		T(each_byte_gives_a_frame_time),
 		T(no_timer_between_frames_or_while_paused),
+		T(room_that_comes_late_gives_no_new_time),
+		T(what_was_sent_while_paused_counts),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -60,6 +60,7 @@ struct env_conn {
 	enum recv_step step;
 	bool paused;			/* data_room() said -EAGAIN */
 	struct env_timer stall;		/* armed: waiting for the rest of a frame */
+	uint64_t last_bytes;		/* ns: when some came */
 	uint32_t begin, end;		/* unread part of buffer */
 	struct disk_wire_header disk;
 	struct wire_header hdr;

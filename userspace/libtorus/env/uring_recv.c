@@ -14,7 +14,9 @@
  *
  * A timer runs exactly while the rest of a frame is waited for, from its last
  * byte on: not between frames, where a connection may be idle for ever, and not
- * while it is paused, where it is us who do not go on.
+ * while it is paused, where it is us who do not go on. When it goes on after
+ * that, it has no new time unless something was sent meanwhile: else many that
+ * have stopped would get the room one after the other, and hold it each.
  */
 #include <errno.h>
 #include <limits.h>
@@ -27,6 +29,7 @@
 
 #define RECV_BUDGET	8		/* calls per connection and turn */
 #define SCRATCH_KEEP	(64u << 10)	/* larger ones are freed after use */
+#define STALL_NS	(CONN_FRAME_STALL_S * NSEC_PER_SEC)
 
 /* ---- the buffer ----------------------------------------------------------- */
 
@@ -269,6 +272,7 @@ static int receive(struct env_conn *conn, size_t *asked)
 	if (n <= 0)
 		return n;
 	env_timer_cancel(&conn->u->env, &conn->stall);
+	conn->last_bytes = env_now(&conn->u->env);
 	direct = MIN((uint32_t)n, want);
 	conn->received += direct;
 	conn->end += n - direct;
@@ -301,26 +305,29 @@ static void listen_for_more(struct env_conn *conn)
 		return;
 	uring_poll_arm(conn->u, &conn->in, conn->fd, POLLIN);
 	if (inside_frame(conn) && !env_timer_armed(&conn->stall))
-		env_timer_after(&conn->u->env, &conn->stall,
-				CONN_FRAME_STALL_S * NSEC_PER_SEC);
+		env_timer_set(&conn->u->env, &conn->stall,
+			      conn->last_bytes + STALL_NS);
 }
 
-/* When this process did not run for long, bytes wait that the poll will show. */
-static bool bytes_wait(const struct env_conn *conn)
+/*
+ * Bytes, or the end, that the poll will show: when the connection was paused, or
+ * this process did not run, for long.
+ */
+static bool something_waits(const struct env_conn *conn)
 {
 	uint8_t byte;
 	struct iovec iov = { &byte, sizeof(byte) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	return env_uring_recvmsg(conn->fd, &msg, MSG_PEEK) > 0;
+	return env_uring_recvmsg(conn->fd, &msg, MSG_PEEK) != -EAGAIN;
 }
 
 void conn_stalled(struct env_timer *timer)
 {
 	struct env_conn *conn = container_of(timer, struct env_conn, stall);
 
-	if (bytes_wait(conn)) {
-		listen_for_more(conn);
+	if (something_waits(conn)) {
+		env_timer_after(&conn->u->env, timer, STALL_NS);
 		return;
 	}
 	conn_die(conn, error_set(-ETIME, "connection to %s: ended, since nothing came for %d s in the middle of a message",
