@@ -77,6 +77,17 @@ static bool verify_all(struct stress_thread *t, uint8_t *buf,
 	return true;
 }
 
+static bool flush(struct stress_thread *t)
+{
+	struct stress *s = t->stress;
+	int err;
+
+	__atomic_add_fetch(&s->flushing, 1, __ATOMIC_SEQ_CST);
+	err = fdatasync(s->fd);
+	__atomic_sub_fetch(&s->flushing, 1, __ATOMIC_SEQ_CST);
+	return !err || fail(t, "flush", 0, errno);
+}
+
 /* Counts an I/O, and wakes who waits for this one or for an error. */
 static void count(struct stress_thread *t)
 {
@@ -110,8 +121,8 @@ static void *run(void *arg)
 			ok = do_write(t, buf, versions, base, first, n);
 		else
 			ok = do_read(t, buf, versions, base, first, n);
-		if (ok && next_random(&seed) % 16 == 0 && fdatasync(s->fd))
-			ok = fail(t, "flush", 0, errno);
+		if (ok && next_random(&seed) % 16 == 0)
+			ok = flush(t);
 		count(t);
 	}
 	if (ok)

@@ -27,6 +27,7 @@ struct stress {
 	/* I/Os of each thread; 0: until told */
 	uint64_t limit;
 	bool stop;
+	unsigned int flushing;		/* threads in a flush now */
 	/* Somebody waits for so many I/Os; told when they have ended. */
 	uint64_t awaited;
 	pthread_mutex_t lock;
