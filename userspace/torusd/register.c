@@ -70,8 +70,7 @@ static void plan_refresh(struct torusd *d)
 		return;
 	when = env_now(d->env) +
 	       (change >= MIN(SPACE_FAR, size / 100) ? FAR_NS : NEAR_NS);
-	if (!env_timer_armed(&r->refresh) || r->refresh.when > when)
-		env_timer_set(d->env, &r->refresh, when);
+	env_timer_set_by(d->env, &r->refresh, when);
 }
 
 void registration_space_moved(void *ctx)

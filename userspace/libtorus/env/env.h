@@ -197,6 +197,14 @@ static inline void env_timer_set(struct env *env, struct env_timer *timer,
 	env->ops->timer_set(env, timer, when);
 }
 
+/** env_timer_set_by() - the same, unless it is armed for then or earlier. */
+static inline void env_timer_set_by(struct env *env, struct env_timer *timer,
+				    uint64_t when)
+{
+	if (!env_timer_armed(timer) || when < timer->when)
+		env_timer_set(env, timer, when);
+}
+
 /** env_timer_after() - as env_timer_set(), @delay_ns from now; 0 = next turn. */
 static inline void env_timer_after(struct env *env, struct env_timer *timer,
 				   uint64_t delay_ns)

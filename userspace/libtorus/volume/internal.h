@@ -185,6 +185,13 @@ static inline bool volume_serving(const struct volume *v)
 			       v->state == VOLUME_DETACHING);
 }
 
+/** volume_deadline() - when @req has waited for io_timeout, on the env's clock. */
+static inline uint64_t volume_deadline(const struct volume *v,
+				       const struct volume_request *req)
+{
+	return req->submitted + v->cfg.io_timeout_ns;
+}
+
 /** volume_sync_timeout() - for calls that end when data is durable. */
 static inline uint64_t volume_sync_timeout(const struct volume *v)
 {

@@ -4,9 +4,9 @@
  * put only if the volume's value is the one that we know as ours: who has been
  * fenced without noticing must not take the new owner's key away. Where it is
  * another value docwriter reads it, and thereby finds out, or the key is put
- * again. Any other failure is only tried again. Only a detach waits for the end of it, and not
- * for long: whoever closes the metadata store at once would take back what
- * has not been sent yet.
+ * again. Any other failure is only tried again. Only a detach waits for the end
+ * of it, and not for long: whoever closes the metadata store at once would take
+ * back what has not been sent yet.
  */
 #include "volume/lease.h"
 

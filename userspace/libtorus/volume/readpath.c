@@ -115,19 +115,10 @@ static void read_done(struct block_read *read, int err)
 
 /* ---- deadlines -------------------------------------------------------- */
 
-static uint64_t deadline_of(const struct volume *v,
-			    const struct volume_request *req)
-{
-	return req->submitted + v->cfg.io_timeout_ns;
-}
-
 static void arm_deadline(struct volume *v, const struct volume_request *req)
 {
-	struct env_timer *timer = &v->readpath.deadline;
-	uint64_t when = deadline_of(v, req);
-
-	if (!env_timer_armed(timer) || when < timer->when)
-		env_timer_set(v->env, timer, when);
+	env_timer_set_by(v->env, &v->readpath.deadline,
+			 volume_deadline(v, req));
 }
 
 static void deadline_fired(struct env_timer *timer)
@@ -140,7 +131,7 @@ static void deadline_fired(struct env_timer *timer)
 	struct read_op *op, *next;
 
 	list_for_each_entry_safe(req, next_req, &r->waiting, node) {
-		if (deadline_of(v, req) > now) {
+		if (volume_deadline(v, req) > now) {
 			arm_deadline(v, req);
 			continue;
 		}
@@ -150,7 +141,7 @@ static void deadline_fired(struct env_timer *timer)
 	list_for_each_entry_safe(op, next, &r->busy_ops, node) {
 		if (!op->looking)
 			continue;
-		if (deadline_of(v, op->req) > now) {
+		if (volume_deadline(v, op->req) > now) {
 			arm_deadline(v, op->req);
 			continue;
 		}
@@ -168,7 +159,7 @@ static void fetch(struct read_op *op)
 	op->read = (struct block_read){
 		.entries = op->entries, .count = op->lookup.count,
 		.buffer = op->req->buffer, .done = read_done,
-		.deadline = deadline_of(op->volume, op->req),
+		.deadline = volume_deadline(op->volume, op->req),
 	};
 	reader_read(op->volume->reader, &op->read);
 }
@@ -189,7 +180,7 @@ static void lookup_done(struct map_lookup *lookup, int err)
 	struct read_op *op = container_of(lookup, struct read_op, lookup);
 
 	op->looking = false;
-	if (err == -ETIMEDOUT && deadline_of(op->volume, op->req) >
+	if (err == -ETIMEDOUT && volume_deadline(op->volume, op->req) >
 				 env_now(op->volume->env))
 		start_again(op);
 	else if (err)

@@ -48,10 +48,7 @@ static void retry_fired(struct env_timer *timer)
 
 static void retry_at(struct volume *v, uint64_t when)
 {
-	struct env_timer *timer = &v->sealer.retry;
-
-	if (!env_timer_armed(timer) || timer->when > when)
-		env_timer_set(v->env, timer, when);
+	env_timer_set_by(v->env, &v->sealer.retry, when);
 }
 
 /* ---- SEAL ------------------------------------------------------------- */

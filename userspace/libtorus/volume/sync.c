@@ -52,20 +52,10 @@ void sync_kick(struct volume *v)
 
 /* ---- who waits -------------------------------------------------------- */
 
-static uint64_t deadline_of(const struct volume *v,
-			    const struct volume_request *req)
-{
-	return req->submitted + v->cfg.io_timeout_ns;
-}
-
 /* Parts of unaligned requests may be older than what they stand behind. */
 static void arm_deadline(struct volume *v, const struct volume_request *req)
 {
-	struct env_timer *timer = &v->sync.deadline;
-	uint64_t when = deadline_of(v, req);
-
-	if (!env_timer_armed(timer) || when < timer->when)
-		env_timer_set(v->env, timer, when);
+	env_timer_set_by(v->env, &v->sync.deadline, volume_deadline(v, req));
 }
 
 static void finish(struct volume *v, struct volume_request *req, int err)
@@ -130,7 +120,7 @@ static void expire(struct volume *v, struct list_head *requests)
 	struct volume_request *req, *next;
 
 	list_for_each_entry_safe(req, next, requests, node) {
-		if (deadline_of(v, req) > env_now(v->env))
+		if (volume_deadline(v, req) > env_now(v->env))
 			arm_deadline(v, req);
 		else
 			finish(v, req, -ETIMEDOUT);

@@ -138,12 +138,9 @@ bool writer_users_may(const struct volume *v)
 /* ---- requests --------------------------------------------------------- */
 
 /* Parts of unaligned requests may be older than what they stand behind. */
-static void arm_deadline(struct volume *v, uint64_t when)
+static void arm_deadline(struct volume *v, const struct volume_request *req)
 {
-	struct env_timer *timer = &v->writer.deadline;
-
-	if (!env_timer_armed(timer) || when < timer->when)
-		env_timer_set(v->env, timer, when);
+	env_timer_set_by(v->env, &v->writer.deadline, volume_deadline(v, req));
 }
 
 void writer_submit(struct volume *v, struct volume_request *req)
@@ -156,7 +153,7 @@ void writer_submit(struct volume *v, struct volume_request *req)
 	if (req->op == VOLUME_WRITE)
 		v->writer.waiting_bytes += req->length;
 	list_add_tail(&req->node, &v->writer.waiting);
-	arm_deadline(v, req->submitted + v->cfg.io_timeout_ns);
+	arm_deadline(v, req);
 	volume_kick(v);
 }
 
@@ -193,17 +190,16 @@ void writer_fail_data(struct volume *v, int err)
 static void deadline_fired(struct env_timer *timer)
 {
 	struct volume *v = container_of(timer, struct volume, writer.deadline);
-	uint64_t now = env_now(v->env), deadline;
+	uint64_t now = env_now(v->env);
 	struct volume_request *req, *next;
 
 	list_for_each_entry_safe(req, next, &v->writer.waiting, node) {
-		deadline = req->submitted + v->cfg.io_timeout_ns;
-		if (deadline > now)
-			arm_deadline(v, deadline);
+		if (volume_deadline(v, req) > now)
+			arm_deadline(v, req);
 		else if (req->progress == 0)
 			fail_request(v, req, -ETIMEDOUT);
 		else
-			arm_deadline(v, now + NSEC_PER_SEC);
+			env_timer_set_by(v->env, timer, now + NSEC_PER_SEC);
 	}
 }
 
@@ -598,7 +594,7 @@ void writer_requeue(struct volume *v)
 	}
 	w->flight_count = 0;
 	list_for_each_entry(req, &w->waiting, node)
-		arm_deadline(v, req->submitted + v->cfg.io_timeout_ns);
+		arm_deadline(v, req);
 }
 
 void writer_restart(struct volume *v)
