@@ -126,14 +126,6 @@ void attach_peer_call(struct attach_peer *p, enum wire_type type,
 	peer_call(p->peer, &p->call);
 }
 
-/* Replies to all that attaching asks begin with the epoch that was seen. */
-static uint64_t epoch_of(const struct peer_call *call)
-{
-	const __le64 *epoch = call->reply;
-
-	return epoch ? le64_to_cpu(*epoch) : 0;
-}
-
 void attach_fenced(struct volume *v, uint64_t epoch, const char *peer)
 {
 	struct attach *a = v->attach;
@@ -157,7 +149,8 @@ int attach_peer_answer(struct attach_peer *p)
 		p->retry_at = env_now(v->env) + ATTACH_RETRY_NS;
 	} else if (p->call.status == WIRE_EFENCED) {
 		p->err = -ESTALE;
-		attach_fenced(v, epoch_of(&p->call), peer_address(p->peer));
+		attach_fenced(v, volume_seen_epoch(&p->call),
+			      peer_address(p->peer));
 	} else if (p->call.status) {
 		p->err = wire_status_errno(p->call.status);
 		p->retry_at = env_now(v->env) + ATTACH_RETRY_NS;
@@ -206,17 +199,12 @@ const char *attach_way_out(struct attach *a, uint64_t chunk)
 
 /* ---- what the claimed document says ------------------------------------ */
 
-const struct sealed_chunk *attach_sealed(const struct attach *a, uint64_t chunk)
-{
-	return sealed_find(&a->volume->doc, chunk);
-}
-
 bool attach_in_tail(const struct attach *a, uint64_t chunk)
 {
 	const struct tail *t = &a->volume->doc.tail;
 
 	return t->last && chunk >= t->first && chunk <= t->last &&
-	       !attach_sealed(a, chunk);
+	       !sealed_find(&a->volume->doc, chunk);
 }
 
 /* ---- life --------------------------------------------------------------- */

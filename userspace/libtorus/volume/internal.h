@@ -185,6 +185,15 @@ static inline bool volume_serving(const struct volume *v)
 			       v->state == VOLUME_DETACHING);
 }
 
+/** volume_seen_epoch() - which the peer has seen: replies to all that a volume
+ * asks begin with it. 0: there was no reply. */
+static inline uint64_t volume_seen_epoch(const struct peer_call *call)
+{
+	const __le64 *epoch = call->reply;
+
+	return epoch != NULL ? le64_to_cpu(*epoch) : 0;
+}
+
 /** volume_deadline() - when @req has waited for io_timeout, on the env's clock. */
 static inline uint64_t volume_deadline(const struct volume *v,
 				       const struct volume_request *req)

@@ -206,10 +206,6 @@ int attach_peer_answer(struct attach_peer *p);
 
 struct attach_peer *attach_peer_find(struct attach *a, const struct uuid *id);
 
-/** attach_sealed() - the entry of @chunk in the volume's sealed list. */
-const struct sealed_chunk *attach_sealed(const struct attach *a,
-					 uint64_t chunk);
-
 /** attach_in_tail() - @chunk is declared and not in the sealed list. */
 bool attach_in_tail(const struct attach *a, uint64_t chunk);
 

@@ -86,13 +86,11 @@ static void fenced(void *ctx, uint64_t epoch)
 
 int volume_answer(struct volume *v, const struct peer_call *call)
 {
-	const __le64 *epoch = call->reply;	/* all replies begin with it */
-
 	if (call->err)
 		return call->err;
 	/* Once our attachment is removed the next owner is welcome. */
 	if (call->status == WIRE_EFENCED && v->detach.state < DETACH_SETTLE)
-		fenced(v, epoch != NULL ? le64_to_cpu(*epoch) : 0);
+		fenced(v, volume_seen_epoch(call));
 	return wire_status_errno(call->status);
 }
 

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "volume/recover.h"
+#include "volume/sealed.h"
 #include "wire/scan.h"
 
 static void forget_stats(struct attach *a)
@@ -222,7 +223,8 @@ uint32_t walk_ask_lengths(struct attach *a, uint64_t chunk)
 /* The limit of this chunk: L if it is sealed, else what the copy has. */
 static uint32_t walk_limit(const struct attach *a)
 {
-	const struct sealed_chunk *s = attach_sealed(a, a->walk.chunk);
+	const struct sealed_chunk *s = sealed_find(&a->volume->doc,
+						   a->walk.chunk);
 
 	if (a->walk.chunk == a->walk.cut_chunk)
 		return a->walk.cut_block;
@@ -475,7 +477,7 @@ static void end_of_log(struct attach *a)
 
 static bool declared_or_listed(const struct attach *a, uint64_t chunk)
 {
-	return attach_sealed(a, chunk) || attach_in_tail(a, chunk);
+	return sealed_find(&a->volume->doc, chunk) || attach_in_tail(a, chunk);
 }
 
 /*
@@ -494,7 +496,8 @@ static bool chunk_exists(const struct attach *a, uint64_t chunk)
 /* The walked chunk is at its end; go on in the next, or end. */
 static void leave_chunk(struct attach *a)
 {
-	const struct sealed_chunk *s = attach_sealed(a, a->walk.chunk);
+	const struct sealed_chunk *s = sealed_find(&a->volume->doc,
+						   a->walk.chunk);
 	struct walk *w = &a->walk;
 
 	if ((s || attach_in_tail(a, w->chunk)) &&
@@ -548,7 +551,8 @@ static void sealed_short(struct attach *a, uint32_t length)
 /* Nobody has more of this chunk at the moment: is it at its end? */
 static void chunk_exhausted(struct attach *a)
 {
-	const struct sealed_chunk *s = attach_sealed(a, a->walk.chunk);
+	const struct sealed_chunk *s = sealed_find(&a->volume->doc,
+						   a->walk.chunk);
 	struct walk *w = &a->walk;
 
 	if (s && w->block == s->length && w->end_crc != s->end_crc)
