@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "store/chunk.h"
@@ -67,12 +66,8 @@ static void write_journal(struct store *store)
 {
 	struct store_journal_entry *entry = &store->close->entry;
 
-	entry->type = JOURNAL_MOUNT;
 	entry->done = journal_written;
-	entry->body.mount.incarnation = store->incarnation;
-	memcpy(entry->body.mount.boot_id, store->cfg.boot_id,
-	       sizeof(entry->body.mount.boot_id));
-	store_journal_submit(&store->journal, entry);
+	store_journal_mount(store, entry);
 }
 
 static void finish(struct store *store)

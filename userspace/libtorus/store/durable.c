@@ -298,11 +298,7 @@ static void log_now(struct env_timer *timer)
 		return;
 	}
 	entry->heap = true;
-	entry->type = JOURNAL_MOUNT;
-	entry->body.mount.incarnation = store->incarnation;
-	memcpy(entry->body.mount.boot_id, store->cfg.boot_id,
-	       sizeof(entry->body.mount.boot_id));
-	store_journal_submit(&store->journal, entry);
+	store_journal_mount(store, entry);
 }
 
 void store_background_init(struct store *store)

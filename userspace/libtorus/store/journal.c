@@ -172,6 +172,22 @@ void store_journal_submit(struct store_journal *journal,
 	store_journal_kick(journal);
 }
 
+struct disk_journal_mount store_mount_body(const struct store *store)
+{
+	struct disk_journal_mount body = { .incarnation = store->incarnation };
+
+	memcpy(body.boot_id, store->cfg.boot_id, sizeof(body.boot_id));
+	return body;
+}
+
+void store_journal_mount(struct store *store,
+			 struct store_journal_entry *entry)
+{
+	entry->type = JOURNAL_MOUNT;
+	entry->body.mount = store_mount_body(store);
+	store_journal_submit(&store->journal, entry);
+}
+
 bool store_journal_idle(const struct store_journal *journal)
 {
 	return !journal->busy && list_empty(&journal->waiting);

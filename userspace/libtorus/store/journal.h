@@ -74,6 +74,14 @@ void store_journal_release(struct store_journal *journal);
 void store_journal_submit(struct store_journal *journal,
 			  struct store_journal_entry *entry);
 
+/** store_journal_mount() - submit a JOURNAL_MOUNT: under which incarnation, and
+ * in which boot, the store runs. The rest of @entry is filled in. */
+void store_journal_mount(struct store *store,
+			 struct store_journal_entry *entry);
+
+/** store_mount_body() - what such an entry says. */
+struct disk_journal_mount store_mount_body(const struct store *store);
+
 /** store_journal_idle() - nothing waits and nothing runs. */
 bool store_journal_idle(const struct store_journal *journal);
 

@@ -49,11 +49,8 @@ static void put_store(struct store_journal *journal)
 		.cluster = store->cluster,
 		.peer = store->peer,
 	};
-	struct disk_journal_mount mount = {
-		.incarnation = store->incarnation,
-	};
+	struct disk_journal_mount mount = store_mount_body(store);
 
-	memcpy(mount.boot_id, store->cfg.boot_id, sizeof(mount.boot_id));
 	store_batch_add(&journal->batch, JOURNAL_STORE, &who);
 	store_batch_add(&journal->batch, JOURNAL_MOUNT, &mount);
 }

@@ -70,7 +70,6 @@ static void new_incarnation(struct store *store)
 static void settle_incarnation(struct store *store, int err)
 {
 	struct store_open *open = store->open;
-	struct disk_journal_mount *body = &open->entry.body.mount;
 
 	if (err < 0) {
 		store_open_finish(store, err);
@@ -80,11 +79,8 @@ static void settle_incarnation(struct store *store, int err)
 	    memcmp(open->boot_id, store->cfg.boot_id,
 		   sizeof(open->boot_id)) != 0)
 		new_incarnation(store);
-	open->entry.type = JOURNAL_MOUNT;
 	open->entry.done = incarnation_logged;
-	body->incarnation = store->incarnation;
-	memcpy(body->boot_id, store->cfg.boot_id, sizeof(body->boot_id));
-	store_journal_submit(&store->journal, &open->entry);
+	store_journal_mount(store, &open->entry);
 }
 
 /* ---- an old store --------------------------------------------------------- */
