@@ -2,14 +2,15 @@
 # The entry for people; the rules live in */build.mk.
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
-VERSION := 0.1.0
+# The one place of the version is dkms.conf, which DKMS reads as it is.
+VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"$$/\1/p' dkms.conf)
 
 include userspace/build.mk
 include tests/build.mk
 
 # One torus.ko per kernel that is supported, built against Debian's headers.
 KERNELS := 6.1 6.12
-MODULE_SRC := Kbuild $(shell find kernel include/uapi -name '*.[ch]' -o -name Kbuild)
+MODULE_SRC := Kbuild dkms.conf $(shell find kernel include/uapi -name '*.[ch]' -o -name Kbuild)
 
 build/module/%/torus.ko: $(MODULE_SRC)
 	scripts/build-module $* build/module/$*

@@ -53,5 +53,5 @@ module_exit(torus_exit);
 MODULE_AUTHOR("The Torus authors");
 MODULE_DESCRIPTION("Block devices served by a process over generic netlink");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(TORUS_VERSION);
 MODULE_ALIAS_GENL_FAMILY(TORUS_FAMILY_NAME);
