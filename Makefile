@@ -15,8 +15,12 @@ MODULE_SRC := Kbuild dkms.conf $(shell find kernel include/uapi -name '*.[ch]' -
 build/module/%/torus.ko: $(MODULE_SRC)
 	scripts/build-module $* build/module/$*
 
-.PHONY: modules demo check check-fast check-full style
+.PHONY: modules deb demo check check-fast check-full style
 modules: $(KERNELS:%=build/module/%/torus.ko)
+
+# build/deb/torus-dkms_VERSION_all.deb
+deb:
+	@scripts/build-deb
 
 demo:
 	@scripts/demo
@@ -24,7 +28,7 @@ demo:
 style:
 	@scripts/style
 
-# The units and rules name these places. The module goes by DKMS (README).
+# The units and rules name these places. The module goes by DKMS (make deb).
 DESTDIR ?=
 SBINDIR := /usr/sbin
 MANDIR := /usr/share/man
