@@ -44,7 +44,7 @@ static bool is_memfd(struct inode *inode)
 	       (inode->i_sb->s_flags & SB_KERNMOUNT);
 }
 
-static int check_file(struct file *file, u32 io_size_max,
+static int check_file(struct file *file, u32 io_size_max, u32 rings_size,
 		      struct netlink_ext_ack *extack)
 {
 	struct inode *inode = file_inode(file);
@@ -64,8 +64,8 @@ static int check_file(struct file *file, u32 io_size_max,
 		return -EINVAL;
 	}
 	if (size > TORUS_ARENA_SIZE_LIMIT || !PAGE_ALIGNED(size) ||
-	    size < 2 * (loff_t)io_size_max) {
-		NL_SET_ERR_MSG(extack, "arena must be whole pages, 2 * io-size-max to 1 GiB");
+	    size < 2 * (loff_t)io_size_max + rings_size) {
+		NL_SET_ERR_MSG(extack, "arena must be whole pages, 2 * io-size-max and the rings to 1 GiB");
 		return -EINVAL;
 	}
 	return 0;
@@ -97,16 +97,19 @@ static int get_pages(struct torus_arena *arena, struct address_space *mapping,
 }
 
 static int init_from_file(struct torus_arena *arena, struct file *file,
-			  u32 io_size_max, struct netlink_ext_ack *extack)
+			  u32 io_size_max, u32 rings_size,
+			  struct netlink_ext_ack *extack)
 {
 	unsigned long count;
 	int ret;
 
-	ret = check_file(file, io_size_max, extack);
+	ret = check_file(file, io_size_max, rings_size, extack);
 	if (ret)
 		return ret;
 	count = i_size_read(file_inode(file)) >> PAGE_SHIFT;
 	arena->units = count * (PAGE_SIZE / TORUS_ARENA_UNIT);
+	arena->first = units_of(rings_size);
+	arena->next = arena->first;
 	arena->reserve = arena->units - units_of(io_size_max);
 	arena->ino = file_inode(file)->i_ino;
 	spin_lock_init(&arena->lock);
@@ -134,7 +137,7 @@ free_pages:
 }
 
 int torus_arena_init(struct torus_arena *arena, int fd, u32 io_size_max,
-		     struct netlink_ext_ack *extack)
+		     u32 rings_size, struct netlink_ext_ack *extack)
 {
 	struct file *file = fget(fd);
 	int ret;
@@ -143,7 +146,7 @@ int torus_arena_init(struct torus_arena *arena, int fd, u32 io_size_max,
 		NL_SET_ERR_MSG(extack, "arena-fd is not an open file of the sender");
 		return -EBADF;
 	}
-	ret = init_from_file(arena, file, io_size_max, extack);
+	ret = init_from_file(arena, file, io_size_max, rings_size, extack);
 	fput(file);
 	return ret;
 }
@@ -166,7 +169,7 @@ static unsigned long find_common(struct torus_arena *arena, unsigned long count)
 					  arena->next, count, 0);
 	if (unit >= arena->reserve)
 		unit = bitmap_find_next_zero_area(arena->used, arena->reserve,
-						  0, count, 0);
+						  arena->first, count, 0);
 	return unit;
 }
 

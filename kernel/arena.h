@@ -13,6 +13,7 @@ struct netlink_ext_ack;
  * @pages: the memfd's pages, each held by a reference
  * @nr_pages: length of @pages
  * @units: how many pieces of TORUS_ARENA_UNIT bytes there are
+ * @first: first unit that is handed out; the rings are before it
  * @reserve: first unit of the part that is kept for one large request
  * @ino: inode number of the memfd
  * @lock: protects what follows; a leaf lock
@@ -24,6 +25,7 @@ struct torus_arena {
 	struct page **pages;
 	unsigned long nr_pages;
 	unsigned long units;
+	unsigned long first;
 	unsigned long reserve;
 	unsigned long ino;
 
@@ -38,6 +40,7 @@ struct torus_arena {
  * @arena: zeroed
  * @fd: descriptor of the calling process
  * @io_size_max: bytes; the arena must have room for two of them
+ * @rings_size: bytes at its start that are for rings; whole units
  * @extack: gets the reason of a refusal
  *
  * Never waits and reads nothing from disk: a page that is not in memory is a
@@ -47,7 +50,7 @@ struct torus_arena {
  * memfd of a proper size; -EFAULT if a page is not in memory; -ENOMEM.
  */
 int torus_arena_init(struct torus_arena *arena, int fd, u32 io_size_max,
-		     struct netlink_ext_ack *extack);
+		     u32 rings_size, struct netlink_ext_ack *extack);
 
 /** torus_arena_release - drop the pages; nobody may use the arena any more */
 void torus_arena_release(struct torus_arena *arena);

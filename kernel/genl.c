@@ -99,8 +99,14 @@ const struct nla_policy torus_complete_nl_policy[TORUS_A_IO_COMPLETIONS + 1] = {
 	[TORUS_A_IO_COMPLETIONS] = { .type = NLA_BINARY, },
 };
 
+/* TORUS_CMD_DRAIN - do */
+const struct nla_policy torus_drain_nl_policy[TORUS_A_IO_SESSION_ID + 1] = {
+	[TORUS_A_IO_DEV_ID] = NLA_POLICY_MAX(NLA_U32, 4095),
+	[TORUS_A_IO_SESSION_ID] = { .type = NLA_U64, },
+};
+
 /* Ops table for torus */
-const struct genl_ops torus_nl_ops[9] = {
+const struct genl_ops torus_nl_ops[10] = {
 	{
 		.cmd		= TORUS_CMD_DEV_ADD,
 		.doit		= torus_nl_dev_add_doit,
@@ -155,6 +161,12 @@ const struct genl_ops torus_nl_ops[9] = {
 		.doit		= torus_nl_complete_doit,
 		.policy		= torus_complete_nl_policy,
 		.maxattr	= TORUS_A_IO_COMPLETIONS,
+	},
+	{
+		.cmd		= TORUS_CMD_DRAIN,
+		.doit		= torus_nl_drain_doit,
+		.policy		= torus_drain_nl_policy,
+		.maxattr	= TORUS_A_IO_SESSION_ID,
 	},
 };
 

@@ -29,8 +29,10 @@ extern const struct nla_policy torus_session_end_nl_policy[TORUS_A_SESSION_ID + 
 
 extern const struct nla_policy torus_complete_nl_policy[TORUS_A_IO_COMPLETIONS + 1];
 
+extern const struct nla_policy torus_drain_nl_policy[TORUS_A_IO_SESSION_ID + 1];
+
 /* Ops table for torus */
-extern const struct genl_ops torus_nl_ops[9];
+extern const struct genl_ops torus_nl_ops[10];
 
 int torus_nl_dev_add_doit(struct sk_buff *skb, struct genl_info *info);
 int torus_nl_dev_del_doit(struct sk_buff *skb, struct genl_info *info);
@@ -42,6 +44,7 @@ int torus_nl_session_queue_doit(struct sk_buff *skb, struct genl_info *info);
 int torus_nl_session_start_doit(struct sk_buff *skb, struct genl_info *info);
 int torus_nl_session_end_doit(struct sk_buff *skb, struct genl_info *info);
 int torus_nl_complete_doit(struct sk_buff *skb, struct genl_info *info);
+int torus_nl_drain_doit(struct sk_buff *skb, struct genl_info *info);
 
 extern const struct genl_multicast_group torus_nl_mcgrps[1];
 

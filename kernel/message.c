@@ -10,6 +10,7 @@
 #include "genl.h"
 #include "message.h"
 #include "queue.h"
+#include "ring.h"
 #include "session.h"
 
 /* A copy of what the device's lock protects. */
@@ -155,8 +156,18 @@ int torus_message_fill_device(struct sk_buff *skb, struct torus_device *dev)
 	return fill_counters(skb, dev);
 }
 
+static int fill_rings(struct sk_buff *skb, struct torus_device *dev)
+{
+	if (nla_put_u32(skb, TORUS_A_SESSION_RING_ENTRIES,
+			torus_ring_entries(dev->depth)) ||
+	    nla_put_u32(skb, TORUS_A_SESSION_RING_STRIDE,
+			torus_ring_stride(dev->depth)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int fill_bound(struct sk_buff *skb, struct torus_device *dev,
-		      u64 session_id)
+		      u64 session_id, enum torus_channel form)
 {
 	struct snapshot snap;
 
@@ -164,9 +175,10 @@ static int fill_bound(struct sk_buff *skb, struct torus_device *dev,
 	if (nla_put_u32(skb, TORUS_A_SESSION_DEV_ID, dev->id) ||
 	    nla_put_u64_64bit(skb, TORUS_A_SESSION_ID, session_id,
 			      TORUS_A_SESSION_PAD) ||
-	    nla_put_u32(skb, TORUS_A_SESSION_CHANNEL, TORUS_CHANNEL_MESSAGES) ||
+	    nla_put_u32(skb, TORUS_A_SESSION_CHANNEL, form) ||
 	    nla_put_u32(skb, TORUS_A_SESSION_RCVBUF_MIN,
-			torus_session_rcvbuf_min(dev)) ||
+			torus_channel_rcvbuf_min(dev, form)) ||
+	    (form == TORUS_CHANNEL_RING && fill_rings(skb, dev)) ||
 	    nla_put_string(skb, TORUS_A_SESSION_VOLUME, dev->volume) ||
 	    nla_put_u64_64bit(skb, TORUS_A_SESSION_SIZE, snap.size,
 			      TORUS_A_SESSION_PAD) ||
@@ -237,12 +249,12 @@ int torus_message_device(struct genl_info *info, struct torus_device *dev)
 }
 
 int torus_message_bound(struct genl_info *info, struct torus_device *dev,
-			u64 session_id)
+			u64 session_id, enum torus_channel form)
 {
 	void *header;
 	struct sk_buff *skb = begin_answer(info, &header);
 
 	if (!skb)
 		return -ENOMEM;
-	return end_answer(info, skb, header, fill_bound(skb, dev, session_id));
+	return end_answer(info, skb, header, fill_bound(skb, dev, session_id, form));
 }

@@ -29,8 +29,8 @@ int torus_message_device(struct genl_info *info, struct torus_device *dev);
  */
 int torus_message_fill_device(struct sk_buff *skb, struct torus_device *dev);
 
-/** torus_message_bound - answer to session-bind; 0 or -errno */
+/** torus_message_bound - answer to a session-bind that asked for @form */
 int torus_message_bound(struct genl_info *info, struct torus_device *dev,
-			u64 session_id);
+			u64 session_id, enum torus_channel form);
 
 #endif /* _TORUS_MESSAGE_H */

@@ -251,16 +251,18 @@ static int bind_device(struct torus_device *dev, struct sk_buff *skb,
 {
 	struct torus_session_sender sender = sender_of(skb, info);
 	struct nlattr **attrs = info->attrs;
+	struct torus_session_claim claim = {
+		.form = nla_get_u32(attrs[TORUS_A_SESSION_CHANNEL]),
+		.arena_fd = nla_get_s32(attrs[TORUS_A_SESSION_ARENA_FD]),
+		.takeover = attrs[TORUS_A_SESSION_TAKEOVER],
+	};
 	u64 id;
 	int ret;
 
-	ret = torus_session_bind(dev, &sender,
-				 nla_get_s32(attrs[TORUS_A_SESSION_ARENA_FD]),
-				 attrs[TORUS_A_SESSION_TAKEOVER], &id,
-				 info->extack);
+	ret = torus_session_bind(dev, &sender, &claim, &id, info->extack);
 	if (ret)
 		return ret;
-	ret = torus_message_bound(info, dev, id);
+	ret = torus_message_bound(info, dev, id, claim.form);
 	/* Without the answer nobody knows the session: it must not stay. */
 	if (ret)
 		torus_session_end(dev, id, &sender, info->extack);
@@ -275,11 +277,6 @@ static int session_bind(struct sk_buff *skb, struct genl_info *info)
 	if (IS_MISSING(info, TORUS_A_SESSION_ARENA_FD, "arena-fd") ||
 	    IS_MISSING(info, TORUS_A_SESSION_CHANNEL, "channel"))
 		return -EINVAL;
-	if (nla_get_u32(info->attrs[TORUS_A_SESSION_CHANNEL]) !=
-	    TORUS_CHANNEL_MESSAGES) {
-		GENL_SET_ERR_MSG(info, "this driver offers the channel 'messages' only");
-		return -EOPNOTSUPP;
-	}
 	dev = find_device(info, TORUS_A_SESSION_DEV_ID);
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
@@ -354,31 +351,55 @@ static int session_end(struct sk_buff *skb, struct genl_info *info)
 	return ret;
 }
 
-static int complete_requests(struct sk_buff *skb, struct genl_info *info)
+/*
+ * The active session that a message of the data channel is about; to be given
+ * back with torus_session_put(). It keeps its device.
+ */
+static struct torus_session *find_active(struct genl_info *info)
 {
 	struct torus_session *session;
 	struct torus_device *dev;
-	u64 id;
-	int ret;
 
-	if (IS_MISSING(info, TORUS_A_IO_SESSION_ID, "session-id") ||
-	    IS_MISSING(info, TORUS_A_IO_COMPLETIONS, "completions"))
-		return -EINVAL;
-	id = nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]);
+	if (IS_MISSING(info, TORUS_A_IO_SESSION_ID, "session-id"))
+		return ERR_PTR(-EINVAL);
 	dev = find_device(info, TORUS_A_IO_DEV_ID);
 	if (IS_ERR(dev))
-		return PTR_ERR(dev);
-	session = torus_session_get_active(dev, id);
-	if (session) {
-		ret = torus_channel_complete(session, NETLINK_CB(skb).sk,
-					     info->attrs[TORUS_A_IO_COMPLETIONS],
-					     info->extack);
-		torus_session_put(session);
-	} else {
-		GENL_SET_ERR_MSG(info, "session has ended");
-		ret = -ESTALE;
-	}
+		return ERR_CAST(dev);
+	session = torus_session_get_active(dev,
+			nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]));
 	torus_device_put(dev);
+	if (session)
+		return session;
+	GENL_SET_ERR_MSG(info, "session has ended");
+	return ERR_PTR(-ESTALE);
+}
+
+static int complete_requests(struct sk_buff *skb, struct genl_info *info)
+{
+	struct torus_session *session;
+	int ret;
+
+	if (IS_MISSING(info, TORUS_A_IO_COMPLETIONS, "completions"))
+		return -EINVAL;
+	session = find_active(info);
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	ret = torus_channel_complete(session, NETLINK_CB(skb).sk,
+				     info->attrs[TORUS_A_IO_COMPLETIONS],
+				     info->extack);
+	torus_session_put(session);
+	return ret;
+}
+
+static int drain(struct sk_buff *skb, struct genl_info *info)
+{
+	struct torus_session *session = find_active(info);
+	int ret;
+
+	if (IS_ERR(session))
+		return PTR_ERR(session);
+	ret = torus_channel_drain(session, NETLINK_CB(skb).sk, info->extack);
+	torus_session_put(session);
 	return ret;
 }
 
@@ -441,6 +462,11 @@ int torus_nl_session_end_doit(struct sk_buff *skb, struct genl_info *info)
 int torus_nl_complete_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	return handle(skb, info, complete_requests);
+}
+
+int torus_nl_drain_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return handle(skb, info, drain);
 }
 
 static int dump_device(struct sk_buff *skb, struct netlink_callback *cb,

@@ -6,11 +6,11 @@
  * arena) it gets before it accepts the request; without, the block layer keeps
  * the request and comes again: at the next completion, and by itself 3 ms after
  * BLK_STS_RESOURCE, so also if nothing is in flight that could complete. Data is
- * copied outside all locks. A run of requests is sent as one message at its last
- * one.
+ * copied outside all locks. The helper is woken, or in the message form told, at
+ * the last one of a run of requests.
  *
  * The session of a queue changes only while the queue is quiesced, so queue_rq
- * and commit_rqs may use it without a reference. The retry work takes one.
+ * and commit_rqs may use it without a reference. The look work takes one.
  */
 #include <linux/blk-mq.h>
 #include <linux/skbuff.h>
@@ -23,14 +23,14 @@
 #include "session.h"
 #include "trace.h"
 
-#define RETRY_MS 10
+#define LOOK_MS 10
 /* A request that ended this many sessions by taking too long is failed. */
 #define STALLS_MAX 3
 
-static void retry_work(struct work_struct *work)
+static void look_work(struct work_struct *work)
 {
 	struct torus_queue *queue =
-		container_of(work, struct torus_queue, retry_work.work);
+		container_of(work, struct torus_queue, look_work.work);
 	struct torus_session *session;
 
 	rcu_read_lock();
@@ -40,7 +40,7 @@ static void retry_work(struct work_struct *work)
 	rcu_read_unlock();
 	if (!session)
 		return;
-	torus_channel_send(queue, session);
+	torus_channel_look(queue, session);
 	torus_session_put(session);
 }
 
@@ -50,7 +50,7 @@ static int init_queue(struct torus_queue *queue, struct torus_device *dev,
 	queue->device = dev;
 	queue->index = index;
 	spin_lock_init(&queue->lock);
-	INIT_DELAYED_WORK(&queue->retry_work, retry_work);
+	INIT_DELAYED_WORK(&queue->look_work, look_work);
 	queue->slots = kvcalloc(dev->depth, sizeof(*queue->slots), GFP_KERNEL);
 	queue->unsent = kvcalloc(dev->depth, sizeof(*queue->unsent),
 				 GFP_KERNEL);
@@ -79,7 +79,7 @@ void torus_queues_free(struct torus_queue *queues, unsigned int nr)
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		cancel_delayed_work_sync(&queues[i].retry_work);
+		cancel_delayed_work_sync(&queues[i].look_work);
 		kfree_skb(queues[i].spare);
 		kvfree(queues[i].slots);
 		kvfree(queues[i].unsent);
@@ -106,12 +106,12 @@ void torus_queues_detach(struct torus_device *dev)
 		RCU_INIT_POINTER(dev->queues[i].session, NULL);
 }
 
-void torus_queues_cancel_retries(struct torus_device *dev)
+void torus_queues_cancel_looks(struct torus_device *dev)
 {
 	unsigned int i;
 
 	for (i = 0; i < dev->nr_queues; i++)
-		cancel_delayed_work_sync(&dev->queues[i].retry_work);
+		cancel_delayed_work_sync(&dev->queues[i].look_work);
 }
 
 static void sweep_request(struct torus_queue *queue, unsigned int tag,
@@ -201,10 +201,12 @@ unsigned int torus_queue_pop(struct torus_queue *queue, u16 *tags,
 	return n;
 }
 
-void torus_queue_retry_later(struct torus_queue *queue)
+void torus_queue_look_later(struct torus_queue *queue)
 {
-	queue_delayed_work(torus_session_wq, &queue->retry_work,
-			   msecs_to_jiffies(RETRY_MS));
+	/* Mostly it is due already, and that costs nothing to see. */
+	if (!delayed_work_pending(&queue->look_work))
+		queue_delayed_work(torus_session_wq, &queue->look_work,
+				   msecs_to_jiffies(LOOK_MS));
 }
 
 static blk_status_t check_request(struct torus_device *dev, struct request *rq)
@@ -225,7 +227,7 @@ static blk_status_t accept(struct torus_queue *queue,
 {
 	long unit = 0;
 
-	if (!torus_channel_prepare(queue))
+	if (!torus_channel_prepare(queue, session))
 		return BLK_STS_RESOURCE;
 	if (torus_request_has_data(rq)) {
 		unit = torus_arena_get(&session->arena, blk_rq_bytes(rq));
@@ -239,8 +241,7 @@ static blk_status_t accept(struct torus_queue *queue,
 	torus_slot_queue(&queue->slots[rq->tag], rq, unit);
 	trace_torus_queued(queue->device->id, queue->index, rq->tag, 0,
 			   torus_request_op(rq));
-	if (torus_queue_push(queue, rq->tag) >= TORUS_DESC_BATCH || last)
-		torus_channel_send(queue, session);
+	torus_channel_submit(queue, session, rq->tag, last);
 	return BLK_STS_OK;
 }
 

@@ -20,7 +20,7 @@ struct torus_session;
  * @session: the active session; written under the device's gate_lock
  * @slots: one per tag
  * @spare: an empty message, got before a request is accepted
- * @retry_work: sends what could not be sent
+ * @look_work: sends what could not be sent, takes what nobody took
  *
  * @lock: protects the list of unsent tags; a leaf lock
  * @unsent: ring of tags whose descriptors wait to be sent, one place per tag
@@ -43,7 +43,7 @@ struct torus_queue {
 	struct torus_session __rcu *session;
 	struct torus_slot *slots;
 	struct sk_buff *spare;
-	struct delayed_work retry_work;
+	struct delayed_work look_work;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	u16 *unsent;
@@ -75,8 +75,8 @@ void torus_queues_attach(struct torus_device *dev,
 /** torus_queues_detach - have them sent to nobody; the queues are quiesced */
 void torus_queues_detach(struct torus_device *dev);
 
-/** torus_queues_cancel_retries - wait for resends; no user of a session is left */
-void torus_queues_cancel_retries(struct torus_device *dev);
+/** torus_queues_cancel_looks - wait for looks; no user of a session is left */
+void torus_queues_cancel_looks(struct torus_device *dev);
 
 /**
  * torus_queues_sweep - take every request back from a session that has ended
@@ -107,7 +107,7 @@ unsigned int torus_queue_push(struct torus_queue *queue, u16 tag);
 unsigned int torus_queue_pop(struct torus_queue *queue, u16 *tags,
 			     unsigned int max);
 
-/** torus_queue_retry_later - send again after 10 ms if nothing does it before */
-void torus_queue_retry_later(struct torus_queue *queue);
+/** torus_queue_look_later - have torus_channel_look() called in 10 ms */
+void torus_queue_look_later(struct torus_queue *queue);
 
 #endif /* _TORUS_QUEUE_H */

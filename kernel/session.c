@@ -26,6 +26,7 @@
 #include "device.h"
 #include "lifecycle.h"
 #include "queue.h"
+#include "ring.h"
 #include "session.h"
 #include "trace.h"
 
@@ -33,11 +34,6 @@
 static DEFINE_SPINLOCK(torus_sockets_lock);
 static LIST_HEAD(torus_sockets);
 static atomic64_t last_id = ATOMIC64_INIT(0);
-
-u32 torus_session_rcvbuf_min(const struct torus_device *dev)
-{
-	return 2 * dev->depth * torus_channel_message_size();
-}
 
 static void hold_socket(struct torus_socket *socket,
 			const struct torus_session_sender *sender)
@@ -63,7 +59,29 @@ static void drop_socket(struct torus_socket *socket)
 		sock_put(sk);
 }
 
-static struct torus_session *create(struct torus_device *dev, int arena_fd,
+static int init_memory(struct torus_session *session, struct torus_device *dev,
+		       const struct torus_session_claim *claim,
+		       struct netlink_ext_ack *extack)
+{
+	bool rings = claim->form == TORUS_CHANNEL_RING;
+	u32 rings_size = rings ? dev->nr_queues * torus_ring_stride(dev->depth) :
+				 0;
+	int ret;
+
+	ret = torus_arena_init(&session->arena, claim->arena_fd,
+			       dev->io_size_max, rings_size, extack);
+	if (ret || !rings)
+		return ret;
+	session->rings = torus_rings_create(session->arena.pages,
+					    dev->nr_queues, dev->depth);
+	if (session->rings)
+		return 0;
+	torus_arena_release(&session->arena);
+	return -ENOMEM;
+}
+
+static struct torus_session *create(struct torus_device *dev,
+				    const struct torus_session_claim *claim,
 				    struct netlink_ext_ack *extack)
 {
 	struct torus_session *session;
@@ -74,8 +92,7 @@ static struct torus_session *create(struct torus_device *dev, int arena_fd,
 			  GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
-	ret = torus_arena_init(&session->arena, arena_fd, dev->io_size_max,
-			       extack);
+	ret = init_memory(session, dev, claim, extack);
 	if (ret) {
 		kfree(session);
 		return ERR_PTR(ret);
@@ -100,6 +117,7 @@ void torus_session_free(struct torus_session *session)
 	for (i = 0; i < dev->nr_queues; i++)
 		drop_socket(&session->sockets[i]);
 	drop_socket(&session->owner);
+	torus_rings_destroy(session->rings);
 	torus_arena_release(&session->arena);
 	kfree(session);
 	torus_device_put(dev);
@@ -139,17 +157,18 @@ static int may_bind_locked(struct torus_device *dev,
 }
 
 int torus_session_bind(struct torus_device *dev,
-		       const struct torus_session_sender *sender, int arena_fd,
-		       bool takeover, u64 *id, struct netlink_ext_ack *extack)
+		       const struct torus_session_sender *sender,
+		       const struct torus_session_claim *claim, u64 *id,
+		       struct netlink_ext_ack *extack)
 {
-	struct torus_session *session = create(dev, arena_fd, extack);
+	struct torus_session *session = create(dev, claim, extack);
 	int ret;
 
 	if (IS_ERR(session))
 		return PTR_ERR(session);
 	spin_lock_bh(&torus_sockets_lock);
 	spin_lock(&dev->lock);
-	ret = may_bind_locked(dev, session, takeover, extack);
+	ret = may_bind_locked(dev, session, claim->takeover, extack);
 	if (!ret) {
 		if (dev->session)
 			torus_session_kill_locked(dev->session, -ECANCELED);
@@ -185,7 +204,9 @@ static u64 rcvbuf_needed(struct torus_session *session, struct sock *sk,
 
 	for (i = 0; i < dev->nr_queues; i++)
 		more += session->sockets[i].sk == sk;
-	return (u64)more * torus_session_rcvbuf_min(dev);
+	return (u64)more * torus_channel_rcvbuf_min(dev, session->rings ?
+						    TORUS_CHANNEL_RING :
+						    TORUS_CHANNEL_MESSAGES);
 }
 
 /* A socket that serves two sessions would have a buffer for only one. */
@@ -384,7 +405,7 @@ void torus_session_drain(struct torus_session *session)
 	wait_for_completion(&session->unused);
 	/* Only users of the active session have work of queues begun. */
 	if (session->active)
-		torus_queues_cancel_retries(session->device);
+		torus_queues_cancel_looks(session->device);
 }
 
 void torus_session_kill_locked(struct torus_session *session, int error)

@@ -12,6 +12,7 @@
 struct netlink_ext_ack;
 struct sock;
 struct torus_device;
+struct torus_ring_end;
 
 /**
  * struct torus_socket - a netlink socket that a session holds
@@ -33,6 +34,7 @@ struct torus_socket {
  * @id: never used again
  * @pid: the helper's, in the initial namespace
  * @arena: the shared memory
+ * @rings: one per queue in the ring form, else NULL
  * @refs: users, and one for the time until it is revoked
  * @unused: when the last user is gone
  * @node: in the device's dead_sessions
@@ -49,6 +51,7 @@ struct torus_session {
 	u64 id;
 	pid_t pid;
 	struct torus_arena arena;
+	struct torus_ring_end *rings;
 	refcount_t refs;
 	struct completion unused;
 	struct list_head node;
@@ -72,6 +75,18 @@ struct torus_session_sender {
 };
 
 /**
+ * struct torus_session_claim - how a helper wants to have a device
+ * @form: of the channel
+ * @arena_fd: descriptor of the calling process
+ * @takeover: end another session if there is one
+ */
+struct torus_session_claim {
+	enum torus_channel form;
+	int arena_fd;
+	bool takeover;
+};
+
+/**
  * struct torus_session_log - what a helper recovered, for the start
  * @incarnation: of the device whose attachment etcd names
  * @sequence: the newest record's
@@ -92,16 +107,15 @@ void torus_session_exit(void);
 
 /**
  * torus_session_bind - claim a device
- * @arena_fd: descriptor of the calling process
- * @takeover: end another session if there is one
  * @id: gets the session's id
  *
  * Return: 0; -EBUSY if another session has it; -EIO if the device is doomed;
  * what torus_arena_init() returns; -ENOMEM.
  */
 int torus_session_bind(struct torus_device *dev,
-		       const struct torus_session_sender *sender, int arena_fd,
-		       bool takeover, u64 *id, struct netlink_ext_ack *extack);
+		       const struct torus_session_sender *sender,
+		       const struct torus_session_claim *claim, u64 *id,
+		       struct netlink_ext_ack *extack);
 
 /**
  * torus_session_bind_queues - bind the sender's socket to queues
@@ -175,12 +189,5 @@ void torus_session_drain(struct torus_session *session);
 
 /** torus_session_free - let go of arena and sockets of a drained session */
 void torus_session_free(struct torus_session *session);
-
-/**
- * torus_session_rcvbuf_min - receive buffer that one queue's socket must have
- *
- * Return: bytes, as SO_RCVBUF reads them back.
- */
-u32 torus_session_rcvbuf_min(const struct torus_device *dev);
 
 #endif /* _TORUS_SESSION_H */

@@ -103,8 +103,7 @@ static void feed(const uint8_t *datagram, size_t len)
 	channel_take(ch, datagram, len);
 	if (ch->ready_count > ch->ready_room)
 		abort();
-	channel_sent(ch, ch->ready, ch->ready_count);
-	ch->ready_count = 0;
+	channel_sent(ch, ch->ready_count);
 	ch->over = false;
 }
 

@@ -179,12 +179,12 @@ static size_t receive(struct torus_completion *entries, size_t max)
 		return 0;
 	count = ((size_t)n - sizeof(m.head)) / sizeof(*entries);
 	assert_true(count <= max);
-	assert_int_equal(m.head.nl.nlmsg_len, n);
-	assert_int_equal(m.head.nl.nlmsg_type, FAMILY);
-	assert_int_equal(m.head.nl.nlmsg_flags, NLM_F_REQUEST);
-	assert_int_equal(m.head.genl.cmd, TORUS_CMD_COMPLETE);
-	assert_int_equal(m.head.device, DEVICE);
-	assert_true(m.head.session == SESSION);
+	assert_int_equal(m.head.data.nl.nlmsg_len, n);
+	assert_int_equal(m.head.data.nl.nlmsg_type, FAMILY);
+	assert_int_equal(m.head.data.nl.nlmsg_flags, NLM_F_REQUEST);
+	assert_int_equal(m.head.data.genl.cmd, TORUS_CMD_COMPLETE);
+	assert_int_equal(m.head.data.device, DEVICE);
+	assert_true(m.head.data.session == SESSION);
 	assert_int_equal(m.head.entries_attr.nla_len,
 			 NLA_HDRLEN + count * sizeof(*entries));
 	memcpy(entries, m.entries, count * sizeof(*entries));

@@ -54,8 +54,7 @@ enum torus_state {
 };
 
 /**
- * enum torus_channel - how descriptors and completions travel; this driver has
- *   messages only
+ * enum torus_channel - how descriptors and completions travel
  * @TORUS_CHANNEL_MESSAGES: inside netlink messages
  * @TORUS_CHANNEL_RING: in rings inside the arena, with messages as doorbells
  */
@@ -153,6 +152,8 @@ enum {
 	TORUS_A_SESSION_TAKEOVER,
 	TORUS_A_SESSION_QUEUE_MASK,
 	TORUS_A_SESSION_RCVBUF_MIN,
+	TORUS_A_SESSION_RING_ENTRIES,
+	TORUS_A_SESSION_RING_STRIDE,
 	TORUS_A_SESSION_VOLUME,
 	TORUS_A_SESSION_SIZE,
 	TORUS_A_SESSION_BLOCK_SIZE,
@@ -194,6 +195,8 @@ enum {
 	TORUS_CMD_SESSION_END,
 	TORUS_CMD_REQUEST,
 	TORUS_CMD_COMPLETE,
+	TORUS_CMD_DOORBELL,
+	TORUS_CMD_DRAIN,
 
 	__TORUS_CMD_MAX,
 	TORUS_CMD_MAX = (__TORUS_CMD_MAX - 1)

@@ -59,4 +59,35 @@ struct torus_completion {
 	__u32 reserved;
 };
 
+/**
+ * struct torus_ring - what the two sides share about one queue, in the ring form
+ * @desc_tail: descriptors that the driver has published, modulo 2^32
+ * @helper_waits: 0 while the helper looks at @desc_tail by itself. Else a number
+ *   that it has not used last time: it sleeps, or is about to, and wants one
+ *   message TORUS_CMD_DOORBELL when there is a descriptor.
+ * @completion_tail: completions that the helper has published, modulo 2^32
+ * @reserved0: for a cache line of its own; so are the others
+ *
+ * All are 0 at bind. At TORUS_RING_DESCS bytes from here is an array of struct
+ * torus_desc, as long as the power of two that bind tells; then follows one of
+ * struct torus_completion with as many. Entry N is at N modulo that length. As
+ * there are never more requests than entries, nobody waits for room, and
+ * neither side tells how far it has read.
+ *
+ * Both sides write entries first, then the tail with release semantics, and read
+ * the tail with acquire semantics. A helper that is about to sleep writes
+ * @helper_waits, passes a full barrier, and looks at @desc_tail once more; the
+ * driver has a full barrier between its tail and its look at @helper_waits.
+ */
+struct torus_ring {
+	__u32 desc_tail;
+	__u32 reserved0[15];
+	__u32 helper_waits;
+	__u32 reserved1[15];
+	__u32 completion_tail;
+	__u32 reserved2[15];
+};
+
+#define TORUS_RING_DESCS	256
+
 #endif /* _UAPI_LINUX_TORUS_IO_H */

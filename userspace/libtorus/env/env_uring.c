@@ -4,7 +4,7 @@
  *
  * A turn: run what earlier calls left for the loop (tasks, sent() functions
  * of dropped frames, results of file operations), then the timers that are
- * due, then the hooks; write out the frames that all of these queued; then one
+ * due, then look at the pollers, then the hooks; write out the frames that all of these queued; then one
  * system call submits every request and sleeps until the next completion or
  * timer; then the completions are dispatched. Frames queued by callbacks so
  * leave together, and an idle reactor makes no system call at all.
@@ -109,7 +109,8 @@ static int ring_init(struct uring *u)
 	struct io_uring_params p = {
 		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
 			 IORING_SETUP_SINGLE_ISSUER |
-			 IORING_SETUP_DEFER_TASKRUN,
+			 IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG,
 	};
 	int err;
 
@@ -189,18 +190,21 @@ static void dispatch(struct uring *u, uint64_t user_data, int res)
 }
 
 /* Bounded by the ring's size, so that timers and tasks get their turn. */
-static void dispatch_all(struct uring *u)
+static bool dispatch_all(struct uring *u)
 {
 	unsigned int budget = 2 * RING_ENTRIES;
 	struct io_uring_cqe *cqe;
+	bool any = false;
 
 	while (budget-- && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
+		any = true;
 		uint64_t user_data = cqe->user_data;
 		int res = cqe->res;
 
 		io_uring_cqe_seen(&u->ring, cqe);
 		dispatch(u, user_data, res);
 	}
+	return any;
 }
 
 /* ---- a turn ----------------------------------------------------------- */
@@ -294,6 +298,15 @@ static int submit_then_poll(struct uring *u, struct __kernel_timespec *wait)
 	return io_uring_get_events(&u->ring);
 }
 
+/* Completions that are there already are seen without asking for them. */
+static bool nothing_to_ask(struct uring *u)
+{
+	unsigned int flags = IO_URING_READ_ONCE(*u->ring.sq.kflags);
+
+	return !io_uring_sq_ready(&u->ring) &&
+	       !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
 static int submit_and_wait(struct uring *u, uint64_t ns)
 {
 	struct io_uring_cqe *cqe;
@@ -304,6 +317,8 @@ static int submit_and_wait(struct uring *u, uint64_t ns)
 	bool for_ever = ns == UINT64_MAX;
 	int err;
 
+	if (ns == 0 && nothing_to_ask(u))
+		return 0;
 	if (ns == 0)
 		err = io_uring_submit_and_get_events(&u->ring);
 	else if (memcheck_runs())
@@ -322,18 +337,26 @@ int env_uring_turn(struct env *env, uint64_t max_wait_ns)
 {
 	struct uring *u = to_uring(env);
 	int err = ring_enable(u);
+	uint64_t ns;
+	bool worked;
 
 	if (err < 0)
 		return err;
 	run_tasks(u);
 	uring_file_run(u);
 	run_timers(u);
+	worked = uring_pollers_run(u);
 	run_hooks(u);
 	uring_send_run(u);
-	err = submit_and_wait(u, wait_ns(u, max_wait_ns));
+	ns = worked ? 0 : wait_ns(u, max_wait_ns);
+	if (ns && !uring_pollers_sleep(u))
+		ns = 0;
+	err = submit_and_wait(u, ns);
+	uring_pollers_wake(u);
 	if (err < 0)
 		return err;
-	dispatch_all(u);
+	if (dispatch_all(u) || worked)
+		uring_pollers_worked(u);
 	return 0;
 }
 
@@ -381,6 +404,7 @@ static void init_lists(struct uring *u)
 {
 	list_init(&u->tasks);
 	list_init(&u->hooks);
+	list_init(&u->pollers);
 	list_init(&u->watches);
 	list_init(&u->listeners);
 	list_init(&u->conns);
@@ -397,6 +421,7 @@ static int uring_init(struct uring *u, const struct env_uring_config *cfg)
 	int err;
 
 	u->env.ops = &uring_ops;
+	u->busy_wait_ns = cfg->busy_wait_ns;
 	u->connections_max = cfg->connections_max ? cfg->connections_max : 4096;
 	u->frames_max = cfg->frames_max ? cfg->frames_max : 16384;
 	u->signal_fd = -1;

@@ -28,6 +28,7 @@ struct env_uring_config {
 	const char *root;		/* directory of file operations, or NULL */
 	unsigned int connections_max;	/* accepted ones; 0 = 4096 */
 	unsigned int frames_max;	/* queued on one connection; 0 = 16384 */
+	uint64_t busy_wait_ns;		/* see struct env_poller; 0 = not at all */
 };
 
 /**
@@ -127,6 +128,36 @@ struct env_hook {
 
 void env_uring_add_hook(struct env *env, struct env_hook *hook);
 void env_uring_remove_hook(struct env *env, struct env_hook *hook);
+
+/* ---- memory that somebody else writes ---------------------------------- */
+
+/*
+ * A source of work that is found by looking, such as a ring shared with the
+ * kernel. It is looked at in each turn, before the hooks. When nothing happens
+ * the reactor goes on looking for a while, if work has mostly come in less than
+ * env_uring_config.busy_wait_ns lately; then it sleeps. An idle reactor so
+ * uses no CPU, and one that waits only for what takes long does not spin.
+ */
+struct env_poller {
+	/* Take what is there; whether there was anything. */
+	bool (*poll)(struct env_poller *poller);
+
+	/*
+	 * The reactor is about to sleep: have it woken (by a watch) when there
+	 * is something. False if there is already.
+	 */
+	bool (*sleep)(struct env_poller *poller);
+
+	/* It has woken, or did not sleep after all. */
+	void (*wake)(struct env_poller *poller);
+
+	struct list_head node;		/* private */
+};
+
+void env_uring_add_poller(struct env *env, struct env_poller *poller);
+
+/** env_uring_remove_poller() - harmless when it was not added. */
+void env_uring_remove_poller(struct env *env, struct env_poller *poller);
 
 /* ---- signals --------------------------------------------------------- */
 

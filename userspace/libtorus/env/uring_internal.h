@@ -34,6 +34,13 @@ struct uring_task {
 	void (*fn)(struct uring_task *task);
 };
 
+/* What the pollers have been through lately; see uring_poller.c. */
+struct uring_idle {
+	uint64_t since;			/* when work ended; 0 = there is some */
+	uint64_t usual;			/* how long it takes until more comes */
+	bool asleep;
+};
+
 #define URING_SIGNALS 64
 
 struct uring {
@@ -45,6 +52,9 @@ struct uring {
 	struct timer_heap timers;
 	struct list_head tasks;		/* uring_task: run in the next turn */
 	struct list_head hooks;		/* env_hook */
+	struct list_head pollers;	/* env_poller */
+	struct uring_idle idle;
+	uint64_t busy_wait_ns;
 
 	struct list_head watches;	/* uring_watch, also dying ones */
 	struct list_head listeners;
@@ -88,6 +98,20 @@ void uring_poll_arm(struct uring *u, struct uring_poll *poll, int fd,
 		    uint32_t events);
 void uring_poll_cancel(struct uring *u, struct uring_poll *poll);
 void uring_watches_free(struct uring *u);
+
+/* uring_poller.c */
+
+/** uring_pollers_run() - look at all; whether there was work. */
+bool uring_pollers_run(struct uring *u);
+
+/** uring_pollers_worked() - there was something to do in this turn. */
+void uring_pollers_worked(struct uring *u);
+
+/** uring_pollers_sleep() - whether the loop may sleep: it is woken then. */
+bool uring_pollers_sleep(struct uring *u);
+
+/** uring_pollers_wake() - the loop is awake. */
+void uring_pollers_wake(struct uring *u);
 
 /* uring_signal.c */
 void uring_signals_free(struct uring *u);

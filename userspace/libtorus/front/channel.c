@@ -29,6 +29,8 @@
 #include "base/log.h"
 #include "front/channel_priv.h"
 
+#define RETRY_NS (1 * NSEC_PER_MSEC)
+
 _Static_assert(TORUS_IO_SIZE_DEFAULT <= VOLUME_IO_MAX,
 	       "the engine takes what the driver sends");
 
@@ -63,6 +65,8 @@ void channel_lose(struct channel *ch, int err, const char *fmt, ...)
 	va_end(ap);
 	/* What still comes would be reported again and again. */
 	env_uring_unwatch(ch->cfg.env, &ch->watch);
+	if (ch->rings)
+		channel_ring_stop(ch);
 	env_timer_after(ch->cfg.env, &ch->lost_timer, 0);
 }
 
@@ -90,12 +94,41 @@ static void request_done(struct volume_request *req, int err)
 	complete(container_of(req, struct channel_slot, req), err);
 }
 
-void channel_sent(struct channel *ch, const struct torus_completion *entries,
-		  unsigned int count)
+void channel_sent(struct channel *ch, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		ch->slots[entries[i].queue * ch->limits.depth +
-			  entries[i].tag].state = SLOT_FREE;
+		ch->slots[ch->ready[i].queue * ch->limits.depth +
+			  ch->ready[i].tag].state = SLOT_FREE;
+	ch->stats.completions += count;
+	ch->stats.batches++;
+	ch->ready_count -= count;
+	memmove(ch->ready, ch->ready + count,
+		ch->ready_count * sizeof(*ch->ready));
+}
+
+static void mark_position(struct channel *ch)
+{
+	struct log_position p = ch->cfg.ops->position(ch->cfg.ctx);
+
+	for (unsigned int i = 0; i < ch->ready_count; i++) {
+		ch->ready[i].sequence = p.sequence;
+		ch->ready[i].header_crc = p.header_crc;
+	}
+}
+
+void channel_flush(struct channel *ch)
+{
+	int err;
+
+	mark_position(ch);
+	err = ch->rings ? channel_ring_flush(ch) : channel_message_flush(ch);
+	if (err == -ENOMEM || err == -ENOBUFS || err == -EAGAIN) {
+		ch->stats.delayed++;
+		env_timer_after(ch->cfg.env, &ch->retry, RETRY_NS);
+	} else if (err) {
+		channel_lose(ch, err, "cannot send completions of torus%u: %s",
+			     ch->session.device.id, strerror(-err));
+	}
 }
 
 static void submit(struct channel *ch, struct channel_slot *slot,
@@ -161,7 +194,7 @@ static void retry(struct env_timer *timer)
 {
 	struct channel *ch = container_of(timer, struct channel, retry);
 
-	if (ch->ready_count && !ch->over)
+	if (!ch->over)
 		channel_flush(ch);
 }
 
@@ -216,9 +249,9 @@ int channel_prepare(struct channel *ch)
 	ch->watch.ctx = ch;
 	env_timer_init(&ch->retry, retry);
 	env_timer_init(&ch->lost_timer, tell_lost);
-	completions_head_init(&ch->head, (uint16_t)ch->data.family, d->id,
-			      ch->session.id);
-	return 0;
+	data_head_init(&ch->head.data, TORUS_CMD_COMPLETE,
+		       (uint16_t)ch->data.family, d->id, ch->session.id);
+	return d->ring_entries ? channel_ring_prepare(ch) : 0;
 }
 
 void channel_release(struct channel *ch)
@@ -229,6 +262,7 @@ void channel_release(struct channel *ch)
 	free(ch->slots);
 	free(ch->ready);
 	free(ch->room);
+	free(ch->rings);
 	free(ch);
 }
 
@@ -246,15 +280,29 @@ static int check_device(const struct session_device *d)
 	return 0;
 }
 
-static int claim(struct channel *ch)
+/* A driver without rings has refused before it changed anything. */
+static int bind_device(struct channel *ch)
 {
 	const struct channel_config *cfg = &ch->cfg;
-	int err = arena_init(&ch->arena, cfg->arena_size);
+	int err = -EOPNOTSUPP;
 
-	if (!err)
+	if (cfg->form != CHANNEL_MESSAGES)
+		err = session_bind(&ch->session, cfg->device,
+				   TORUS_CHANNEL_RING, ch->arena.fd,
+				   cfg->takeover);
+	if (err == -EOPNOTSUPP && cfg->form != CHANNEL_RING)
 		err = session_bind(&ch->session, cfg->device,
 				   TORUS_CHANNEL_MESSAGES, ch->arena.fd,
 				   cfg->takeover);
+	return err;
+}
+
+static int claim(struct channel *ch)
+{
+	int err = arena_init(&ch->arena, ch->cfg.arena_size);
+
+	if (!err)
+		err = bind_device(ch);
 	if (!err)
 		err = check_device(&ch->session.device);
 	if (!err)
@@ -315,6 +363,8 @@ int channel_start(struct channel *ch, struct log_position recovered,
 	if (err)
 		return error_set(err, "out of memory");
 	env_uring_add_hook(ch->cfg.env, &ch->hook);
+	if (ch->rings)
+		channel_ring_start(ch);
 	ch->started = true;
 	return session_start(&ch->session, recovered, found, incarnation);
 }
@@ -326,6 +376,8 @@ void channel_close(struct channel *ch)
 	if (ch->started) {
 		env_uring_unwatch(ch->cfg.env, &ch->watch);
 		env_uring_remove_hook(ch->cfg.env, &ch->hook);
+		if (ch->rings)
+			channel_ring_stop(ch);
 	}
 	env_timer_cancel(ch->cfg.env, &ch->retry);
 	env_timer_cancel(ch->cfg.env, &ch->lost_timer);

@@ -36,9 +36,16 @@ struct channel_ops {
 	void (*lost)(void *ctx, int err);
 };
 
+enum channel_form {
+	CHANNEL_AUTO,			/* rings if the driver offers them */
+	CHANNEL_RING,
+	CHANNEL_MESSAGES,
+};
+
 struct channel_config {
 	struct env *env;		/* a reactor */
 	uint32_t device;
+	enum channel_form form;
 	uint64_t arena_size;
 	bool takeover;			/* from a helper that still has it */
 	const struct channel_ops *ops;

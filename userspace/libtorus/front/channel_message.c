@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "front/channel_priv.h"
 
-#define RETRY_NS (1 * NSEC_PER_MSEC)
 /* One wake-up reads at most so often, so that the rest gets its turn. */
 #define RECEIVES_MAX 8
 
@@ -114,47 +113,16 @@ static int send_batch(struct channel *ch, struct torus_completion *entries,
 	return n < 0 ? n : 0;
 }
 
-static void mark_position(struct channel *ch)
+int channel_message_flush(struct channel *ch)
 {
-	struct log_position p = ch->cfg.ops->position(ch->cfg.ctx);
-
-	for (unsigned int i = 0; i < ch->ready_count; i++) {
-		ch->ready[i].sequence = p.sequence;
-		ch->ready[i].header_crc = p.header_crc;
-	}
-}
-
-static void send_failed(struct channel *ch, int err)
-{
-	if (err == -ENOMEM || err == -ENOBUFS || err == -EAGAIN) {
-		ch->stats.delayed++;
-		env_timer_after(ch->cfg.env, &ch->retry, RETRY_NS);
-		return;
-	}
-	channel_lose(ch, err, "cannot send completions of torus%u: %s",
-		     ch->session.device.id, strerror(-err));
-}
-
-void channel_flush(struct channel *ch)
-{
-	unsigned int sent = 0, n;
+	unsigned int n;
 	int err = 0;
 
-	mark_position(ch);
-	while (sent < ch->ready_count && !err) {
-		n = MIN(ch->ready_count - sent,
-			(unsigned int)TORUS_COMPLETION_BATCH);
-		err = send_batch(ch, ch->ready + sent, n);
-		if (err)
-			break;
-		channel_sent(ch, ch->ready + sent, n);
-		sent += n;
-		ch->stats.batches++;
+	while (ch->ready_count && !err) {
+		n = MIN(ch->ready_count, (unsigned int)TORUS_COMPLETION_BATCH);
+		err = send_batch(ch, ch->ready, n);
+		if (!err)
+			channel_sent(ch, n);
 	}
-	ch->stats.completions += sent;
-	ch->ready_count -= sent;
-	memmove(ch->ready, ch->ready + sent,
-		ch->ready_count * sizeof(*ch->ready));
-	if (err)
-		send_failed(ch, err);
+	return err;
 }

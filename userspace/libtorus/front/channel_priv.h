@@ -32,6 +32,8 @@ struct receive_room {
 	_Alignas(8) uint8_t data[RECEIVE_BATCH][MESSAGE_SIZE_MAX];
 };
 
+struct channel_rings;
+
 struct channel {
 	struct channel_config cfg;
 	struct session session;
@@ -44,7 +46,9 @@ struct channel {
 	/* Completions that wait for the end of the turn, in order. */
 	struct torus_completion *ready;
 	unsigned int ready_count, ready_room;
-	struct completions_head head;
+	struct completions_head head;	/* in the message form */
+	struct data_head drain;		/* in the ring form */
+	struct channel_rings *rings;	/* NULL: the message form */
 
 	struct receive_room *room;
 	struct env_watch watch;
@@ -66,9 +70,11 @@ void channel_release(struct channel *ch);
 /** channel_request() - a descriptor that came. */
 void channel_request(struct channel *ch, const struct torus_desc *desc);
 
-/** channel_sent() - the driver has these completions. */
-void channel_sent(struct channel *ch, const struct torus_completion *entries,
-		  unsigned int count);
+/** channel_sent() - the driver has the first @count of what was ready. */
+void channel_sent(struct channel *ch, unsigned int count);
+
+/** channel_flush() - hand over the completions that are ready. */
+void channel_flush(struct channel *ch);
 
 /** channel_lose() - the session is over; told from the loop. */
 void channel_lose(struct channel *ch, int err, const char *fmt, ...)
@@ -81,7 +87,20 @@ void channel_take(struct channel *ch, const uint8_t *datagram, size_t len);
 
 void channel_receive(struct channel *ch);
 
-/** channel_flush() - send the completions that are ready. */
-void channel_flush(struct channel *ch);
+/** channel_message_flush() - send what is ready; 0 or -errno, some sent. */
+int channel_message_flush(struct channel *ch);
+
+/* channel_ring.c: the ring form */
+
+/** channel_ring_prepare() - for the session that is bound; 0 or -ENOMEM. */
+int channel_ring_prepare(struct channel *ch);
+
+/** channel_ring_start() - look at the rings from now on. */
+void channel_ring_start(struct channel *ch);
+void channel_ring_stop(struct channel *ch);
+
+/** channel_ring_flush() - publish what is ready and tell; 0 or -errno if it
+ * could not be told. */
+int channel_ring_flush(struct channel *ch);
 
 #endif

@@ -175,14 +175,15 @@ static struct nlattr attribute(uint16_t type, size_t len)
 				.nla_type = type };
 }
 
-void completions_head_init(struct completions_head *head, uint16_t family,
-			   uint32_t device, uint64_t session)
+void data_head_init(struct data_head *head, uint8_t command, uint16_t family,
+		    uint32_t device, uint64_t session)
 {
 	memset(head, 0, sizeof(*head));
+	head->nl.nlmsg_len = sizeof(*head);
 	head->nl.nlmsg_type = family;
 	/* No acknowledgement is asked for: only a refusal is told. */
 	head->nl.nlmsg_flags = NLM_F_REQUEST;
-	head->genl.cmd = TORUS_CMD_COMPLETE;
+	head->genl.cmd = command;
 	head->genl.version = TORUS_FAMILY_VERSION;
 	head->device_attr = attribute(TORUS_A_IO_DEV_ID, sizeof(device));
 	head->device = device;
@@ -195,8 +196,8 @@ void completions_head_set(struct completions_head *head, unsigned int count)
 	size_t bytes = count * sizeof(struct torus_completion);
 
 	head->entries_attr = attribute(TORUS_A_IO_COMPLETIONS, bytes);
-	head->nl.nlmsg_len = (uint32_t)(sizeof(*head) + bytes);
-	head->nl.nlmsg_seq++;
+	head->data.nl.nlmsg_len = (uint32_t)(sizeof(*head) + bytes);
+	head->data.nl.nlmsg_seq++;
 }
 
 enum torus_result result_of(uint8_t op, int err)

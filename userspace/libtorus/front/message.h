@@ -71,21 +71,32 @@ int descriptor_check_slot(const struct descriptor_limits *limits,
 int descriptor_check(const struct descriptor_limits *limits,
 		     const struct torus_desc *desc);
 
-/* The head of a message with completions; the entries follow it. */
-struct completions_head {
+/* What every message to the driver about a session's data begins with. */
+struct data_head {
 	struct nlmsghdr nl;
 	struct genlmsghdr genl;
 	struct nlattr device_attr;
 	uint32_t device;
 	struct nlattr session_attr;
 	uint64_t session;
+} __attribute__((packed, aligned(4)));
+
+_Static_assert(sizeof(struct data_head) == 40, "no padding");
+
+/**
+ * data_head_init() - a message that ends here, of @command: TORUS_CMD_DRAIN, or
+ * TORUS_CMD_COMPLETE in a completions_head.
+ */
+void data_head_init(struct data_head *head, uint8_t command, uint16_t family,
+		    uint32_t device, uint64_t session);
+
+/* The head of a message with completions; the entries follow it. */
+struct completions_head {
+	struct data_head data;
 	struct nlattr entries_attr;
 } __attribute__((packed, aligned(4)));
 
 _Static_assert(sizeof(struct completions_head) == 44, "no padding");
-
-void completions_head_init(struct completions_head *head, uint16_t family,
-			   uint32_t device, uint64_t session);
 
 /** completions_head_set() - for @count entries, 1 to TORUS_COMPLETION_BATCH. */
 void completions_head_set(struct completions_head *head, unsigned int count);

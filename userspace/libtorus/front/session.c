@@ -2,6 +2,7 @@
 #include "front/session.h"
 
 #include <errno.h>
+#include <linux/torus_io.h>
 #include <netlink/genl/genl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,8 @@ static const struct nla_policy session_policy[TORUS_A_SESSION_MAX + 1] = {
 	[TORUS_A_SESSION_DEV_ID] = { .type = NLA_U32 },
 	[TORUS_A_SESSION_ID] = { .type = NLA_U64 },
 	[TORUS_A_SESSION_RCVBUF_MIN] = { .type = NLA_U32 },
+	[TORUS_A_SESSION_RING_ENTRIES] = { .type = NLA_U32 },
+	[TORUS_A_SESSION_RING_STRIDE] = { .type = NLA_U32 },
 	[TORUS_A_SESSION_VOLUME] = { .type = NLA_STRING,
 				     .maxlen = CONTROL_VOLUME_MAX },
 	[TORUS_A_SESSION_SIZE] = { .type = NLA_U64 },
@@ -43,6 +46,19 @@ static int not_understood(void)
 	return error_set(-EBADMSG, "the torus driver's answer to bind is not understood: helper and module do not fit");
 }
 
+/* Powers of two, room for all requests, and both rings in the stride. */
+static bool sane_rings(const struct session_device *d)
+{
+	uint64_t bytes = TORUS_RING_DESCS + (uint64_t)d->ring_entries *
+			 (TORUS_DESC_SIZE + TORUS_COMPLETION_SIZE);
+
+	if (!d->ring_entries && !d->ring_stride)
+		return true;
+	return !(d->ring_entries & (d->ring_entries - 1)) &&
+	       d->ring_entries >= d->depth && bytes <= d->ring_stride &&
+	       d->ring_stride % TORUS_ARENA_UNIT == 0;
+}
+
 /* What the channel will index and allocate by. */
 static bool sane(const struct session_device *d)
 {
@@ -51,7 +67,7 @@ static bool sane(const struct session_device *d)
 	       d->queues >= 1 && d->queues <= TORUS_QUEUES_MAX &&
 	       d->depth >= 1 && d->depth <= TORUS_DEPTH_MAX &&
 	       d->io_size_max >= TORUS_IO_SIZE_MIN &&
-	       d->io_size_max <= TORUS_IO_SIZE_LIMIT;
+	       d->io_size_max <= TORUS_IO_SIZE_LIMIT && sane_rings(d);
 }
 
 static void fill_device(struct nlattr **attrs, struct session_device *d)
@@ -72,6 +88,12 @@ static void fill_device(struct nlattr **attrs, struct session_device *d)
 		nla_get_u32(attrs[TORUS_A_SESSION_HEADER_CRC]);
 	d->state = nla_get_u32(attrs[TORUS_A_SESSION_STATE]);
 	d->rcvbuf_min = nla_get_u32(attrs[TORUS_A_SESSION_RCVBUF_MIN]);
+	if (attrs[TORUS_A_SESSION_RING_ENTRIES])
+		d->ring_entries =
+			nla_get_u32(attrs[TORUS_A_SESSION_RING_ENTRIES]);
+	if (attrs[TORUS_A_SESSION_RING_STRIDE])
+		d->ring_stride =
+			nla_get_u32(attrs[TORUS_A_SESSION_RING_STRIDE]);
 }
 
 int session_parse_device(struct nlmsghdr *hdr, uint64_t *id,
@@ -136,7 +158,8 @@ int session_bind(struct session *session, uint32_t device,
 		return err;
 	msg = bind_message(session, device, form, arena_fd, takeover);
 	err = netlink_call(&session->owner, msg, take_bound, &bound);
-	if (!err && bound.err)
+	if (!err && (bound.err || (form == TORUS_CHANNEL_RING) !=
+				  !!session->device.ring_entries))
 		err = not_understood();
 	if (err)
 		session_release(session);

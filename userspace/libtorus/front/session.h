@@ -27,6 +27,8 @@ struct session_device {
 	struct log_position remembered;
 	uint32_t state;
 	uint32_t rcvbuf_min;		/* per queue, as SO_RCVBUF reads it */
+	/* In the ring form, else 0: length of a ring, bytes of both of a queue. */
+	uint32_t ring_entries, ring_stride;
 };
 
 struct session {
@@ -40,7 +42,8 @@ struct session {
  * @form: how descriptors are to travel
  * @arena_fd: sealed, in memory, not of an earlier session
  * @takeover: end another session if there is one
- * -EBUSY: another helper has it; -EIO: it has failed or is being deleted.
+ * -EBUSY: another helper has it; -EIO: it has failed or is being deleted;
+ * -EOPNOTSUPP: the driver does not know @form.
  */
 int session_bind(struct session *session, uint32_t device,
 		 enum torus_channel form, int arena_fd, bool takeover);
