@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* debugfs lists a request that a helper keeps; tracepoints tell its transitions. */
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mount.h>
 
 #include "test.h"
 
 #define SIZE (4ull << 20)
 #define TRACING "/sys/kernel/tracing/"
-
-static int fd;
-
-static void *write_one(void *unused)
-{
-	uint8_t *buf = alloc_aligned(4096);
-
-	(void)unused;
-	CHECK_INT(pwrite(fd, buf, 4096, 8192), 4096);
-	free(buf);
-	return NULL;
-}
 
 static bool keep(struct helper *h, const struct torus_desc *desc,
 		 struct torus_completion *completion)
@@ -51,12 +38,11 @@ static char *read_file(const char *path)
 
 static void write_file(const char *path, const char *text)
 {
-	int file = open(path, O_WRONLY);
+	int ret = write_text(path, text);
 
-	if (file < 0)
+	if (ret == -ENOENT)
 		SKIP("no %s", path);
-	CHECK_INT(write(file, text, strlen(text)), strlen(text));
-	close(file);
+	CHECK_INT(ret, 0);
 }
 
 int main(void)
@@ -65,45 +51,39 @@ int main(void)
 		"torus_session_active", "torus_queued", "torus_sent",
 		"torus_completed", "torus_session_dead",
 	};
-	struct device_config config = { .size = SIZE };
-	struct world *world;
-	pthread_t writer;
+	struct setup s = {
+		.config = { .size = SIZE }, .how = { .hook = keep },
+	};
+	struct writer writer;
 	char path[64];
-	pid_t helper;
-	uint32_t id;
 	char *text;
 
 	test_begin();
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
-	write_file(TRACING "trace", "");
+	write_file(TRACING "trace", "\n");
 	write_file(TRACING "events/torus/enable", "1");
-	id = device_add(&config);
-	world = world_new(SIZE);
-	helper = helper_spawn(world, id, keep);
-	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	fd = device_open(id, O_RDWR | O_DIRECT);
-	CHECK(fd >= 0);
-	CHECK(!pthread_create(&writer, NULL, write_one, NULL));
-	CHECK(!sem_wait(&world->asked));
+	setup_begin(&s);
+	writer_start(&writer, s.fd, 8192);
+	CHECK(!sem_wait(&s.world->asked));
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/torus/torus%u/requests",
-		 id);
+		 s.id);
 	CHECK(strstr(read_file(path), " sent "));
 	snprintf(path, sizeof(path), "/sys/kernel/debug/torus/torus%u/queues",
-		 id);
+		 s.id);
 	CHECK(strstr(read_file(path), "\n0 1 0 "));
-	sem_post(&world->told);
-	pthread_join(writer, NULL);
+	sem_post(&s.world->told);
+	CHECK_INT(writer_end(&writer), 0);
 	CHECK(strstr(read_file(path), "\n0 0 0 "));
 
-	helper_kill(helper);
-	CHECK(device_wait_state(id, TORUS_STATE_RECOVERING, 5000));
+	helper_kill(s.helper);
+	CHECK(device_wait_state(s.id, TORUS_STATE_RECOVERING, 5000));
 	text = read_file(TRACING "trace");
 	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
 		if (!strstr(text, events[i]))
 			FAIL("no event %s in the trace", events[i]);
 	write_file(TRACING "events/torus/enable", "0");
-	close(fd);
+	close(s.fd);
 	return 0;
 }

@@ -58,20 +58,13 @@ static void *run(void *arg)
 /* Serves until the event that the device is gone. */
 static void serve_until_gone(struct helper *h, struct nl *events)
 {
-	struct pollfd fds[2] = {
-		{ .fd = h->data.fd, .events = POLLIN },
-		{ .fd = events->fd, .events = POLLIN },
-	};
 	uint64_t end = now_ms() + 20000;
 	struct nl_msg msg;
 
 	while (device_state(h->dev_id) != TORUS_STATE_DELETED) {
 		CHECK(now_ms() < end);
-		poll(fds, 2, 1000);
-		if (fds[0].revents)
-			helper_serve_once(h, 0);
-		if (fds[1].revents)
-			nl_receive(events, &msg, 0);
+		helper_serve_many(h, 1, events->fd, 1000);
+		nl_receive(events, &msg, 0);
 	}
 }
 

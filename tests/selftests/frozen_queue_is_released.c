@@ -13,9 +13,8 @@
 
 enum end { END_NEW_HELPER, END_DEAD_TIMEOUT, END_FORCED_DELETE };
 
-static int fd;
 static char path[64];
-static int io_error, freeze_error;
+static int freeze_error;
 static long freezer_tid;
 
 /* Takes the write, and keeps it. */
@@ -27,16 +26,6 @@ static bool keep(struct helper *h, const struct torus_desc *desc,
 		return true;
 	sem_post(&h->world->asked);
 	return false;
-}
-
-static void *write_one(void *unused)
-{
-	uint8_t *buf = alloc_aligned(4096);
-
-	(void)unused;
-	io_error = pwrite(fd, buf, 4096, 0) == 4096 ? 0 : errno;
-	free(buf);
-	return NULL;
 }
 
 /* Changing the number of requests freezes the queue. */
@@ -87,43 +76,39 @@ static void end_it(enum end end, uint32_t id, struct world *world)
 
 static void try(enum end end)
 {
-	struct device_config config = { .size = SIZE };
-	pthread_t writer, freezer;
-	struct world *world;
+	struct setup s = {
+		.config = { .size = SIZE }, .how = { .hook = keep },
+	};
+	struct writer writer;
+	pthread_t freezer;
 	uint64_t start;
-	pid_t helper;
-	uint32_t id;
+	int io_error;
 
-	id = device_add(&config);
-	world = world_new(SIZE);
-	helper = helper_spawn(world, id, keep);
-	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	fd = device_open(id, O_RDWR | O_DIRECT);
-	CHECK(fd >= 0);
+	setup_begin(&s);
 	snprintf(path, sizeof(path), "/sys/block/torus%u/queue/nr_requests",
-		 id);
-	CHECK(!pthread_create(&writer, NULL, write_one, NULL));
-	CHECK(!sem_wait(&world->asked));
-	CHECK(!pthread_create(&freezer, NULL, freeze, &world->told));
-	CHECK(!sem_wait(&world->told));
+		 s.id);
+	writer_start(&writer, s.fd, 0);
+	CHECK(!sem_wait(&s.world->asked));
+	CHECK(!pthread_create(&freezer, NULL, freeze, &s.world->told));
+	CHECK(!sem_wait(&s.world->told));
 	wait_freezing();
-	helper_kill(helper);
-	CHECK(device_wait_state(id, TORUS_STATE_RECOVERING, 5000));
+	helper_kill(s.helper);
+	CHECK(device_wait_state(s.id, TORUS_STATE_RECOVERING, 5000));
 
 	start = now_ms();
-	end_it(end, id, world);
-	pthread_join(writer, NULL);
+	end_it(end, s.id, s.world);
+	io_error = writer_end(&writer);
 	pthread_join(freezer, NULL);
 	CHECK(now_ms() - start < 10000);
 	CHECK_INT(io_error, end == END_NEW_HELPER ? 0 : EIO);
 	if (end == END_NEW_HELPER) {
 		CHECK_INT(freeze_error, 0);
-		CHECK(!strcmp(sysfs(id, "queue/nr_requests"), "64"));
+		CHECK(!strcmp(sysfs(s.id, "queue/nr_requests"), "64"));
 	}
-	close(fd);
+	close(s.fd);
 	if (end != END_FORCED_DELETE) {
-		CHECK_INT(device_delete(id, true), 0);
-		CHECK(device_wait_gone(id, 5000));
+		CHECK_INT(device_delete(s.id, true), 0);
+		CHECK(device_wait_gone(s.id, 5000));
 	}
 }
 

@@ -64,27 +64,20 @@ static void check_wrong_length(uint32_t id, struct world *world)
 
 int main(void)
 {
-	struct device_config config = { .size = SIZE };
+	struct setup s = {
+		.config = { .size = SIZE }, .how = { .hook = babble },
+	};
 	struct stress stress;
-	struct world *world;
-	pid_t helper;
 	uint64_t ios;
-	uint32_t id;
-	int fd;
 
 	test_begin();
-	id = device_add(&config);
-	world = world_new(SIZE);
-	helper = helper_spawn(world, id, babble);
-	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	fd = device_open(id, O_RDWR | O_DIRECT);
-	CHECK(fd >= 0);
-	stress_start(&stress, fd, SIZE, 4, 32 << 10);
+	setup_begin(&s);
+	stress_start(&stress, s.fd, SIZE, 4, 32 << 10);
 	stress_wait_ios(&stress, 300, 60000);
 	ios = stress_stop(&stress);
-	CHECK(device_counter(id, TORUS_A_DEV_LATE) >= ios);
-	close(fd);
-	helper_kill(helper);
-	check_wrong_length(id, world);
+	CHECK(device_counter(s.id, TORUS_A_DEV_LATE) >= ios);
+	close(s.fd);
+	helper_kill(s.helper);
+	check_wrong_length(s.id, s.world);
 	return 0;
 }

@@ -6,7 +6,6 @@
  * tracing makes them slow, so that many takeovers come in the middle of one.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mount.h>
 
 #include "stress.h"
@@ -15,8 +14,6 @@
 #define SIZE (1ull << 20)
 #define ARENA (64 << 10)
 #define TRACE_LATE "/sys/kernel/tracing/events/torus/torus_late/enable"
-
-static bool replaced;
 
 /* The one good entry comes last, behind as many late ones as a batch has. */
 static bool complete_slowly(struct helper *h, const struct torus_desc *desc,
@@ -36,26 +33,9 @@ static bool complete_slowly(struct helper *h, const struct torus_desc *desc,
 
 static void trace_late(bool on)
 {
-	int file;
-
 	mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
-	file = open(TRACE_LATE, O_WRONLY);
-	if (file < 0) {
+	if (write_text(TRACE_LATE, on ? "1" : "0"))
 		printf("# without tracing few takeovers come in the middle\n");
-		return;
-	}
-	CHECK_INT(write(file, on ? "1" : "0", 1), 1);
-	close(file);
-}
-
-static void *serve(void *arg)
-{
-	int ret = 0;
-
-	while (!__atomic_load_n(&replaced, __ATOMIC_SEQ_CST) &&
-	       (!ret || ret == -EAGAIN))
-		ret = helper_serve_once(arg, 20);
-	return NULL;
 }
 
 static void begin(struct helper *h, struct world *world, uint32_t id,
@@ -66,15 +46,7 @@ static void begin(struct helper *h, struct world *world, uint32_t id,
 	CHECK_INT(helper_bind(h, takeover), 0);
 }
 
-/* After this the helper completes nothing any more. */
-static void stop(pthread_t server)
-{
-	__atomic_store_n(&replaced, true, __ATOMIC_SEQ_CST);
-	pthread_join(server, NULL);
-	__atomic_store_n(&replaced, false, __ATOMIC_SEQ_CST);
-}
-
-static void start(struct helper *h, pthread_t *server)
+static void start(struct helper *h, struct server *server)
 {
 	int ret;
 
@@ -82,7 +54,7 @@ static void start(struct helper *h, pthread_t *server)
 	ret = helper_start(h);
 	if (ret)
 		FAIL("start: %s (%s)", strerror(-ret), h->control.error);
-	CHECK(!pthread_create(server, NULL, serve, h));
+	server_start(server, h);
 }
 
 int main(void)
@@ -94,7 +66,7 @@ int main(void)
 	unsigned int i, rounds;
 	struct stress stress;
 	struct world *world;
-	pthread_t server;
+	struct server server;
 	struct helper *h;
 	uint32_t id;
 	int fd;
@@ -114,7 +86,8 @@ int main(void)
 		h = &helpers[i % 2];
 		stress_wait_ios(&stress, 3 + i % 5, 30000);
 		begin(h, world, id, true);
-		stop(server);
+		/* After this the helper completes nothing any more. */
+		server_stop(&server);
 		CHECK_INT(device_counter(id, TORUS_A_DEV_SEQUENCE),
 			  h->remembered);
 		start(h, &server);
@@ -126,6 +99,6 @@ int main(void)
 	close(fd);
 	CHECK_INT(device_delete(id, true), 0);
 	CHECK(device_wait_gone(id, 5000));
-	stop(server);
+	server_stop(&server);
 	return 0;
 }

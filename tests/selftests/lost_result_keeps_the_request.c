@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A fenced helper says LOST: its session ends and the next one gets the request. */
-#include <fcntl.h>
-
 #include "stress.h"
 #include "test.h"
 
@@ -19,30 +17,25 @@ static bool lose(struct helper *h, const struct torus_desc *desc,
 
 int main(void)
 {
-	struct device_config config = { .size = SIZE };
+	struct setup s = {
+		.config = { .size = SIZE }, .how = { .hook = lose },
+	};
 	struct stress stress;
-	struct world *world;
-	uint32_t id;
-	int fd, i;
+	int i;
 
 	test_begin();
-	id = device_add(&config);
-	world = world_new(SIZE);
-	helper_spawn(world, id, lose);
-	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	fd = device_open(id, O_RDWR | O_DIRECT);
-	CHECK(fd >= 0);
-	stress_start(&stress, fd, SIZE, 4, 64 << 10);
+	setup_begin(&s);
+	stress_start(&stress, s.fd, SIZE, 4, 64 << 10);
 	for (i = 0; i < 4; i++) {
 		stress_wait_ios(&stress, 30, 30000);
-		__atomic_store_n(&world->order, 1, __ATOMIC_RELAXED);
-		CHECK(device_wait_state(id, TORUS_STATE_RECOVERING, 10000));
-		__atomic_store_n(&world->order, 0, __ATOMIC_RELAXED);
-		helper_spawn(world, id, lose);
+		__atomic_store_n(&s.world->order, 1, __ATOMIC_RELAXED);
+		CHECK(device_wait_state(s.id, TORUS_STATE_RECOVERING, 10000));
+		__atomic_store_n(&s.world->order, 0, __ATOMIC_RELAXED);
+		helper_spawn(s.world, s.id, lose);
 	}
 	stress_wait_ios(&stress, 30, 30000);
 	stress_stop(&stress);
-	CHECK(device_counter(id, TORUS_A_DEV_REQUEUED) > 0);
-	close(fd);
+	CHECK(device_counter(s.id, TORUS_A_DEV_REQUEUED) > 0);
+	close(s.fd);
 	return 0;
 }

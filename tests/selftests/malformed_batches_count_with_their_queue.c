@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* debugfs tells on which queue's socket a batch came that was refused. */
-#include <fcntl.h>
-#include <pthread.h>
 #include <sys/mount.h>
 
 #include "test.h"
 
 #define SIZE (4ull << 20)
-
-static bool done;
-
-static void *serve(void *arg)
-{
-	while (!__atomic_load_n(&done, __ATOMIC_SEQ_CST))
-		helper_serve_once(arg, 50);
-	return NULL;
-}
 
 /* The counter "malformed" of a queue, from its line in debugfs. */
 static long long malformed(uint32_t id, unsigned int queue)
@@ -52,7 +41,7 @@ int main(void)
 {
 	struct device_config config = { .size = SIZE, .queues = 2 };
 	struct helper first, second;
-	pthread_t servers[2];
+	struct server servers[2];
 	struct world *world;
 	struct nl socket;
 	uint32_t id;
@@ -66,16 +55,13 @@ int main(void)
 	if (first.queues != 2)
 		SKIP("one CPU has one queue");
 	CHECK_INT(helper_queues(&first, &first.data, 1), 0);
-	second = first;
-	CHECK_INT(nl_open(&second.data), 0);
-	CHECK_INT(helper_queues(&second, &second.data, 2), 0);
+	CHECK_INT(helper_lane(&second, &first, 2), 0);
 	CHECK_INT(helper_start(&first), 0);
-	CHECK(!pthread_create(&servers[0], NULL, serve, &first));
-	CHECK(!pthread_create(&servers[1], NULL, serve, &second));
+	server_start(&servers[0], &first);
+	server_start(&servers[1], &second);
 	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	__atomic_store_n(&done, true, __ATOMIC_SEQ_CST);
-	pthread_join(servers[0], NULL);
-	pthread_join(servers[1], NULL);
+	server_stop(&servers[0]);
+	server_stop(&servers[1]);
 
 	send_malformed(&second, &second.data, -EINVAL);
 	send_malformed(&second, &second.data, -EINVAL);
@@ -89,7 +75,7 @@ int main(void)
 	CHECK_INT(device_delete(id, true), 0);
 	CHECK(device_wait_gone(id, 5000));
 	nl_close(&socket);
-	nl_close(&second.data);
+	helper_lane_close(&second);
 	helper_close(&first);
 	return 0;
 }

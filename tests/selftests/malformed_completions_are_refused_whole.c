@@ -1,38 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A batch with one impossible entry ends nothing; the good batch after it does. */
 #include <fcntl.h>
-#include <pthread.h>
 
 #include "test.h"
 
 #define SIZE (4ull << 20)
 
-static int fd;
-static int io_result = -1;
-
-static void *write_one(void *unused)
-{
-	uint8_t *buf = alloc_aligned(4096);
-	ssize_t n = pwrite(fd, buf, 4096, 8192);
-
-	(void)unused;
-	io_result = n == 4096 ? 0 : errno;
-	free(buf);
-	return NULL;
-}
-
+static struct writer writer;
 static struct torus_completion held;
-static bool holding;
 
 /* Answers all but the write at 8192, which it keeps. */
 static bool hold(struct helper *h, const struct torus_desc *desc,
 		 struct torus_completion *completion)
 {
-	(void)h;
 	if (desc->op != TORUS_OP_WRITE || desc->offset != 8192)
 		return true;
 	held = *completion;
-	holding = true;
+	sem_post(&h->world->asked);
 	return false;
 }
 
@@ -49,7 +33,7 @@ static void refuse(struct helper *h, const char *what, const void *data,
 	ret = nl_call(nl, &msg, NULL);
 	if (ret != error)
 		FAIL("%s: %d (%s), not %d", what, ret, nl->error, error);
-	CHECK_INT(io_result, -1);
+	CHECK_INT(writer.error, -1);
 }
 
 static void refuse_all(struct helper *h)
@@ -86,21 +70,14 @@ static void refuse_all(struct helper *h)
 	h->session_id -= 1000;
 }
 
-/* Serves in the background of opening the device: its partition scan. */
-static void *serve(void *arg)
-{
-	while (!holding)
-		helper_serve_once(arg, 100);
-	return NULL;
-}
-
 int main(void)
 {
 	struct device_config config = { .size = SIZE };
-	pthread_t server, writer;
+	struct server server;
 	struct world *world;
 	struct helper h;
 	uint32_t id;
+	int fd;
 
 	test_begin();
 	id = device_add(&config);
@@ -110,19 +87,19 @@ int main(void)
 	CHECK_INT(helper_bind(&h, false), 0);
 	CHECK_INT(helper_queues(&h, &h.data, 1), 0);
 	CHECK_INT(helper_start(&h), 0);
-	CHECK(!pthread_create(&server, NULL, serve, &h));
+	server_start(&server, &h);
 	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
-	CHECK(!pthread_create(&writer, NULL, write_one, NULL));
-	pthread_join(server, NULL);
+	writer_start(&writer, fd, 8192);
+	CHECK(!sem_wait(&world->asked));
+	server_stop(&server);
 
 	refuse_all(&h);
 	CHECK_INT(device_counter(id, TORUS_A_DEV_MALFORMED), 9);
 	CHECK_INT(device_counter(id, TORUS_A_DEV_IN_FLIGHT), 1);
 	CHECK_INT(helper_complete(&h, &h.data, &held, 1, true), 0);
-	pthread_join(writer, NULL);
-	CHECK_INT(io_result, 0);
+	CHECK_INT(writer_end(&writer), 0);
 	close(fd);
 	CHECK_INT(device_delete(id, true), 0);
 	CHECK(device_wait_gone(id, 5000));

@@ -1,39 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <linux/fs.h>
-#include <linux/netlink.h>
 
 #include "test.h"
+#include "uevent.h"
 
 #define SIZE (4ull << 20)
-
-static int open_uevents(void)
-{
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
-			NETLINK_KOBJECT_UEVENT);
-
-	CHECK(fd >= 0 && !bind(fd, (void *)&addr, sizeof(addr)));
-	return fd;
-}
-
-static void wait_resize_uevent(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char buf[4096];
-	ssize_t n;
-
-	while (poll(&pfd, 1, 5000) == 1) {
-		n = recv(fd, buf, sizeof(buf) - 1, 0);
-		CHECK(n > 0);
-		if (memmem(buf, n, "RESIZE=1", 8))
-			return;
-	}
-	FAIL("no uevent with RESIZE=1");
-}
 
 static uint64_t size_of(int fd)
 {
@@ -45,26 +18,24 @@ static uint64_t size_of(int fd)
 
 int main(void)
 {
-	struct device_config config = { .size = SIZE };
-	struct world *world;
+	struct setup s = {
+		.config = { .size = SIZE }, .world_size = 2 * SIZE,
+	};
 	uint8_t *buf;
 	uint32_t id;
 	int fd, uevents;
 
 	test_begin();
 	buf = alloc_aligned(4096);
-	id = device_add(&config);
-	world = world_new(2 * SIZE);
-	helper_spawn(world, id, NULL);
-	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
-	fd = device_open(id, O_RDWR | O_DIRECT);
-	CHECK(fd >= 0);
+	setup_begin(&s);
+	id = s.id;
+	fd = s.fd;
 	CHECK_INT(size_of(fd), SIZE);
 	CHECK(pwrite(fd, buf, 4096, SIZE) < 0);
 
-	uevents = open_uevents();
+	uevents = uevent_open();
 	CHECK_INT(device_set(id, TORUS_A_DEV_SIZE, 2 * SIZE), 0);
-	wait_resize_uevent(uevents);
+	uevent_wait_resize(uevents, id);
 	CHECK_INT(size_of(fd), 2 * SIZE);
 	CHECK_INT(pwrite(fd, buf, 4096, SIZE), 4096);
 	CHECK_INT(device_set(id, TORUS_A_DEV_SIZE, SIZE), -EBUSY);

@@ -6,12 +6,8 @@
  */
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <linux/memfd.h>
 
 #include "test.h"
@@ -23,12 +19,6 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-#define HELPERS_MAX 128
-
-static pid_t helpers[HELPERS_MAX];
-static int nr_helpers;
-static pid_t owner_pid;
-
 struct world *world_new(uint64_t size)
 {
 	struct world *world = mmap(NULL, sizeof(*world) + size,
@@ -39,6 +29,11 @@ struct world *world_new(uint64_t size)
 	world->size = size;
 	CHECK(!sem_init(&world->asked, 1, 0) && !sem_init(&world->told, 1, 0));
 	return world;
+}
+
+void world_free(struct world *world)
+{
+	munmap(world, sizeof(*world) + world->size);
 }
 
 uint32_t world_crc(uint64_t sequence)
@@ -130,6 +125,8 @@ int helper_queues(struct helper *h, struct nl *nl, uint64_t mask)
 		       sizeof(bytes)))
 		return -errno;
 	setsockopt(nl->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one, sizeof(one));
+	if (nl == &h->data)
+		h->mask |= mask;
 	nl_begin(nl, &msg, TORUS_CMD_SESSION_QUEUE, 0);
 	nl_put_u32(&msg, TORUS_A_SESSION_DEV_ID, h->dev_id);
 	nl_put_u64(&msg, TORUS_A_SESSION_ID, h->session_id);
@@ -151,6 +148,22 @@ int helper_start(struct helper *h)
 	nl_put_u32(&msg, TORUS_A_SESSION_HEADER_CRC, world_crc(sequence));
 	nl_put_u32(&msg, TORUS_A_SESSION_CHECK_CRC, world_crc(h->remembered));
 	return nl_call(&h->control, &msg, NULL);
+}
+
+int helper_lane(struct helper *lane, const struct helper *h, uint64_t mask)
+{
+	int ret;
+
+	*lane = *h;
+	lane->mask = 0;
+	lane->nr_ready = 0;
+	ret = nl_open(&lane->data);
+	return ret ? ret : helper_queues(lane, &lane->data, mask);
+}
+
+void helper_lane_close(struct helper *lane)
+{
+	nl_close(&lane->data);
 }
 
 static uint64_t append_record(struct world *world)
@@ -266,111 +279,29 @@ int helper_serve_once(struct helper *h, int timeout_ms)
 	return ret ? ret : 0;
 }
 
-/* What remains open in a helper but its own: where it says that it started. */
-#define STARTED_FD 3
-
-static void serve(struct world *world, uint32_t dev_id, helper_hook *hook,
-		  bool takeover, size_t arena_size)
+int helper_serve_many(struct helper *helpers, unsigned int nr, int other_fd,
+		      int timeout_ms)
 {
-	struct helper h;
-	uint64_t all;
-	int ret;
+	struct pollfd fds[HELPER_MANY_MAX + 1];
+	unsigned int i;
+	int ret, n;
 
-	ret = helper_open(&h, world, dev_id, arena_size);
-	h.hook = hook;
-	if (!ret)
-		ret = helper_bind(&h, takeover);
-	if (!ret) {
-		all = h.queues == 64 ? ~0ull : (1ull << h.queues) - 1;
-		ret = helper_queues(&h, &h.data, all);
+	CHECK(nr <= HELPER_MANY_MAX);
+	for (i = 0; i < nr; i++)
+		fds[i] = (struct pollfd) {
+			.fd = helpers[i].data.fd, .events = POLLIN,
+		};
+	fds[nr] = (struct pollfd) { .fd = other_fd, .events = POLLIN };
+	n = poll(fds, nr + 1, timeout_ms);
+	if (n <= 0)
+		return n ? -errno : -EAGAIN;
+	for (i = 0; i < nr; i++) {
+		if (!fds[i].revents)
+			continue;
+		ret = helper_serve_once(&helpers[i], 0);
+		/* Its device is gone, or another has it. */
+		if (ret && ret != -EAGAIN)
+			helper_close(&helpers[i]);
 	}
-	if (!ret)
-		ret = helper_start(&h);
-	if (!ret && write(STARTED_FD, "", 1) != 1)
-		ret = -errno;
-	if (ret) {
-		printf("# helper cannot start: %s (%s%s)\n", strerror(-ret),
-		       h.control.error, h.data.error);
-		fflush(stdout);
-		_exit(1);
-	}
-	close(STARTED_FD);
-	do {
-		ret = helper_serve_once(&h, -1);
-	} while (!ret || ret == -EINTR || ret == -EAGAIN);
-	_exit(ret == -ESTALE || ret == -ENODEV ? 0 : 1);
-}
-
-static void wait_started(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char byte;
-
-	if (poll(&pfd, 1, 20000) != 1)
-		FAIL("the helper did not start in time");
-	if (read(fd, &byte, 1) != 1)
-		FAIL("the helper ended before it had started");
-	close(fd);
-}
-
-pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
-			bool takeover, size_t arena_size)
-{
-	int started[2];
-	pid_t pid;
-
-	fflush(stdout);
-	CHECK(!pipe2(started, O_CLOEXEC));
-	pid = fork();
-	CHECK(pid >= 0);
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(started[1], STARTED_FD);
-		/* Not the test's open device, nor its sockets. */
-		syscall(SYS_close_range, STARTED_FD + 1u, ~0u, 0u);
-		serve(world, dev_id, hook, takeover, arena_size);
-	}
-	owner_pid = getpid();
-	if (nr_helpers < HELPERS_MAX)
-		helpers[nr_helpers++] = pid;
-	close(started[1]);
-	wait_started(started[0]);
-	return pid;
-}
-
-pid_t helper_spawn(struct world *world, uint32_t dev_id, helper_hook *hook)
-{
-	return helper_spawn_with(world, dev_id, hook, false, 8 << 20);
-}
-
-void helper_kill(pid_t pid)
-{
-	int i;
-
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	for (i = 0; i < nr_helpers; i++)
-		if (helpers[i] == pid)
-			helpers[i] = helpers[--nr_helpers];
-}
-
-uint32_t device_serve(const struct device_config *config, struct world **world,
-		      pid_t *helper)
-{
-	uint32_t id = device_add(config);
-
-	*world = world_new(config->size);
-	*helper = helper_spawn(*world, id, NULL);
-	if (!device_wait_state(id, TORUS_STATE_LIVE, 20000))
-		FAIL("the device is not live, but in state %u",
-		     device_state(id));
-	return id;
-}
-
-void helper_cleanup(void)
-{
-	if (owner_pid != getpid())
-		return;
-	while (nr_helpers)
-		helper_kill(helpers[nr_helpers - 1]);
+	return 0;
 }

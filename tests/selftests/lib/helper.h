@@ -2,10 +2,9 @@
 #ifndef SELFTEST_HELPER_H
 #define SELFTEST_HELPER_H
 
-#include <stdbool.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 #include <linux/torus.h>
 #include <linux/torus_io.h>
 
@@ -19,8 +18,9 @@ struct world {
 	/* counts by operation, and writes with FUA */
 	uint64_t ops[TORUS_OP_WRITE_ZEROES + 1];
 	uint64_t fua;
-	/* what tests tell their helpers */
+	/* what tests tell their helpers, and their hooks the test */
 	uint32_t order;
+	uint64_t notes[16];
 	/* what helpers and tests wait for from each other */
 	sem_t asked;
 	sem_t told;
@@ -46,6 +46,7 @@ struct helper {
 	uint32_t rcvbuf_min;
 	uint32_t queues;
 	uint32_t depth;
+	uint64_t mask;		/* queues that came to the data socket */
 	uint64_t remembered;
 	uint32_t remembered_crc;
 	int arena_fd;
@@ -56,6 +57,7 @@ struct helper {
 };
 
 struct world *world_new(uint64_t size);
+void world_free(struct world *world);
 uint32_t world_crc(uint64_t sequence);
 
 /* Makes a sealed, locked memfd. The descriptor, or -errno. */
@@ -69,8 +71,25 @@ int helper_queues(struct helper *h, struct nl *nl, uint64_t mask);
 int helper_start(struct helper *h);
 void helper_close(struct helper *h);
 
+/*
+ * Another data socket of a bound helper, for some of its queues. It shares the
+ * rest with h, and may be served by another thread; h is closed after it.
+ */
+int helper_lane(struct helper *lane, const struct helper *h, uint64_t mask);
+void helper_lane_close(struct helper *lane);
+
 /* Takes and carries out what has come; -EAGAIN after the time, or -errno. */
 int helper_serve_once(struct helper *h, int timeout_ms);
+
+#define HELPER_MANY_MAX 64
+
+/*
+ * The same for several helpers of this thread, of which those that find their
+ * session ended are closed. Returns 0 also when other_fd (or -1) has something;
+ * -EAGAIN after the time, or -errno.
+ */
+int helper_serve_many(struct helper *helpers, unsigned int nr, int other_fd,
+		      int timeout_ms);
 
 /* Carries out one descriptor on the world's data. */
 void helper_do(struct helper *h, const struct torus_desc *desc,
@@ -80,24 +99,5 @@ void helper_do(struct helper *h, const struct torus_desc *desc,
 int helper_complete(struct helper *h, struct nl *nl,
 		    const struct torus_completion *completions,
 		    unsigned int nr, bool ack);
-
-/*
- * Starts a process that serves a device until it is killed, and waits until its
- * session has started. Fails the test if it does not.
- */
-pid_t helper_spawn(struct world *world, uint32_t dev_id, helper_hook *hook);
-pid_t helper_spawn_with(struct world *world, uint32_t dev_id, helper_hook *hook,
-			bool takeover, size_t arena_size);
-
-/* Kills it and waits for its end. */
-void helper_kill(pid_t pid);
-
-/* A device that is live and served; the usual beginning. */
-struct device_config;
-uint32_t device_serve(const struct device_config *config, struct world **world,
-		      pid_t *helper);
-
-/* Ends all helpers of this test. */
-void helper_cleanup(void);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <stdarg.h>
 #include <time.h>
 
 #include "test.h"
@@ -36,11 +37,55 @@ void test_begin(void)
 	atexit(test_cleanup);
 }
 
-unsigned int test_rounds(unsigned int usual, unsigned int full)
+unsigned int test_size(unsigned int small, unsigned int usual,
+		       unsigned int full)
 {
+	const char *size = getenv("TORUS_SELFTEST_SIZE");
 	const char *tier = getenv("TORUS_TIER");
 
+	if (size && !strcmp(size, "small"))
+		return small;
 	return tier && !strcmp(tier, "full") ? full : usual;
+}
+
+unsigned int test_rounds(unsigned int usual, unsigned int full)
+{
+	return test_size(usual < 5 ? 1 : usual / 5, usual, full);
+}
+
+void test_run(const char *format, ...)
+{
+	char command[512];
+	va_list args;
+	int status;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	fflush(stdout);
+	status = system(command);
+	if (status)
+		FAIL("status %#x of: %s", status, command);
+}
+
+bool test_has(const char *program)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "command -v %s >/dev/null", program);
+	return !system(command);
+}
+
+int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		ret = -errno;
+	close(fd);
+	return ret;
 }
 
 uint64_t now_ms(void)

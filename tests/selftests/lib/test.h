@@ -18,6 +18,7 @@
 #include "device.h"
 #include "helper.h"
 #include "nl.h"
+#include "process.h"
 
 #define EXIT_SKIP 4
 
@@ -59,8 +60,13 @@ void test_cleanup(void);
 /* The control socket of this test. */
 extern struct nl test_nl;
 
-/* How often to do what is done many times: more in the long form of the tests. */
+/*
+ * How often to do what is done many times: more in the long form of the tests
+ * (TORUS_TIER=full), less where everything is slow (TORUS_SELFTEST_SIZE=small).
+ */
 unsigned int test_rounds(unsigned int usual, unsigned int full);
+unsigned int test_size(unsigned int small, unsigned int usual,
+		       unsigned int full);
 
 uint64_t now_ms(void);
 
@@ -69,6 +75,15 @@ uint64_t next_random(uint64_t *state);
 
 /* Aligned memory for direct I/O. */
 void *alloc_aligned(size_t len);
+
+/* Runs a command in a shell; fails the test if the command does. */
+void test_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether a program can be found. */
+bool test_has(const char *program);
+
+/* Writes to a file. 0 or -errno. */
+int write_text(const char *path, const char *text);
 
 /* Reads a sysfs file of a device without its newline, or fails the test. */
 const char *sysfs(uint32_t id, const char *name);
