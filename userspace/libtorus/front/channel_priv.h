@@ -32,7 +32,21 @@ struct receive_room {
 	_Alignas(8) uint8_t data[RECEIVE_BATCH][MESSAGE_SIZE_MAX];
 };
 
-struct channel_rings;
+/* Our end of the rings of one queue, and those of all queues. */
+struct ring_end {
+	struct torus_ring *shared;
+	struct torus_desc *descs;
+	struct torus_completion *completions;
+	uint32_t desc_head, completion_tail;
+};
+
+struct channel_rings {
+	uint32_t mask;
+	uint32_t ticket;		/* of the last sleep */
+	struct env_poller poller;
+	struct channel *channel;
+	struct ring_end ends[];
+};
 
 struct channel {
 	struct channel_config cfg;

@@ -21,21 +21,6 @@
  */
 #define TAKEN_MAX 32
 
-struct ring_end {
-	struct torus_ring *shared;
-	struct torus_desc *descs;
-	struct torus_completion *completions;
-	uint32_t desc_head, completion_tail;
-};
-
-struct channel_rings {
-	uint32_t mask;
-	uint32_t ticket;		/* of the last sleep */
-	struct env_poller poller;
-	struct channel *channel;
-	struct ring_end ends[];
-};
-
 /* ---- in ---------------------------------------------------------------- */
 
 static uint32_t published(const struct ring_end *end)
