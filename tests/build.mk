@@ -64,3 +64,5 @@ test-programs-check: test-programs-check-fast modules fuzz
 	@$(MAKE) --no-print-directory B=build/asan SAN=1 all unit
 	@$(MAKE) --no-print-directory -s -C tests/selftests
 test-programs-check-full: test-programs-check
+
+include tests/bench/bench.mk

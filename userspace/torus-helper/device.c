@@ -90,7 +90,8 @@ int device_claim(struct helper *h, const struct volume_doc *doc,
 		 const struct channel_ops *ops)
 {
 	struct channel_config cfg = {
-		.env = h->env, .arena_size = h->opt->arena,
+		.env = h->env, .form = h->opt->channel,
+		.arena_size = h->opt->arena,
 		.takeover = h->opt->force, .ops = ops, .ctx = h,
 	};
 	int err = find_or_add(h, doc);

@@ -12,6 +12,7 @@
 #include "helper.h"
 #include "meta/url.h"
 #include "notify.h"
+#include "null.h"
 #include "options.h"
 
 static void on_signal(void *ctx, int signo)
@@ -55,6 +56,25 @@ static int open_meta(struct env *env, const struct helper_options *opt,
 	return err ? err : meta_open(env, &settings, meta);
 }
 
+static int serve_volume(const struct helper_options *opt, struct env *env)
+{
+	struct helper helper = { 0 };
+	struct meta *meta = NULL;
+	int status, err = open_meta(env, opt, &meta);
+
+	status = err ? fail(err) : run(&helper, opt, env, meta);
+	if (meta)
+		meta->ops->close(meta);
+	return status;
+}
+
+static int serve_null(const struct helper_options *opt, struct env *env)
+{
+	int status, err = null_run(opt, env, &status);
+
+	return err ? fail(err) : status;
+}
+
 /* Both threads and rings inherit what is declared here, so it comes first. */
 static void declare(void)
 {
@@ -71,8 +91,6 @@ static void declare(void)
 int main(int argc, char **argv)
 {
 	struct helper_options opt;
-	struct helper helper = { 0 };
-	struct meta *meta = NULL;
 	struct env *env;
 	int err;
 
@@ -92,10 +110,7 @@ int main(int argc, char **argv)
 	env = env_uring_new(&(struct env_uring_config){ 0 });
 	if (!env)
 		return fail(-errno);
-	err = open_meta(env, &opt, &meta);
-	err = err ? fail(err) : run(&helper, &opt, env, meta);
-	if (meta)
-		meta->ops->close(meta);
+	err = opt.null_device ? serve_null(&opt, env) : serve_volume(&opt, env);
 	env_uring_free(env);
 	return err;
 }

@@ -16,6 +16,7 @@
 
 static const char help[] =
 "usage: torus-helper --volume NAME [--meta URL] [OPTION]...\n"
+"       torus-helper --null [--size SIZE] [OPTION]...\n"
 "Serves one volume as /dev/torusN, in the foreground, until SIGTERM detaches it.\n"
 "\n"
 "  --volume NAME            the volume\n"
@@ -24,10 +25,14 @@ static const char help[] =
 "  --device N               be /dev/torusN; else the first that is free\n"
 "  --read-only              refuse writes\n"
 "  --force                  take the volume from whoever has it\n"
+"  --null                   no volume: a device for measurements, which keeps\n"
+"                           nothing and reads as zeros\n"
+"  --size SIZE              of the --null device (1GiB)\n"
 "  --block-size 512|4096    logical block (4096)\n"
 "  --queues N               hardware queues (1)\n"
 "  --queue-depth N          requests in flight per queue (128)\n"
 "  --arena SIZE             memory for data in flight (32MiB)\n"
+"  --channel FORM           how requests travel: auto, ring or messages (auto)\n"
 "  --map-cache SIZE         cache of map pages (256MiB)\n"
 "  --overlay SIZE           changes of the map before a checkpoint (64MiB)\n"
 "  --checkpoint-log SIZE    log before a checkpoint (4GiB)\n"
@@ -43,8 +48,10 @@ enum {
 	O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
 	O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
 	O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
-	O_VERBOSE, O_HELP, O_VERSION
+	O_CHANNEL, O_NULL, O_SIZE, O_VERBOSE, O_HELP, O_VERSION
 };
+
+#define NULL_SIZE_DEFAULT (1ull << 30)
 
 static const struct option list[] = {
 	{ "meta", required_argument, NULL, O_META },
@@ -63,6 +70,9 @@ static const struct option list[] = {
 	{ "io-timeout", required_argument, NULL, O_IO_TIMEOUT },
 	{ "replica-timeout", required_argument, NULL, O_REPLICA_TIMEOUT },
 	{ "dead-timeout", required_argument, NULL, O_DEAD_TIMEOUT },
+	{ "channel", required_argument, NULL, O_CHANNEL },
+	{ "null", no_argument, NULL, O_NULL },
+	{ "size", required_argument, NULL, O_SIZE },
 	{ "verbose", no_argument, NULL, O_VERBOSE },
 	{ "help", no_argument, NULL, O_HELP },
 	{ "version", no_argument, NULL, O_VERSION },
@@ -141,12 +151,28 @@ static int parse_block_size(const char *text, uint32_t *size)
 	return 0;
 }
 
+static int parse_channel(const char *text, enum channel_form *channel)
+{
+	if (strcmp(text, "auto") == 0)
+		*channel = CHANNEL_AUTO;
+	else if (strcmp(text, "messages") == 0)
+		*channel = CHANNEL_MESSAGES;
+	else if (strcmp(text, "ring") == 0)
+		*channel = CHANNEL_RING;
+	else
+		return error_set(-EINVAL, "--channel must be auto, ring or messages, not '%s'",
+				 text);
+	return 0;
+}
+
 static int parse_sizes(struct helper_options *o, int opt, const char *name,
 		       const char *arg)
 {
 	switch (opt) {
 	case O_ARENA:
 		return parse_bytes(name, arg, 1, &o->arena);
+	case O_SIZE:
+		return parse_bytes(name, arg, 4096, &o->size);
 	case O_MAP_CACHE:
 		return parse_bytes(name, arg, 1 << 20, &o->map_cache);
 	case O_OVERLAY:
@@ -206,6 +232,11 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 	case O_FORCE:
 		o->force = true;
 		return 0;
+	case O_NULL:
+		o->null_device = true;
+		return 0;
+	case O_CHANNEL:
+		return parse_channel(arg, &o->channel);
 	case O_VERBOSE:
 		o->verbose = true;
 		return 0;
@@ -220,16 +251,37 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 	}
 }
 
-static int check(const struct helper_options *o, int argc, char **argv)
+/* The null device has a size, and nothing of what a volume has. */
+static int check_null(struct helper_options *o)
+{
+	if (o->volume || o->meta || o->map_cache || o->overlay ||
+	    o->checkpoint_log || o->min_replicas || o->replica_timeout_ms)
+		return error_set(-EINVAL, "--null serves no volume: --volume, --meta and the options of a volume's engine do not go with it");
+	if (!o->size)
+		o->size = NULL_SIZE_DEFAULT;
+	if (o->size % o->block_size)
+		return error_set(-EINVAL, "--size must be a multiple of the block size, %u",
+				 o->block_size);
+	return 0;
+}
+
+static int check_volume(const struct helper_options *o)
+{
+	if (!o->volume)
+		return error_set(-EINVAL, "--volume NAME is missing");
+	if (o->size)
+		return error_set(-EINVAL, "--size is for --null; a volume has the size that it was created with");
+	return volume_name_check(o->volume);
+}
+
+static int check(struct helper_options *o, int argc, char **argv)
 {
 	int err;
 
 	if (optind < argc)
 		return error_set(-EINVAL, "unexpected argument '%s'",
 				 argv[optind]);
-	if (!o->volume)
-		return error_set(-EINVAL, "--volume NAME is missing");
-	err = volume_name_check(o->volume);
+	err = o->null_device ? check_null(o) : check_volume(o);
 	if (!err) {
 		err = arena_check_size(o->arena, TORUS_IO_SIZE_DEFAULT);
 		if (err)

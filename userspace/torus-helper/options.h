@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "front/channel.h"
+
 /* Exit statuses, also in torus-helper(8). */
 enum helper_exit {
 	HELPER_OK = 0,		/* detached, or asked for help */
@@ -18,6 +20,9 @@ enum helper_exit {
 struct helper_options {
 	const char *meta;		/* NULL: environment, configuration */
 	const char *volume;
+	bool null_device;		/* no volume: null.h */
+	uint64_t size;			/* of the null device, in bytes */
+	enum channel_form channel;
 	int device;			/* -1: any */
 	bool read_only, force, verbose;
 	uint32_t block_size;
