@@ -69,6 +69,7 @@ int main(void)
 	int fd, i;
 
 	test_begin();
+	use_messages();
 	id = device_add(&config);
 	world = world_new(SIZE);
 	check_small_buffer_refused(id, world);

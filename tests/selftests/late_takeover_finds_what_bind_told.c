@@ -60,7 +60,8 @@ static void start(struct helper *h, struct server *server)
 int main(void)
 {
 	struct device_config config = {
-		.size = SIZE, .depth = 8, .io_size_max = 16 << 10,
+		.size = SIZE, .depth = TORUS_COMPLETION_BATCH,
+		.io_size_max = 16 << 10,
 	};
 	static struct helper helpers[2];
 	unsigned int i, rounds;

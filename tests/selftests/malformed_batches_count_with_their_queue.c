@@ -47,6 +47,7 @@ int main(void)
 	uint32_t id;
 
 	test_begin();
+	use_messages();
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	id = device_add(&config);
 	world = world_new(SIZE);

@@ -80,6 +80,7 @@ int main(void)
 	int fd;
 
 	test_begin();
+	use_messages();
 	id = device_add(&config);
 	world = world_new(SIZE);
 	CHECK_INT(helper_open(&h, world, id, 4 << 20), 0);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The smallest arena there may be, shared by small and the largest requests. */
+/*
+ * The smallest arena there may be, shared by small and the largest requests,
+ * and by the rings of the default depth if there are rings.
+ */
 #include <fcntl.h>
 
 #include "stress.h"
 #include "test.h"
 
 #define SIZE (64ull << 20)
+#define RINGS (12u << 10)
 
 int main(void)
 {
@@ -16,6 +20,8 @@ int main(void)
 	int again;
 
 	test_begin();
+	if (helper_form() == TORUS_CHANNEL_RING)
+		s.how.arena_size += RINGS;
 	setup_begin(&s);
 	again = device_open(s.id, O_RDWR | O_DIRECT);
 	CHECK(again >= 0);

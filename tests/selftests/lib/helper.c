@@ -56,6 +56,20 @@ int arena_new(size_t size, void **map)
 	return fd;
 }
 
+/* The whole suite runs in both forms: the environment says which. */
+enum torus_channel helper_form(void)
+{
+	const char *form = getenv("TORUS_CHANNEL");
+
+	return form && !strcmp(form, "messages") ? TORUS_CHANNEL_MESSAGES :
+						   TORUS_CHANNEL_RING;
+}
+
+void use_messages(void)
+{
+	CHECK(!setenv("TORUS_CHANNEL", "messages", 1));
+}
+
 int helper_open(struct helper *h, struct world *world, uint32_t dev_id,
 		size_t arena_size)
 {
@@ -67,6 +81,7 @@ int helper_open(struct helper *h, struct world *world, uint32_t dev_id,
 	h->dev_id = dev_id;
 	h->arena_size = arena_size;
 	h->data.fd = -1;
+	h->form = helper_form();
 	ret = nl_open(&h->control);
 	if (ret)
 		return ret;
@@ -98,7 +113,7 @@ int helper_bind(struct helper *h, bool takeover)
 
 	nl_begin(&h->control, &msg, TORUS_CMD_SESSION_BIND, 0);
 	nl_put_u32(&msg, TORUS_A_SESSION_DEV_ID, h->dev_id);
-	nl_put_u32(&msg, TORUS_A_SESSION_CHANNEL, TORUS_CHANNEL_MESSAGES);
+	nl_put_u32(&msg, TORUS_A_SESSION_CHANNEL, h->form);
 	nl_put_u32(&msg, TORUS_A_SESSION_ARENA_FD, h->arena_fd);
 	if (takeover)
 		nl_put_flag(&msg, TORUS_A_SESSION_TAKEOVER);
@@ -111,6 +126,11 @@ int helper_bind(struct helper *h, bool takeover)
 	h->depth = nl_u32(&answer, TORUS_A_SESSION_DEPTH);
 	h->remembered = nl_u64(&answer, TORUS_A_SESSION_SEQUENCE);
 	h->remembered_crc = nl_u32(&answer, TORUS_A_SESSION_HEADER_CRC);
+	CHECK_INT(nl_u32(&answer, TORUS_A_SESSION_CHANNEL), h->form);
+	if (h->form == TORUS_CHANNEL_RING) {
+		h->ring_entries = nl_u32(&answer, TORUS_A_SESSION_RING_ENTRIES);
+		h->ring_stride = nl_u32(&answer, TORUS_A_SESSION_RING_STRIDE);
+	}
 	return 0;
 }
 
@@ -207,12 +227,25 @@ void helper_do(struct helper *h, const struct torus_desc *desc,
 	completion->header_crc = world_crc(completion->sequence);
 }
 
+static int publish_and_drain(struct helper *h, struct nl *nl,
+			     const struct torus_completion *completions,
+			     unsigned int nr, bool ack)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		ring_publish(h, completions[i].queue, &completions[i]);
+	return ring_drain(h, nl, ack);
+}
+
 int helper_complete(struct helper *h, struct nl *nl,
 		    const struct torus_completion *completions,
 		    unsigned int nr, bool ack)
 {
 	struct nl_msg msg;
 
+	if (h->form == TORUS_CHANNEL_RING)
+		return publish_and_drain(h, nl, completions, nr, ack);
 	nl_begin(nl, &msg, TORUS_CMD_COMPLETE, 0);
 	nl_put_u32(&msg, TORUS_A_IO_DEV_ID, h->dev_id);
 	nl_put_u64(&msg, TORUS_A_IO_SESSION_ID, h->session_id);
@@ -229,12 +262,22 @@ static int flush_ready(struct helper *h)
 	return nr ? helper_complete(h, &h->data, h->ready, nr, false) : 0;
 }
 
+static int take_descriptor(struct helper *h, const struct torus_desc *desc)
+{
+	struct torus_completion *c = &h->ready[h->nr_ready];
+
+	helper_do(h, desc, c);
+	if (h->hook && !h->hook(h, desc, c))
+		return 0;
+	return ++h->nr_ready < TORUS_COMPLETION_BATCH ? 0 : flush_ready(h);
+}
+
 static int take_message(struct helper *h, const struct nl_msg *msg)
 {
 	const struct nlmsghdr *hdr = (const void *)msg->data;
 	const struct nlattr *attr;
 	unsigned int i;
-	int ret;
+	int ret = 0;
 
 	if (hdr->nlmsg_type == NLMSG_ERROR) {
 		const struct nlmsgerr *err = NLMSG_DATA(hdr);
@@ -244,22 +287,53 @@ static int take_message(struct helper *h, const struct nl_msg *msg)
 	attr = nl_attr(msg, TORUS_A_IO_DESCRIPTORS);
 	if (!attr || nl_u64(msg, TORUS_A_IO_SESSION_ID) != h->session_id)
 		return 0;
-	for (i = 0; i < nl_len(attr) / sizeof(struct torus_desc); i++) {
-		struct torus_completion *c = &h->ready[h->nr_ready];
+	for (i = 0; !ret && i < nl_len(attr) / sizeof(struct torus_desc); i++) {
 		struct torus_desc desc;
 
 		memcpy(&desc, (const char *)nl_data(attr) + i * sizeof(desc),
 		       sizeof(desc));
-		helper_do(h, &desc, c);
-		if (h->hook && !h->hook(h, &desc, c))
-			continue;
-		if (++h->nr_ready < TORUS_COMPLETION_BATCH)
-			continue;
-		ret = flush_ready(h);
-		if (ret)
-			return ret;
+		ret = take_descriptor(h, &desc);
 	}
-	return 0;
+	return ret;
+}
+
+/* Whether there was any; @ret gets 0 or -errno. */
+static bool take_from_rings(struct helper *h, int *ret)
+{
+	struct torus_desc desc;
+	bool any = false;
+
+	*ret = 0;
+	while (!*ret && ring_next(h, &desc)) {
+		any = true;
+		*ret = take_descriptor(h, &desc);
+	}
+	return any;
+}
+
+/* Doorbells, and what the driver says about our messages. */
+static int hear(struct helper *h, int timeout_ms)
+{
+	struct nl_msg msg;
+	int ret = nl_receive(&h->data, &msg, timeout_ms);
+
+	return ret ? ret : take_message(h, &msg);
+}
+
+static int serve_rings_once(struct helper *h, int timeout_ms)
+{
+	int ret, heard = -EAGAIN;
+
+	if (!take_from_rings(h, &ret) && !ret) {
+		heard = hear(h, ring_sleep(h) ? timeout_ms : 0);
+		ring_wake(h);
+		take_from_rings(h, &ret);
+	}
+	if (!ret)
+		ret = flush_ready(h);
+	while (!heard)
+		heard = hear(h, 0);
+	return ret ? ret : heard == -EAGAIN ? 0 : heard;
 }
 
 int helper_serve_once(struct helper *h, int timeout_ms)
@@ -267,6 +341,8 @@ int helper_serve_once(struct helper *h, int timeout_ms)
 	struct nl_msg msg;
 	int ret;
 
+	if (h->form == TORUS_CHANNEL_RING)
+		return serve_rings_once(h, timeout_ms);
 	ret = nl_receive(&h->data, &msg, timeout_ms);
 	while (!ret) {
 		ret = take_message(h, &msg);
@@ -287,16 +363,21 @@ int helper_serve_many(struct helper *helpers, unsigned int nr, int other_fd,
 	int ret, n;
 
 	CHECK(nr <= HELPER_MANY_MAX);
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		fds[i] = (struct pollfd) {
 			.fd = helpers[i].data.fd, .events = POLLIN,
 		};
+		if (helpers[i].form == TORUS_CHANNEL_RING &&
+		    helpers[i].data.fd >= 0 && !ring_sleep(&helpers[i]))
+			timeout_ms = 0;
+	}
 	fds[nr] = (struct pollfd) { .fd = other_fd, .events = POLLIN };
 	n = poll(fds, nr + 1, timeout_ms);
-	if (n <= 0)
+	if (n < 0 || (!n && timeout_ms))
 		return n ? -errno : -EAGAIN;
 	for (i = 0; i < nr; i++) {
-		if (!fds[i].revents)
+		if (!fds[i].revents && (helpers[i].form != TORUS_CHANNEL_RING ||
+					helpers[i].data.fd < 0))
 			continue;
 		ret = helper_serve_once(&helpers[i], 0);
 		/* Its device is gone, or another has it. */

@@ -9,6 +9,7 @@
 #include <linux/torus_io.h>
 
 #include "nl.h"
+#include "ring.h"
 
 /* What survives a helper: shared by all of a test's processes. */
 struct world {
@@ -46,6 +47,11 @@ struct helper {
 	uint32_t rcvbuf_min;
 	uint32_t queues;
 	uint32_t depth;
+	/* TORUS_CHANNEL of the environment, unless changed before bind */
+	enum torus_channel form;
+	uint32_t ring_entries, ring_stride;
+	uint32_t desc_head[TORUS_QUEUES_MAX];
+	uint32_t ticket;
 	uint64_t mask;		/* queues that came to the data socket */
 	uint64_t remembered;
 	uint32_t remembered_crc;
@@ -62,6 +68,12 @@ uint32_t world_crc(uint64_t sequence);
 
 /* Makes a sealed, locked memfd. The descriptor, or -errno. */
 int arena_new(size_t size, void **map);
+
+/* This test is about the message form, whatever the environment says. */
+void use_messages(void);
+
+/* What the environment says, ring unless TORUS_CHANNEL is "messages". */
+enum torus_channel helper_form(void);
 
 /* The steps of a helper's start; each is 0 or -errno. */
 int helper_open(struct helper *h, struct world *world, uint32_t dev_id,
