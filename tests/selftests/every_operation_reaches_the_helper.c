@@ -10,24 +10,6 @@
 #define SIZE (64ull << 20)
 #define MIB (1u << 20)
 
-static void check_limits(uint32_t id)
-{
-	CHECK(!strcmp(sysfs(id, "queue/write_cache"), "write back"));
-	CHECK(!strcmp(sysfs(id, "queue/fua"), "1"));
-	CHECK(!strcmp(sysfs(id, "queue/rotational"), "0"));
-	CHECK(!strcmp(sysfs(id, "queue/logical_block_size"), "4096"));
-	CHECK(!strcmp(sysfs(id, "queue/physical_block_size"), "4096"));
-	CHECK(!strcmp(sysfs(id, "queue/minimum_io_size"), "4096"));
-	CHECK(!strcmp(sysfs(id, "queue/discard_granularity"), "4096"));
-	CHECK(!strcmp(sysfs(id, "queue/discard_max_bytes"), "1073741824"));
-	CHECK(!strcmp(sysfs(id, "queue/write_zeroes_max_bytes"), "1073741824"));
-	CHECK(!strcmp(sysfs(id, "queue/max_hw_sectors_kb"), "1024"));
-	CHECK(!strcmp(sysfs(id, "queue/iostats"), "1"));
-	CHECK(strstr(sysfs(id, "queue/scheduler"), "[none]"));
-	CHECK(!strcmp(sysfs(id, "torus/state"), "live"));
-	CHECK(!strcmp(sysfs(id, "torus/volume"), "selftest"));
-}
-
 static void check_data(int fd, struct world *world)
 {
 	uint8_t *out = alloc_aligned(2 * MIB), *in = alloc_aligned(2 * MIB);
@@ -85,7 +67,6 @@ int main(void)
 
 	test_begin();
 	id = device_serve(&config, &world, &helper);
-	check_limits(id);
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
 	check_data(fd, world);
