@@ -24,38 +24,21 @@
 #include "queue.h"
 #include "session.h"
 
-/* The limits of a parameter are those of the attribute it stands in for. */
-static int set_io_timeout(const char *val, const struct kernel_param *kp)
-{
-	return param_set_uint_minmax(val, kp, 1, TORUS_TIMEOUT_MS_LIMIT);
-}
-
+/* The limit is that of the attribute for which it stands in. */
 static int set_dead_timeout(const char *val, const struct kernel_param *kp)
 {
 	return param_set_uint_minmax(val, kp, 0, TORUS_TIMEOUT_MS_LIMIT);
 }
-
-static const struct kernel_param_ops io_timeout_ops = {
-	.set = set_io_timeout,
-	.get = param_get_uint,
-};
 
 static const struct kernel_param_ops dead_timeout_ops = {
 	.set = set_dead_timeout,
 	.get = param_get_uint,
 };
 
-static unsigned int io_timeout_ms = TORUS_IO_TIMEOUT_MS_DEFAULT;
-module_param_cb(io_timeout_ms, &io_timeout_ops, &io_timeout_ms, 0644);
-__MODULE_PARM_TYPE(io_timeout_ms, "uint");
-MODULE_PARM_DESC(io_timeout_ms, "Limit for one request, in ms, of devices added without one (1 to "
-		 __stringify(TORUS_TIMEOUT_MS_LIMIT) ", default "
-		 __stringify(TORUS_IO_TIMEOUT_MS_DEFAULT) ")");
-
 static unsigned int dead_timeout_ms = TORUS_DEAD_TIMEOUT_MS_DEFAULT;
 module_param_cb(dead_timeout_ms, &dead_timeout_ops, &dead_timeout_ms, 0644);
 __MODULE_PARM_TYPE(dead_timeout_ms, "uint");
-MODULE_PARM_DESC(dead_timeout_ms, "Wait for a new helper, in ms, of devices added without one (0 to "
+MODULE_PARM_DESC(dead_timeout_ms, "How long requests wait for a new helper, in ms, on devices added without a value (0 to "
 		 __stringify(TORUS_TIMEOUT_MS_LIMIT) ", default "
 		 __stringify(TORUS_DEAD_TIMEOUT_MS_DEFAULT) ")");
 
@@ -127,7 +110,7 @@ static int fill_config(struct genl_info *info,
 	config->io_size_max = get_u32(info, TORUS_A_DEV_IO_SIZE_MAX,
 				      TORUS_IO_SIZE_DEFAULT);
 	config->io_timeout_ms = get_u32(info, TORUS_A_DEV_IO_TIMEOUT_MS,
-					READ_ONCE(io_timeout_ms));
+					TORUS_IO_TIMEOUT_MS_DEFAULT);
 	config->dead_timeout_ms = get_u32(info, TORUS_A_DEV_DEAD_TIMEOUT_MS,
 					  READ_ONCE(dead_timeout_ms));
 	config->read_only = attrs[TORUS_A_DEV_READ_ONLY] &&

@@ -39,7 +39,7 @@ static const char help[] =
 "  --min-replicas N         fewer healthy copies make writes wait (a majority)\n"
 "  --io-timeout TIME        a request fails after this (120s)\n"
 "  --replica-timeout TIME   a peer without progress is left out (1s)\n"
-"  --dead-timeout TIME      requests wait so long for a new helper (60s)\n"
+"  --dead-timeout TIME      requests wait so long for a new helper (the driver's: 60s)\n"
 "  --verbose, --help, --version\n"
 "\n"
 "TIME is a number of seconds, or with 'ms'. See torus-helper(8).\n";
@@ -185,7 +185,7 @@ static int parse_sizes(struct helper_options *o, int opt, const char *name,
 static int parse_numbers(struct helper_options *o, int opt, const char *name,
 			 const char *arg)
 {
-	uint32_t device;
+	uint32_t device, ms;
 	int err;
 
 	switch (opt) {
@@ -209,7 +209,10 @@ static int parse_numbers(struct helper_options *o, int opt, const char *name,
 	case O_REPLICA_TIMEOUT:
 		return parse_time(name, arg, 10, &o->replica_timeout_ms);
 	case O_DEAD_TIMEOUT:
-		return parse_time(name, arg, 0, &o->dead_timeout_ms);
+		err = parse_time(name, arg, 0, &ms);
+		if (!err)
+			o->dead_timeout_ms = ms;
+		return err;
 	default:
 		return parse_sizes(o, opt, name, arg);
 	}
@@ -299,7 +302,7 @@ int options_parse(struct helper_options *o, int argc, char **argv)
 		.queue_depth = TORUS_DEPTH_DEFAULT,
 		.arena = ARENA_SIZE_DEFAULT,
 		.io_timeout_ms = TORUS_IO_TIMEOUT_MS_DEFAULT,
-		.dead_timeout_ms = TORUS_DEAD_TIMEOUT_MS_DEFAULT,
+		.dead_timeout_ms = -1,
 	};
 	opterr = 0;
 	while (!err && (opt = getopt_long(argc, argv, ":", list, &index)) != -1) {

@@ -30,7 +30,8 @@ struct helper_options {
 	uint64_t arena;			/* bytes */
 	uint64_t map_cache, overlay, checkpoint_log;	/* 0: default */
 	uint32_t min_replicas;		/* 0: majority */
-	uint32_t io_timeout_ms, dead_timeout_ms;
+	uint32_t io_timeout_ms;
+	int64_t dead_timeout_ms;	/* -1: as the driver is set */
 	uint32_t replica_timeout_ms;	/* 0: default */
 };
 

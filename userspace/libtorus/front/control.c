@@ -181,8 +181,9 @@ static int put_add(struct nl_msg *msg, const struct control_add *add)
 	err |= nla_put_u32(msg, TORUS_A_DEV_DEPTH, add->depth);
 	err |= nla_put_u32(msg, TORUS_A_DEV_IO_SIZE_MAX, add->io_size_max);
 	err |= nla_put_u32(msg, TORUS_A_DEV_IO_TIMEOUT_MS, add->io_timeout_ms);
-	err |= nla_put_u32(msg, TORUS_A_DEV_DEAD_TIMEOUT_MS,
-			   add->dead_timeout_ms);
+	if (add->dead_timeout_ms >= 0)
+		err |= nla_put_u32(msg, TORUS_A_DEV_DEAD_TIMEOUT_MS,
+				   (uint32_t)add->dead_timeout_ms);
 	err |= nla_put_u8(msg, TORUS_A_DEV_READ_ONLY, add->read_only);
 	err |= nla_put(msg, TORUS_A_DEV_INCARNATION, TORUS_INCARNATION_LEN,
 		       add->incarnation.byte);

@@ -44,7 +44,7 @@ struct control_add {
 	uint64_t size;
 	uint32_t block_size, queues, depth, io_size_max;
 	uint32_t io_timeout_ms;
-	uint32_t dead_timeout_ms;
+	int64_t dead_timeout_ms;	/* -1: what the module's parameter says */
 	bool read_only;
 	struct uuid incarnation;
 };
