@@ -69,10 +69,11 @@ static int check_permission(struct sk_buff *skb, struct netlink_ext_ack *extack)
 
 /* Tells by number and by name which attribute a message lacks. */
 #define IS_MISSING(info, attr, name) ({					\
-	bool missing_ = GENL_REQ_ATTR_CHECK(info, attr);		\
+	struct genl_info *info_ = (info);				\
+	bool missing_ = GENL_REQ_ATTR_CHECK(info_, attr);		\
 									\
 	if (missing_)							\
-		GENL_SET_ERR_MSG(info, "attribute " name " is missing");	\
+		GENL_SET_ERR_MSG(info_, "attribute " name " is missing");	\
 	missing_;							\
 })
 
@@ -342,14 +343,15 @@ static struct torus_session *find_active(struct genl_info *info)
 {
 	struct torus_session *session;
 	struct torus_device *dev;
+	u64 id;
 
 	if (IS_MISSING(info, TORUS_A_IO_SESSION_ID, "session-id"))
 		return ERR_PTR(-EINVAL);
+	id = nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]);
 	dev = find_device(info, TORUS_A_IO_DEV_ID);
 	if (IS_ERR(dev))
 		return ERR_CAST(dev);
-	session = torus_session_get_active(dev,
-			nla_get_u64(info->attrs[TORUS_A_IO_SESSION_ID]));
+	session = torus_session_get_active(dev, id);
 	torus_device_put(dev);
 	if (session)
 		return session;
