@@ -324,7 +324,7 @@ static int shrink_closed(struct torus_device *dev, struct gendisk *disk,
 	int ret = 0;
 
 	if (!mutex_trylock(&disk->open_mutex)) {
-		NL_SET_ERR_MSG(extack, "device is being opened or closed: it cannot shrink just now");
+		NL_SET_ERR_MSG(extack, "device is being opened or closed: it cannot shrink now");
 		return -EBUSY;
 	}
 	if (disk_openers(disk)) {
