@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * 64 devices at once with small arenas, served by one process each and all under
+ * 64 devices at once with small arenas, served by one process and all under
  * load, and all of them in a dump; then devices that are added, started and
  * deleted in a row, while others look.
  */
@@ -98,12 +98,13 @@ int main(void)
 	};
 	static struct stress stress[DEVICES];
 	struct world *worlds[DEVICES];
-	pid_t helpers[DEVICES];
+	struct helper_config how = { .arena_size = SIZE };
 	uint32_t ids[DEVICES];
 	char names[DEVICES][16];
 	int fds[DEVICES], i;
 	uint64_t begin;
 	pthread_t looker;
+	pid_t helper;
 
 	test_begin();
 	begin = now_ms();
@@ -112,9 +113,8 @@ int main(void)
 		config.volume = names[i];
 		ids[i] = device_add(&config);
 		worlds[i] = world_new(SIZE);
-		helpers[i] = helper_spawn_with(worlds[i], ids[i], NULL, false,
-					       SIZE);
 	}
+	helper = helper_spawn_many(worlds, ids, DEVICES, &how);
 	printf("# added and bound after %llu ms\n",
 	       (unsigned long long)(now_ms() - begin));
 	for (i = 0; i < DEVICES; i++) {
@@ -133,10 +133,9 @@ int main(void)
 		close(fds[i]);
 		CHECK_INT(device_delete_patiently(ids[i]), 0);
 	}
-	for (i = 0; i < DEVICES; i++) {
+	for (i = 0; i < DEVICES; i++)
 		CHECK(device_wait_gone(ids[i], 30000));
-		helper_kill(helpers[i]);
-	}
+	helper_kill(helper);
 	printf("# deleted after %llu ms\n",
 	       (unsigned long long)(now_ms() - begin));
 	CHECK(!pthread_create(&looker, NULL, look, NULL));

@@ -169,6 +169,11 @@ int device_set(uint32_t id, uint16_t attr, uint64_t value)
 	return nl_call(&test_nl, &msg, NULL);
 }
 
+void device_forget(void)
+{
+	nr_added = 0;
+}
+
 void device_cleanup(void)
 {
 	int i;

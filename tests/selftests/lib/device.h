@@ -59,6 +59,9 @@ int device_open(uint32_t id, int flags);
 /* Sends a dev-set with one u32 attribute, a u64 one for the size. */
 int device_set(uint32_t id, uint16_t attr, uint64_t value);
 
+/* Leaves nothing to the cleanup: all that were added are gone. */
+void device_forget(void);
+
 /* Deletes by force whatever this test has added and not deleted. */
 void device_cleanup(void);
 

@@ -55,17 +55,22 @@ unsigned int test_rounds(unsigned int usual, unsigned int full)
 
 void test_run(const char *format, ...)
 {
-	char command[512];
+	char command[512] = "exec 2>&1\n", said[2048];
+	size_t len = strlen(command);
 	va_list args;
+	FILE *output;
 	int status;
 
 	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
+	vsnprintf(command + len, sizeof(command) - len, format, args);
 	va_end(args);
-	fflush(stdout);
-	status = system(command);
+	output = popen(command, "r");
+	CHECK(output);
+	len = fread(said, 1, sizeof(said) - 1, output);
+	said[len] = 0;
+	status = pclose(output);
 	if (status)
-		FAIL("status %#x of: %s", status, command);
+		FAIL("status %#x of %s: %s", status, command, said);
 }
 
 bool test_has(const char *program)

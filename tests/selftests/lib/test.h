@@ -76,7 +76,7 @@ uint64_t next_random(uint64_t *state);
 /* Aligned memory for direct I/O. */
 void *alloc_aligned(size_t len);
 
-/* Runs a command in a shell; fails the test if the command does. */
+/* Runs a command in a shell; fails the test, with what it said, if it fails. */
 void test_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Whether a program can be found. */
