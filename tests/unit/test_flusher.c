@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "base/log.h"
 #include "env/flusher.h"
+#include "env/memcheck.h"
 
 #ifndef PR_GET_IO_FLUSHER
 #define PR_GET_IO_FLUSHER 58
@@ -77,6 +79,57 @@ static int unprivileged(void)
 	return flusher_declare(&cfg) == 2 && lines == 2 ? 0 : 1;
 }
 
+static long page_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* As a request may: a large piece for a moment, many small ones, some stack. */
+static void use_memory(void)
+{
+	uint8_t room[65536];
+	uint8_t *large = malloc(1 << 20), *small[256];
+	size_t i;
+
+	memset(large, 1, 1 << 20);
+	memset(room, large[17], sizeof(room));
+	for (i = 0; i < 256; i++) {
+		small[i] = calloc(1, 1560);
+		small[i][i] = room[i];
+	}
+	for (i = 0; i < 256; i++)
+		free(small[i]);
+	free(large);
+}
+
+static int reserve_is_used(void)
+{
+	long before;
+	int i;
+
+	if (flusher_reserve(4 << 20) < 0)
+		return 1;
+	before = page_faults();
+	for (i = 0; i < 10; i++)
+		use_memory();
+	/* What the first use of code and of the tables of malloc() costs. */
+	return page_faults() - before < 32 ? 0 : 2;
+}
+
+/* Those who check memory bring a malloc() of their own. */
+static void reserved_memory_needs_no_page(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+	skip();
+#endif
+	if (memcheck_runs())
+		skip();
+	assert_int_equal(in_child(reserve_is_used), 0);
+}
+
 static void declarations_hold_or_are_logged(void **state)
 {
 	assert_int_equal(in_child(declared_or_said), 0);
@@ -92,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(declarations_hold_or_are_logged),
 		cmocka_unit_test(every_refusal_is_logged),
+		cmocka_unit_test(reserved_memory_needs_no_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

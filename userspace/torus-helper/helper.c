@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "env/flusher.h"
 #include "front/attachment.h"
 #include "notify.h"
 
@@ -16,6 +17,9 @@
  */
 #define DELETE_FOR_NS	(2 * NSEC_PER_SEC)
 #define DELETE_AGAIN_NS	(50 * NSEC_PER_MSEC)
+
+/* For what serving takes now and then: frames, pages of the map, calls. */
+#define HEAP_RESERVE	(8u << 20)
 
 /* ---- the end ------------------------------------------------------------ */
 
@@ -239,6 +243,9 @@ static void start_serving(struct helper *h)
 	char sentence[ERROR_TEXT_MAX];
 	int err = device_fit(h);
 
+	/* Before the device is live, and memory may wait for it. */
+	if (flusher_reserve(HEAP_RESERVE))
+		log_warning("no memory could be set aside for serving");
 	if (!err)
 		err = channel_start(h->channel, volume_acknowledged(h->volume),
 				    volume_remembered(h->volume),

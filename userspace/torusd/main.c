@@ -30,6 +30,8 @@
 #define LISTEN_FOR_NS	(10 * NSEC_PER_SEC)
 #define RECEIVE_BYTES	(32u << 20)
 #define SEND_BYTES	(16u << 20)
+/* For requests, frames, and data that come outside of the pool. */
+#define HEAP_RESERVE	(4u << 20)
 
 void torusd_fail(struct torusd *d, const char *what, int err)
 {
@@ -152,6 +154,8 @@ static void store_is_open(void *ctx, int err)
 		return;
 	}
 	d->serving = true;
+	if (flusher_reserve(HEAP_RESERVE) < 0)
+		log_warning("no memory could be set aside for serving");
 	find_address(d);
 	if (d->stopping) {
 		store_close(d->store, store_is_closed, d);

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,6 +17,10 @@
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
+
+/* The most that glibc permits; larger ones are few, and kept by their users. */
+#define HEAP_PIECE_MAX	(32 << 20)
+#define STACK_BYTES	(128u << 10)
 
 static int refused(const char *what, const char *needs, int err)
 {
@@ -86,4 +93,35 @@ int flusher_declare(const struct flusher_config *cfg)
 	if (cfg->no_core_dump)
 		count += forbid_core_dump();
 	return count;
+}
+
+static void touch(volatile uint8_t *memory, size_t bytes)
+{
+	size_t at, page = (size_t)sysconf(_SC_PAGESIZE);
+
+	for (at = 0; at < bytes; at += page)
+		memory[at] = 0;
+}
+
+static void __attribute__((noinline)) touch_stack(void)
+{
+	uint8_t room[STACK_BYTES];
+
+	touch(room, sizeof(room));
+}
+
+int flusher_reserve(size_t bytes)
+{
+	uint8_t *memory;
+
+	/* Else pieces of 128 KiB are mapped for each use, and faulted in again. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_PIECE_MAX);
+	mallopt(M_TRIM_THRESHOLD, -1);
+	memory = malloc(bytes);
+	if (memory == NULL)
+		return -ENOMEM;
+	touch(memory, bytes);
+	free(memory);
+	touch_stack();
+	return 0;
 }

@@ -8,6 +8,7 @@
 #define TORUS_ENV_FLUSHER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct flusher_config {
 	bool lock_memory;	/* mlockall() what there is and what comes */
@@ -24,5 +25,15 @@ struct flusher_config {
  * but may deadlock when memory runs out.
  */
 int flusher_declare(const struct flusher_config *cfg);
+
+/**
+ * flusher_reserve() - have @bytes (less than 32 MiB) of heap, and some stack,
+ * in memory already when they are asked for: what is small and short-lived on
+ * the I/O path then needs no page of the system. From then on memory that is
+ * freed stays with the process. For the thread that does the I/O, when it has
+ * allocated what it needs for all its life.
+ * Returns 0 or -ENOMEM.
+ */
+int flusher_reserve(size_t bytes);
 
 #endif
