@@ -47,6 +47,29 @@ $(B)/fuzz/%: $(B)/fuzz-obj/tests/fuzz/%.o $(LIB_SRC:%.c=$(B)/fuzz-obj/%.o)
 	$(call say,LD,$@)
 	$(Q)clang $(FUZZ_LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+# Knows the family by a table that is made of its spec.
+FUZZ_NETLINK := tests/fuzz/netlink
+FUZZ_NETLINK_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard $(FUZZ_NETLINK)/*.c) \
+	tests/selftests/lib/nl.c) $(B)/$(FUZZ_NETLINK)/spec_table.o
+
+$(B)/$(FUZZ_NETLINK)/spec_table.c: $(FUZZ_NETLINK)/gen-spec \
+		Documentation/netlink/specs/torus.yaml
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)$(FUZZ_NETLINK)/gen-spec Documentation/netlink/specs/torus.yaml >$@.new
+	$(Q)mv $@.new $@
+
+$(B)/$(FUZZ_NETLINK)/spec_table.o: $(B)/$(FUZZ_NETLINK)/spec_table.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(B)/$(FUZZ_NETLINK)/%.o $(B)/fuzz-netlink: CFLAGS_ALL += \
+	-I$(FUZZ_NETLINK) -Itests/selftests/lib
+
+$(B)/fuzz-netlink: $(FUZZ_NETLINK_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
+
 .PHONY: unit run-unit sim fuzz
 unit: $(UNIT_BIN)
 # Every program runs, also after one that fails.
