@@ -31,7 +31,7 @@
 #define RECEIVE_BYTES	(32u << 20)
 #define SEND_BYTES	(16u << 20)
 /* For requests, frames, and data that come outside of the pool. */
-#define HEAP_RESERVE	(4u << 20)
+#define HEAP_RESERVE	(2u << 20)
 
 void torusd_fail(struct torusd *d, const char *what, int err)
 {
