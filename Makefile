@@ -8,7 +8,8 @@ VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"$$/\1/p' dkms.conf)
 include userspace/build.mk
 include tests/build.mk
 
-# One torus.ko per kernel that is supported, built against Debian's headers.
+# One torus.ko per kernel that is supported, built against Debian's headers, and
+# one with fault points, for tests.
 KERNELS := 6.1 6.12
 MODULE_SRC := Kbuild dkms.conf $(shell find kernel include/uapi -name '*.[ch]' -o -name Kbuild)
 
@@ -16,7 +17,7 @@ build/module/%/torus.ko: $(MODULE_SRC)
 	scripts/build-module $* build/module/$*
 
 .PHONY: modules deb demo check check-fast check-full style
-modules: $(KERNELS:%=build/module/%/torus.ko)
+modules: $(foreach kernel,$(KERNELS),$(addprefix build/module/$(kernel),/torus.ko -fault/torus.ko))
 
 # build/deb/torus-dkms_VERSION_all.deb
 deb:

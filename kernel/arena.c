@@ -24,6 +24,7 @@
 #include <linux/slab.h>
 
 #include "arena.h"
+#include "fault.h"
 #include "genl.h"
 
 #define ARENA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | \
@@ -114,10 +115,12 @@ static int init_from_file(struct torus_arena *arena, struct file *file,
 	arena->ino = file_inode(file)->i_ino;
 	spin_lock_init(&arena->lock);
 
-	arena->pages = kvcalloc(count, sizeof(*arena->pages), GFP_KERNEL);
+	arena->pages = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		       kvcalloc(count, sizeof(*arena->pages), GFP_KERNEL);
 	if (!arena->pages)
 		return -ENOMEM;
-	arena->used = bitmap_zalloc(arena->units, GFP_KERNEL);
+	arena->used = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		      bitmap_zalloc(arena->units, GFP_KERNEL);
 	if (!arena->used) {
 		ret = -ENOMEM;
 		goto free_pages;

@@ -17,6 +17,7 @@
 #include "channel.h"
 #include "channel_forms.h"
 #include "device.h"
+#include "fault.h"
 #include "genl.h"
 #include "queue.h"
 #include "session.h"
@@ -91,16 +92,20 @@ void torus_channel_describe(struct torus_queue *queue, u16 tag,
 	desc->tag = tag;
 	/* From here on the helper's completion is believed. */
 	desc->generation = torus_slot_send(slot);
-	trace_torus_sent(queue->device->id, desc->queue, desc->tag,
-			 desc->generation, desc->op);
+	trace_torus_sent(queue->device->id, desc);
 }
 
 int torus_channel_post(struct torus_queue *queue, struct torus_session *session,
 		       struct sk_buff *skb)
 {
-	int ret = genlmsg_unicast(&init_net, skb,
-				  session->sockets[queue->index].portid);
+	int ret;
 
+	if (torus_fault(TORUS_FAULT_SOCKET_FULL)) {
+		kfree_skb(skb);
+		return -EAGAIN;
+	}
+	ret = genlmsg_unicast(&init_net, skb,
+			      session->sockets[queue->index].portid);
 	if (ret == -ECONNREFUSED)
 		torus_session_kill(session, 0);
 	return ret;
@@ -166,11 +171,12 @@ static bool finish(struct torus_session *session,
 		status = BLK_STS_IOERR;
 	if (!status && req_op(rq) == REQ_OP_READ)
 		torus_arena_read(&session->arena, unit, rq);
+	torus_point(TORUS_POINT_AFTER_COPY, session->pid);
 	if (torus_request_has_data(rq))
 		starved = torus_arena_put(&session->arena, unit,
 					  blk_rq_bytes(rq));
-	trace_torus_completed(session->device->id, entry->queue, entry->tag,
-			      entry->generation, entry->result);
+	trace_torus_completed(session->device->id, entry->queue,
+			      entry->generation, rq, entry->result);
 	torus_slot_idle(slot);
 	if (status || !blk_mq_add_to_batch(rq, iob, 0, complete_batch))
 		blk_mq_end_request(rq, status);
@@ -189,6 +195,8 @@ static bool claim_locked(struct torus_session *session, const void *entries,
 	lockdep_assert_held(&dev->lock);
 	for (i = 0; i < nr; i++) {
 		torus_channel_entry(entries, i, &entry);
+		if (torus_fault(TORUS_FAULT_DROP_COMPLETION))
+			continue;
 		if (entry.result == TORUS_RESULT_LOST) {
 			lost = true;
 		} else if (torus_slot_claim(slot_of(session, &entry),
@@ -238,6 +246,7 @@ static bool finish_all(struct torus_session *session, const void *entries,
 		atomic64_inc(&dev->queues[entry.queue].completed);
 		starved |= finish(session, &entry, &iob);
 	}
+	torus_point(TORUS_POINT_BEFORE_END, session->pid);
 	if (iob.complete)
 		iob.complete(&iob);
 	return starved;
@@ -252,13 +261,17 @@ int torus_channel_end(struct torus_session *session, const void *entries,
 	u64 won = 0;
 	int ret;
 
+	torus_point(TORUS_POINT_BEFORE_CLAIM, session->pid);
 	ret = claim(session, entries, nr, &won, extack);
 	if (ret)
 		return ret;
+	torus_point(TORUS_POINT_AFTER_CLAIM, session->pid);
 	*ended = hweight64(won);
 	torus_channel_entry(entries, 0, &entry);
 	atomic64_inc(&dev->queues[entry.queue].batches);
+	torus_histogram_add(&dev->queues[entry.queue].completion_sizes, nr);
 	if (finish_all(session, entries, nr, won))
 		torus_queues_run(dev);
+	torus_point(TORUS_POINT_AFTER_END, session->pid);
 	return 0;
 }

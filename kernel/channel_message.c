@@ -19,6 +19,7 @@
 #include "channel.h"
 #include "channel_forms.h"
 #include "device.h"
+#include "fault.h"
 #include "genl.h"
 #include "message.h"
 #include "queue.h"
@@ -40,6 +41,8 @@ static u32 message_size;
 
 static struct sk_buff *alloc_message(gfp_t gfp)
 {
+	if (torus_fault(TORUS_FAULT_FAIL_MESSAGE))
+		return NULL;
 	return genlmsg_new(nla_total_size(sizeof(u32)) +
 			   nla_total_size_64bit(sizeof(u64)) +
 			   nla_total_size(TORUS_DESC_BATCH * TORUS_DESC_SIZE),
@@ -132,10 +135,17 @@ static bool send_batch(struct torus_queue *queue, struct torus_session *session)
 		return false;
 	}
 	fill_message(skb, queue, session, &batch);
+	if (torus_fault(TORUS_FAULT_DROP_REQUEST)) {
+		kfree_skb(skb);
+		return true;
+	}
+	torus_point(TORUS_POINT_BEFORE_SEND, session->pid);
 	ret = torus_channel_post(queue, session, skb);
 	if (!ret) {
+		torus_point(TORUS_POINT_AFTER_SEND, session->pid);
 		atomic64_add(batch.nr, &queue->sent);
 		atomic64_inc(&queue->messages);
+		torus_histogram_add(&queue->desc_sizes, batch.nr);
 		return batch.nr == TORUS_DESC_BATCH;
 	}
 	unsend(queue, &batch, ret);
@@ -192,7 +202,8 @@ static int check_batch(struct torus_session *session, struct sock *sk,
 }
 
 /* Counts with the first queue whose socket it came on, else with queue 0. */
-static void count_malformed(struct torus_session *session, struct sock *sk)
+static void count_malformed(struct torus_session *session, struct sock *sk,
+			    int error)
 {
 	struct torus_device *dev = session->device;
 	unsigned int i;
@@ -203,6 +214,7 @@ static void count_malformed(struct torus_session *session, struct sock *sk)
 	if (i == dev->nr_queues)
 		i = 0;
 	atomic64_inc(&dev->queues[i].malformed);
+	trace_torus_malformed(dev->id, i, session->id, error);
 }
 
 /* Completions make room in the socket, so what waits for it is sent now. */
@@ -228,7 +240,7 @@ int torus_channel_complete(struct torus_session *session, struct sock *sk,
 	}
 	ret = check_batch(session, sk, attr, extack);
 	if (ret) {
-		count_malformed(session, sk);
+		count_malformed(session, sk, ret);
 		return ret;
 	}
 	ret = torus_channel_end(session, nla_data(attr), nr, &ended, extack);

@@ -20,6 +20,7 @@
 #include "channel.h"
 #include "channel_forms.h"
 #include "device.h"
+#include "fault.h"
 #include "genl.h"
 #include "message.h"
 #include "queue.h"
@@ -35,8 +36,11 @@ void torus_ring_channel_submit(struct torus_queue *queue,
 
 	spin_lock(&end->lock);
 	torus_channel_describe(queue, tag, &desc);
-	torus_ring_put(end, &desc);
+	torus_point(TORUS_POINT_BEFORE_SEND, session->pid);
+	if (!torus_fault(TORUS_FAULT_DROP_REQUEST))
+		torus_ring_put(end, &desc);
 	spin_unlock(&end->lock);
+	torus_point(TORUS_POINT_AFTER_SEND, session->pid);
 	atomic64_inc(&queue->sent);
 	torus_queue_look_later(queue);
 }
@@ -47,6 +51,8 @@ static int post_doorbell(struct torus_queue *queue,
 	struct sk_buff *skb;
 	void *header;
 
+	if (torus_fault(TORUS_FAULT_FAIL_DOORBELL))
+		return -ENOMEM;
 	skb = genlmsg_new(nla_total_size(sizeof(u32)) +
 			  nla_total_size_64bit(sizeof(u64)), TORUS_SEND_GFP);
 	if (!skb)
@@ -70,8 +76,12 @@ void torus_ring_channel_wake(struct torus_queue *queue,
 	if (!ticket)
 		return;
 	ret = post_doorbell(queue, session);
+	trace_torus_doorbell(queue->device->id, queue->index, session->id, ret);
 	if (!ret) {
+		torus_point(TORUS_POINT_AFTER_DOORBELL, session->pid);
 		atomic64_inc(&queue->messages);
+		torus_histogram_add(&queue->desc_sizes,
+				    torus_queue_since_wake(queue));
 		return;
 	}
 	torus_ring_unticket(end, ticket);
@@ -93,6 +103,8 @@ static int check_taken(struct torus_queue *queue, struct torus_session *session,
 	if (!ret)
 		return 0;
 	atomic64_inc(&queue->malformed);
+	trace_torus_malformed(queue->device->id, queue->index, session->id,
+			      ret);
 	torus_session_kill(session, -EPROTO);
 	return -EPROTO;
 }
@@ -115,6 +127,8 @@ static bool drain_all(struct torus_queue *queue, struct torus_session *session,
 		    torus_channel_end(session, end->taken, nr, &ended, NULL))
 			return false;
 		WRITE_ONCE(end->ended, end->ended + ended);
+		trace_torus_drain(queue->device->id, queue->index, session->id,
+				  ended);
 	}
 	return true;
 }
@@ -161,6 +175,8 @@ int torus_channel_drain(struct torus_session *session, struct sock *sk,
 		if (session->sockets[i].sk != sk)
 			continue;
 		any = true;
+		if (torus_fault(TORUS_FAULT_DROP_DRAIN))
+			continue;
 		torus_ring_channel_drain(&dev->queues[i], session);
 	}
 	if (any)

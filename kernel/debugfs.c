@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /sys/kernel/debug/torus/torusN/: "queues" has the counters of each queue,
- * "requests" what is in flight. Nothing here is an interface; without debugfs
- * nothing is missed.
+ * "requests" what is in flight, "batches" how large messages and batches are,
+ * "sessions" who serves the device or is about to. Documentation/ABI/torus
+ * describes the columns. Nothing here is an interface; without debugfs nothing
+ * is missed.
  *
  * A request in flight is shown from its slot alone. The request itself may end
  * at any moment and is not looked at.
@@ -12,7 +14,9 @@
 
 #include "debugfs.h"
 #include "device.h"
+#include "fault.h"
 #include "queue.h"
+#include "session.h"
 
 static struct dentry *root;
 
@@ -70,6 +74,72 @@ static int requests_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(requests);
 
+static void show_histogram(struct seq_file *m, unsigned int queue,
+			   const char *what, struct torus_histogram *histogram)
+{
+	unsigned int i;
+
+	seq_printf(m, "%u %s", queue, what);
+	for (i = 0; i < TORUS_HISTOGRAM_BUCKETS; i++)
+		seq_printf(m, " %lld", atomic64_read(&histogram->counts[i]));
+	seq_putc(m, '\n');
+}
+
+static int batches_show(struct seq_file *m, void *unused)
+{
+	struct torus_device *dev = m->private;
+	unsigned int i;
+
+	seq_puts(m, "queue of");
+	for (i = 0; i < TORUS_HISTOGRAM_BUCKETS; i++)
+		seq_printf(m, " %u", 1U << i);
+	seq_putc(m, '\n');
+	for (i = 0; i < dev->nr_queues; i++) {
+		show_histogram(m, i, "descriptors",
+			       &dev->queues[i].desc_sizes);
+		show_histogram(m, i, "completions",
+			       &dev->queues[i].completion_sizes);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(batches);
+
+static const char *session_state(const struct torus_session *session)
+{
+	if (session->dead)
+		return "dead";
+	if (session->active)
+		return "active";
+	return session->started ? "started" : "bound";
+}
+
+static void show_session_locked(struct seq_file *m, struct torus_device *dev,
+				const struct torus_session *session)
+{
+	lockdep_assert_held(&dev->lock);
+	seq_printf(m, "%llu %d %s %s %u %u %u\n", session->id, session->pid,
+		   torus_session_form_name(session), session_state(session),
+		   (unsigned int)hweight64(session->bound),
+		   refcount_read(&session->refs) - 1,
+		   jiffies_to_msecs(jiffies - session->bound_at));
+}
+
+static int sessions_show(struct seq_file *m, void *unused)
+{
+	struct torus_device *dev = m->private;
+	struct torus_session *session;
+
+	seq_puts(m, "session pid channel state queues users age_ms\n");
+	spin_lock_bh(&dev->lock);
+	if (dev->session)
+		show_session_locked(m, dev, dev->session);
+	list_for_each_entry(session, &dev->dead_sessions, node)
+		show_session_locked(m, dev, session);
+	spin_unlock_bh(&dev->lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(sessions);
+
 void torus_debugfs_add(struct torus_device *dev)
 {
 	char name[16];
@@ -79,6 +149,9 @@ void torus_debugfs_add(struct torus_device *dev)
 	debugfs_create_file("queues", 0400, dev->debugfs, dev, &queues_fops);
 	debugfs_create_file("requests", 0400, dev->debugfs, dev,
 			    &requests_fops);
+	debugfs_create_file("batches", 0400, dev->debugfs, dev, &batches_fops);
+	debugfs_create_file("sessions", 0400, dev->debugfs, dev,
+			    &sessions_fops);
 }
 
 void torus_debugfs_del(struct torus_device *dev)
@@ -89,6 +162,7 @@ void torus_debugfs_del(struct torus_device *dev)
 void torus_debugfs_init(void)
 {
 	root = debugfs_create_dir("torus", NULL);
+	torus_faults_init(root);
 }
 
 void torus_debugfs_exit(void)

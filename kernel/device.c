@@ -17,6 +17,7 @@
 
 #include "debugfs.h"
 #include "device.h"
+#include "fault.h"
 #include "lifecycle.h"
 #include "queue.h"
 #include "session.h"
@@ -84,7 +85,8 @@ static void init_works(struct torus_device *dev)
 
 static struct torus_device *create(struct torus_device_config *config)
 {
-	struct torus_device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	struct torus_device *dev = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+				   kzalloc(sizeof(*dev), GFP_KERNEL);
 
 	if (!dev)
 		return NULL;
@@ -139,6 +141,8 @@ static int enlist(struct torus_device *dev, int wanted,
 		NL_SET_ERR_MSG(extack, "this machine has a device for that volume already");
 		return -EEXIST;
 	}
+	if (torus_fault(TORUS_FAULT_FAIL_ALLOC))
+		return -ENOMEM;
 	if (wanted < 0) {
 		ret = xa_alloc(&devices, &dev->id, dev,
 			       XA_LIMIT(0, TORUS_DEVICES_MAX - 1), GFP_KERNEL);
@@ -256,9 +260,9 @@ void torus_device_set_state_locked(struct torus_device *dev,
 				   enum torus_state state, int error)
 {
 	lockdep_assert_held(&dev->lock);
+	trace_torus_state(dev->id, dev->state, state, error);
 	WRITE_ONCE(dev->state, state);
 	dev->error = error;
-	trace_torus_state(dev->id, state, error);
 }
 
 void torus_device_fail_locked(struct torus_device *dev, int error)

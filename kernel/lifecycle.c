@@ -27,6 +27,7 @@
 #include "compat/disk.h"
 #include "debugfs.h"
 #include "device.h"
+#include "fault.h"
 #include "lifecycle.h"
 #include "message.h"
 #include "queue.h"
@@ -123,6 +124,7 @@ static void revoke(struct torus_device *dev, struct torus_session *session)
 		}
 		torus_queues_detach(dev);
 		dev->active = NULL;
+		torus_point_of(TORUS_POINT_IN_REVOKE, dev);
 		torus_session_drain(session);
 		torus_queues_sweep(dev);
 		set_gate(dev);
@@ -183,6 +185,7 @@ void torus_reconcile_work(struct work_struct *work)
 	torus_report(dev);
 	while ((session = pop_dead(dev)))
 		revoke(dev, session);
+	torus_point_of(TORUS_POINT_BEFORE_ACTIVATE, dev);
 	activate(dev);
 	torus_report(dev);
 }
@@ -215,6 +218,8 @@ static int alloc_tag_set(struct torus_device *dev)
 	set->flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_STACKING |
 		     BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->driver_data = dev;
+	if (torus_fault(TORUS_FAULT_FAIL_ALLOC))
+		return -ENOMEM;
 	return blk_mq_alloc_tag_set(set);
 }
 
@@ -260,6 +265,8 @@ static struct gendisk *alloc_disk(struct torus_device *dev)
 	ret = alloc_tag_set(dev);
 	if (ret)
 		return ERR_PTR(ret);
+	if (torus_fault(TORUS_FAULT_FAIL_ALLOC))
+		return ERR_PTR(-ENOMEM);
 	disk = torus_compat_alloc_disk(&dev->tag_set, &limits, dev);
 	if (IS_ERR(disk))
 		return disk;
@@ -302,7 +309,10 @@ void torus_add_work(struct work_struct *work)
 		return;
 	}
 	publish_disk(dev, disk);
-	ret = device_add_disk(NULL, disk, torus_disk_groups);
+	torus_point_of(TORUS_POINT_BEFORE_ADD_DISK, dev);
+	ret = -ENOMEM;
+	if (!torus_fault(TORUS_FAULT_FAIL_ALLOC))
+		ret = device_add_disk(NULL, disk, torus_disk_groups);
 	if (ret) {
 		torus_device_fail(dev, ret);
 		return;
@@ -433,7 +443,9 @@ void torus_del_work(struct work_struct *work)
 	end_add(dev);
 	if (!is_forced(dev) && give_up(dev))
 		return;
+	torus_point_of(TORUS_POINT_BEFORE_DELETE, dev);
 	remove_disk(dev);
+	torus_point_of(TORUS_POINT_AFTER_DELETE, dev);
 	disk = detach_disk(dev);
 	end_sessions(dev);
 	put_detached(dev, disk);

@@ -7,6 +7,7 @@
 
 #include "channel.h"
 #include "device.h"
+#include "fault.h"
 #include "genl.h"
 #include "message.h"
 #include "queue.h"
@@ -200,7 +201,8 @@ static int fill_bound(struct sk_buff *skb, struct torus_device *dev,
 /* An answer to the command of @info; NULL if there is no memory. */
 static struct sk_buff *begin_answer(struct genl_info *info, void **header)
 {
-	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	struct sk_buff *skb = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+			      genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 
 	if (!skb)
 		return NULL;

@@ -18,6 +18,7 @@
 
 #include "channel.h"
 #include "device.h"
+#include "fault.h"
 #include "lifecycle.h"
 #include "queue.h"
 #include "session.h"
@@ -40,7 +41,10 @@ static void look_work(struct work_struct *work)
 	rcu_read_unlock();
 	if (!session)
 		return;
-	torus_channel_look(queue, session);
+	if (torus_fault(TORUS_FAULT_STALL_LOOK))
+		torus_queue_look_later(queue);
+	else
+		torus_channel_look(queue, session);
 	torus_session_put(session);
 }
 
@@ -51,9 +55,10 @@ static int init_queue(struct torus_queue *queue, struct torus_device *dev,
 	queue->index = index;
 	spin_lock_init(&queue->lock);
 	INIT_DELAYED_WORK(&queue->look_work, look_work);
-	queue->slots = kvcalloc(dev->depth, sizeof(*queue->slots), GFP_KERNEL);
-	queue->unsent = kvcalloc(dev->depth, sizeof(*queue->unsent),
-				 GFP_KERNEL);
+	queue->slots = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		       kvcalloc(dev->depth, sizeof(*queue->slots), GFP_KERNEL);
+	queue->unsent = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+			kvcalloc(dev->depth, sizeof(*queue->unsent), GFP_KERNEL);
 	return queue->slots && queue->unsent ? 0 : -ENOMEM;
 }
 
@@ -62,7 +67,8 @@ struct torus_queue *torus_queues_alloc(struct torus_device *dev)
 	struct torus_queue *queues;
 	unsigned int i;
 
-	queues = kvcalloc(dev->nr_queues, sizeof(*queues), GFP_KERNEL);
+	queues = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		 kvcalloc(dev->nr_queues, sizeof(*queues), GFP_KERNEL);
 	if (!queues)
 		return NULL;
 	for (i = 0; i < dev->nr_queues; i++) {
@@ -119,17 +125,23 @@ static void sweep_request(struct torus_queue *queue, unsigned int tag,
 {
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
 	struct torus_device *dev = queue->device;
+	u32 generation = torus_slot_generation(&queue->slots[tag]);
+	blk_status_t status = BLK_STS_OK;
 
 	atomic64_inc(&queue->requeued);
-	trace_torus_revoked(dev->id, queue->index, tag,
-			    torus_slot_generation(&queue->slots[tag]),
-			    data->stalls);
 	if (torus_device_doomed(dev))
-		blk_mq_end_request(rq, BLK_STS_IOERR);
+		status = BLK_STS_IOERR;
 	else if (data->stalls >= STALLS_MAX)
-		blk_mq_end_request(rq, BLK_STS_TIMEOUT);
-	else
-		blk_mq_requeue_request(rq, false);
+		status = BLK_STS_TIMEOUT;
+	if (status) {
+		trace_torus_failed(dev->id, queue->index, generation, rq,
+				   blk_status_to_errno(status));
+		blk_mq_end_request(rq, status);
+		return;
+	}
+	trace_torus_requeued(dev->id, queue->index, generation, rq,
+			     data->stalls);
+	blk_mq_requeue_request(rq, false);
 }
 
 void torus_queues_sweep(struct torus_device *dev)
@@ -230,6 +242,8 @@ static blk_status_t accept(struct torus_queue *queue,
 	if (!torus_channel_prepare(queue, session))
 		return BLK_STS_RESOURCE;
 	if (torus_request_has_data(rq)) {
+		if (torus_fault(TORUS_FAULT_STARVE_ARENA))
+			return BLK_STS_RESOURCE;
 		unit = torus_arena_get(&session->arena, blk_rq_bytes(rq));
 		if (unit < 0)
 			return BLK_STS_RESOURCE;
@@ -239,8 +253,11 @@ static blk_status_t accept(struct torus_queue *queue,
 	if (req_op(rq) == REQ_OP_WRITE)
 		torus_arena_write(&session->arena, unit, rq);
 	torus_slot_queue(&queue->slots[rq->tag], rq, unit);
-	trace_torus_queued(queue->device->id, queue->index, rq->tag, 0,
-			   torus_request_op(rq));
+	trace_torus_queued(queue->device->id, queue->index, 0, rq,
+			   (__force int)rq->cmd_flags);
+	torus_point(TORUS_POINT_AFTER_QUEUE, session->pid);
+	if (torus_fault(TORUS_FAULT_HOLD_REQUEST))
+		return BLK_STS_OK;
 	torus_channel_submit(queue, session, rq->tag, last);
 	return BLK_STS_OK;
 }
@@ -288,8 +305,8 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
 
 	if (torus_session_stalled(queue->device, rq->timeout, &data->stalls))
-		trace_torus_stalled(queue->device->id, queue->index, rq->tag,
-				    0, data->stalls);
+		trace_torus_timed_out(queue->device->id, queue->index, 0, rq,
+				      data->stalls);
 	return BLK_EH_RESET_TIMER;
 }
 

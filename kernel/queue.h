@@ -3,6 +3,7 @@
 #define _TORUS_QUEUE_H
 
 #include <linux/blk-mq.h>
+#include <linux/log2.h>
 #include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -12,6 +13,29 @@
 struct sk_buff;
 struct torus_device;
 struct torus_session;
+
+/* The last bucket also has what is larger. */
+#define TORUS_HISTOGRAM_BUCKETS 8
+
+/**
+ * struct torus_histogram - how often something had which size
+ * @counts: of sizes from 2^i to below 2^(i + 1)
+ */
+struct torus_histogram {
+	atomic64_t counts[TORUS_HISTOGRAM_BUCKETS];
+};
+
+/** torus_histogram_add - count one of @size; 0 is not counted */
+static inline void torus_histogram_add(struct torus_histogram *histogram,
+				       u32 size)
+{
+	u32 bucket;
+
+	if (!size)
+		return;
+	bucket = min_t(u32, ilog2(size), TORUS_HISTOGRAM_BUCKETS - 1);
+	atomic64_inc(&histogram->counts[bucket]);
+}
 
 /**
  * struct torus_queue - one hardware queue
@@ -36,6 +60,10 @@ struct torus_session;
  *	also those that came on none of the device's
  * @requeued: requests that outlived a session
  * @overflows: sends that had to be repeated
+ * @desc_sizes: descriptors in a message; in the ring form, from a doorbell to
+ *	the next
+ * @completion_sizes: completions in a batch
+ * @sent_at_wake: what @sent was at the newest doorbell
  */
 struct torus_queue {
 	struct torus_device *device;
@@ -58,9 +86,24 @@ struct torus_queue {
 	atomic64_t malformed;
 	atomic64_t requeued;
 	atomic64_t overflows;
+	struct torus_histogram desc_sizes;
+	struct torus_histogram completion_sizes;
+	u32 sent_at_wake;
 };
 
 extern const struct blk_mq_ops torus_mq_ops;
+
+/**
+ * torus_queue_since_wake - descriptors sent since this was asked last
+ *
+ * Two who ask at once may count one of them twice: it is a statistic.
+ */
+static inline u32 torus_queue_since_wake(struct torus_queue *queue)
+{
+	u32 sent = atomic64_read(&queue->sent);
+
+	return sent - xchg(&queue->sent_at_wake, sent);
+}
 
 /** torus_queues_alloc - make dev->nr_queues queues; NULL if out of memory */
 struct torus_queue *torus_queues_alloc(struct torus_device *dev);

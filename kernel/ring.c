@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
+#include "fault.h"
 #include "ring.h"
 
 static_assert(sizeof(struct torus_ring) <= TORUS_RING_DESCS);
@@ -38,10 +39,12 @@ struct torus_ring_end *torus_rings_create(struct page **pages,
 	unsigned int i;
 	void *memory;
 
-	ends = kvcalloc(nr_queues, sizeof(*ends), GFP_KERNEL);
+	ends = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+	       kvcalloc(nr_queues, sizeof(*ends), GFP_KERNEL);
 	if (!ends)
 		return NULL;
-	memory = vmap(pages, DIV_ROUND_UP((size_t)nr_queues * stride, PAGE_SIZE),
+	memory = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		 vmap(pages, DIV_ROUND_UP((size_t)nr_queues * stride, PAGE_SIZE),
 		      VM_MAP, PAGE_KERNEL);
 	if (!memory) {
 		kvfree(ends);

@@ -24,6 +24,7 @@
 
 #include "channel.h"
 #include "device.h"
+#include "fault.h"
 #include "lifecycle.h"
 #include "queue.h"
 #include "ring.h"
@@ -88,7 +89,8 @@ static struct torus_session *create(struct torus_device *dev,
 	unsigned int i;
 	int ret;
 
-	session = kzalloc(struct_size(session, sockets, dev->nr_queues),
+	session = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+		  kzalloc(struct_size(session, sockets, dev->nr_queues),
 			  GFP_KERNEL);
 	if (!session)
 		return ERR_PTR(-ENOMEM);
@@ -101,6 +103,7 @@ static struct torus_session *create(struct torus_device *dev,
 	session->device = dev;
 	session->id = atomic64_inc_return(&last_id);
 	session->pid = task_tgid_nr(current);
+	session->bound_at = jiffies;
 	refcount_set(&session->refs, 1);
 	init_completion(&session->unused);
 	session->owner.session = session;
@@ -114,6 +117,7 @@ void torus_session_free(struct torus_session *session)
 	struct torus_device *dev = session->device;
 	unsigned int i;
 
+	trace_torus_session_revoked(dev->id, session->id, session->pid, 0);
 	for (i = 0; i < dev->nr_queues; i++)
 		drop_socket(&session->sockets[i]);
 	drop_socket(&session->owner);
@@ -166,6 +170,7 @@ int torus_session_bind(struct torus_device *dev,
 
 	if (IS_ERR(session))
 		return PTR_ERR(session);
+	torus_point(TORUS_POINT_BEFORE_BIND, session->pid);
 	spin_lock_bh(&torus_sockets_lock);
 	spin_lock(&dev->lock);
 	ret = may_bind_locked(dev, session, claim->takeover, extack);
@@ -182,6 +187,8 @@ int torus_session_bind(struct torus_device *dev,
 	spin_unlock_bh(&torus_sockets_lock);
 	if (ret)
 		torus_session_free(session);
+	/* The session may be gone by now. */
+	torus_point(TORUS_POINT_AFTER_BIND, task_tgid_nr(current));
 	return ret;
 }
 
@@ -330,6 +337,7 @@ static int start_locked(struct torus_device *dev, struct torus_session *session,
 		dev->header_crc = log->header_crc;
 	}
 	session->started = true;
+	trace_torus_session_started(dev->id, session->id, session->pid, 0);
 	torus_reconcile_later(dev);
 	return 0;
 }
@@ -351,6 +359,7 @@ int torus_session_start(struct torus_device *dev, u64 id,
 		ret = start_locked(dev, session, log, extack);
 	}
 	spin_unlock_bh(&dev->lock);
+	torus_point(TORUS_POINT_AFTER_START, task_tgid_nr(current));
 	return ret;
 }
 
@@ -416,7 +425,7 @@ void torus_session_kill_locked(struct torus_session *session, int error)
 	if (session->dead)
 		return;
 	session->dead = true;
-	trace_torus_session_dead(dev->id, session->id, session->pid, error);
+	trace_torus_session_lost(dev->id, session->id, session->pid, error);
 	if (dev->session == session)
 		dev->session = NULL;
 	list_add_tail(&session->node, &dev->dead_sessions);

@@ -43,6 +43,7 @@ struct torus_socket {
  * @started: it may become active; under the device's lock
  * @active: it was made active; under the device's lock
  * @active_at: jiffies at which it was
+ * @bound_at: jiffies at which it was bound
  * @owner: the socket that bound it
  * @sockets: one per queue
  */
@@ -60,6 +61,7 @@ struct torus_session {
 	bool started;
 	bool active;
 	unsigned long active_at;
+	unsigned long bound_at;
 	struct torus_socket owner;
 	struct torus_socket sockets[];
 };
@@ -101,6 +103,13 @@ struct torus_session_log {
 	u32 check_crc;
 	bool has_check_crc;
 };
+
+/** torus_session_form_name - the form of its channel, as it is shown */
+static inline const char *
+torus_session_form_name(const struct torus_session *session)
+{
+	return session->rings ? "ring" : "messages";
+}
 
 int torus_session_init(void);
 void torus_session_exit(void);

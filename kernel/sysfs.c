@@ -50,6 +50,20 @@ static ssize_t helper_pid_show(struct device *device,
 }
 static DEVICE_ATTR_RO(helper_pid);
 
+static ssize_t channel_show(struct device *device,
+			    struct device_attribute *attr, char *buf)
+{
+	struct torus_device *dev = to_torus(device);
+	const char *name = "";
+
+	spin_lock_bh(&dev->lock);
+	if (dev->session)
+		name = torus_session_form_name(dev->session);
+	spin_unlock_bh(&dev->lock);
+	return sysfs_emit(buf, "%s\n", name);
+}
+static DEVICE_ATTR_RO(channel);
+
 static ssize_t incarnation_show(struct device *device,
 				struct device_attribute *attr, char *buf)
 {
@@ -143,6 +157,7 @@ static struct attribute *torus_attrs[] = {
 	&dev_attr_volume.attr,
 	&dev_attr_state.attr,
 	&dev_attr_helper_pid.attr,
+	&dev_attr_channel.attr,
 	&dev_attr_incarnation.attr,
 	&dev_attr_sequence.attr,
 	&dev_attr_io_timeout_ms.attr,

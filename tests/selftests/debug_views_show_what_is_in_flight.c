@@ -49,7 +49,7 @@ int main(void)
 {
 	static const char * const events[] = {
 		"torus_session_active", "torus_queued", "torus_sent",
-		"torus_completed", "torus_session_dead",
+		"torus_completed", "torus_session_lost",
 	};
 	struct setup s = {
 		.config = { .size = SIZE }, .how = { .hook = keep },
