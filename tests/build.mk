@@ -23,9 +23,10 @@ $(B)/tests/%: $(B)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(B)/%.o) \
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LDLIBS_ALL)
 
-# Its own pages_reserve() can fail, and its peer_connect() counts.
+# Its own pages_reserve() and map_lookup() can fail, and its peer_connect()
+# counts.
 $(B)/tests/test_volume_faults: LDFLAGS_ALL += -Wl,--wrap=pages_reserve \
-	-Wl,--wrap=peer_connect
+	-Wl,--wrap=map_lookup -Wl,--wrap=peer_connect
 
 $(B)/libsim.a: $(SIM_LIB_OBJ)
 	@rm -f $@

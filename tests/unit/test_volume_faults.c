@@ -42,6 +42,29 @@ static void write_waits_for_memory(void **state)
 	bed_verify(w);
 }
 
+/* So may map_lookup(). */
+int __real_map_lookup(struct map *map, struct map_lookup *lookup);
+int __wrap_map_lookup(struct map *map, struct map_lookup *lookup);
+
+int __wrap_map_lookup(struct map *map, struct map_lookup *lookup)
+{
+	if (!refusals)
+		return __real_map_lookup(map, lookup);
+	refusals--;
+	return -ENOMEM;
+}
+
+static void read_waits_for_memory(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
+	refusals = 5;
+	bed_verify(w);
+	assert_int_equal(0, refusals);
+}
+
 /* ---- peers that are asked for ------------------------------------------ */
 
 void __real_peer_connect(struct peer *peer);
@@ -593,6 +616,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(write_waits_for_memory),
+		TEST(read_waits_for_memory),
 		TEST(killed_replica_costs_less_than_100_ms),
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),

@@ -25,7 +25,14 @@ struct read_op {
 	struct map_entry entries[RECORD_PAYLOAD_BLOCKS_MAX];
 };
 
+#define MEMORY_RETRY	(10 * NSEC_PER_MSEC)
+
 static void deadline_fired(struct env_timer *timer);
+
+static void memory_fired(struct env_timer *timer)
+{
+	volume_kick(container_of(timer, struct volume, readpath.memory));
+}
 
 int readpath_init(struct volume *v)
 {
@@ -36,6 +43,7 @@ int readpath_init(struct volume *v)
 	list_init(&r->free_ops);
 	list_init(&r->busy_ops);
 	env_timer_init(&r->deadline, deadline_fired);
+	env_timer_init(&r->memory, memory_fired);
 	r->ops = calloc(READS_MAX, sizeof(*r->ops));
 	if (r->ops == NULL)
 		return -ENOMEM;
@@ -60,6 +68,7 @@ void readpath_release(struct volume *v)
 {
 	cancel_lookups(v);
 	env_timer_cancel(v->env, &v->readpath.deadline);
+	env_timer_cancel(v->env, &v->readpath.memory);
 	free(v->readpath.ops);
 	v->readpath.ops = NULL;
 }
@@ -164,15 +173,28 @@ static void fetch(struct read_op *op)
 	reader_read(op->volume->reader, &op->read);
 }
 
-/* Somebody else's wait for a page has ended, which began before ours. */
-static void start_again(struct read_op *op)
+/*
+ * No error of ours: somebody else's wait for a page has ended, which began
+ * before ours, or there is no memory for a page at the moment.
+ */
+static bool is_passing(const struct read_op *op, int err)
+{
+	return err == -ENOMEM ||
+	       (err == -ETIMEDOUT && volume_deadline(op->volume, op->req) >
+				     env_now(op->volume->env));
+}
+
+static void start_again(struct read_op *op, int err)
 {
 	struct volume *v = op->volume;
 
 	list_move_tail(&op->node, &v->readpath.free_ops);
 	list_add(&op->req->node, &v->readpath.waiting);
 	arm_deadline(v, op->req);
-	volume_kick(v);
+	if (err == -ENOMEM)
+		env_timer_after(v->env, &v->readpath.memory, MEMORY_RETRY);
+	else
+		volume_kick(v);
 }
 
 static void lookup_done(struct map_lookup *lookup, int err)
@@ -180,9 +202,8 @@ static void lookup_done(struct map_lookup *lookup, int err)
 	struct read_op *op = container_of(lookup, struct read_op, lookup);
 
 	op->looking = false;
-	if (err == -ETIMEDOUT && volume_deadline(op->volume, op->req) >
-				 env_now(op->volume->env))
-		start_again(op);
+	if (is_passing(op, err))
+		start_again(op, err);
 	else if (err)
 		finish(op, err);
 	else
@@ -207,7 +228,9 @@ static void start(struct volume *v, struct volume_request *req)
 	if (err == -EINPROGRESS)
 		return;
 	op->looking = false;
-	if (err)
+	if (err == -ENOMEM)
+		start_again(op, err);
+	else if (err)
 		finish(op, err);
 	else
 		fetch(op);
@@ -226,7 +249,7 @@ void readpath_run(struct volume *v)
 	struct volume_request *req;
 
 	while (volume_serving(v) && !list_empty(&r->waiting) &&
-	       !list_empty(&r->free_ops)) {
+	       !list_empty(&r->free_ops) && !env_timer_armed(&r->memory)) {
 		req = list_first_entry(&r->waiting, struct volume_request, node);
 		list_del_init(&req->node);
 		start(v, req);

@@ -20,6 +20,7 @@ struct readpath {
 	struct read_op *ops;		/* READS_MAX of them */
 	struct list_head free_ops, busy_ops;
 	struct env_timer deadline;	/* of what is not in the reader */
+	struct env_timer memory;	/* armed: there was none; try again */
 };
 
 int readpath_init(struct volume *v);
