@@ -5,6 +5,7 @@
  * any order, against a plain array of bytes.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -287,6 +288,18 @@ static void a_partial_write_waits_for_a_whole_one_of_its_block(void **state)
 	assert_memory_equal(disk, model, SIZE);
 }
 
+/* Memory may be what the write is to make free. */
+static void whole_blocks_are_written_without_memory(void **state)
+{
+	size_t before = mallinfo2().uordblks;
+	unsigned int i;
+
+	for (i = 0; i < REQUESTS; i++)
+		submit(VOLUME_WRITE, i * 8, 8);
+	assert_int_equal(mallinfo2().uordblks, before);
+	settle();
+}
+
 static void trims_round_inwards(void **state)
 {
 	uint8_t before[SIZE];
@@ -395,6 +408,7 @@ int main(void)
 		TEST(agrees_with_an_array_of_bytes),
 		TEST(aligned_requests_pass_straight_through),
 		TEST(a_partial_write_waits_for_a_whole_one_of_its_block),
+		TEST(whole_blocks_are_written_without_memory),
 		TEST(trims_round_inwards),
 		TEST(zeroes_are_exact),
 		TEST(errors_reach_the_front_end_once),

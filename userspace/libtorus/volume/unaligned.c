@@ -58,6 +58,31 @@ struct unaligned {
 	unsigned int with_edges, waiting;	/* among changes */
 };
 
+static struct op *op_new(struct unaligned *u)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return NULL;
+	list_init(&op->node);
+	op->unaligned = u;
+	return op;
+}
+
+/* Each write takes one: the usual depth needs no memory of the system. */
+static int add_spares(struct unaligned *u)
+{
+	while (u->spare_count < SPARE_MAX) {
+		struct op *op = op_new(u);
+
+		if (!op)
+			return -ENOMEM;
+		list_add(&op->node, &u->spare);
+		u->spare_count++;
+	}
+	return 0;
+}
+
 struct unaligned *unaligned_new(const struct unaligned_config *cfg)
 {
 	struct unaligned *u = calloc(1, sizeof(*u));
@@ -68,6 +93,10 @@ struct unaligned *unaligned_new(const struct unaligned_config *cfg)
 	list_init(&u->changes);
 	list_init(&u->reads);
 	list_init(&u->spare);
+	if (add_spares(u)) {
+		unaligned_free(u);
+		return NULL;
+	}
 	return u;
 }
 
@@ -103,14 +132,8 @@ static struct op *op_get(struct unaligned *u)
 {
 	struct op *op;
 
-	if (list_empty(&u->spare)) {
-		op = calloc(1, sizeof(*op));
-		if (!op)
-			return NULL;
-		list_init(&op->node);
-		op->unaligned = u;
-		return op;
-	}
+	if (list_empty(&u->spare))
+		return op_new(u);
 	op = list_first_entry(&u->spare, struct op, node);
 	list_del_init(&op->node);
 	u->spare_count--;
