@@ -12,3 +12,6 @@ $(BENCH_BIN): $(B)/tests/bench/ublk_null.o
 bench-programs: $(BENCH_BIN)
 bench-channel: all bench-programs build/module/6.12/torus.ko
 	@tests/bench/channel $(ARGS)
+
+# Compiled by make check, though it does not measure.
+test-programs-check: bench-programs
