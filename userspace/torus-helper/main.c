@@ -72,7 +72,10 @@ static int serve_null(const struct helper_options *opt, struct env *env)
 {
 	int status, err = null_run(opt, env, &status);
 
-	return err ? fail(err) : status;
+	if (!err)
+		return status;
+	fail(err);
+	return err == -EBUSY ? HELPER_BUSY : HELPER_FAILED;
 }
 
 /* Both threads and rings inherit what is declared here, so it comes first. */
