@@ -70,10 +70,6 @@
 
 #define ACQUIRED(l)	(l == POSTED)
 #define READ_AHEAD(c, l) (l <= UNIT || (l == POSTED && c >= A_HELPER && c < REVOKER))
-#ifdef IN_ORDER
-#undef READ_AHEAD
-#define READ_AHEAD(c, l) 0
-#endif
 
 #include "weak.pml"
 

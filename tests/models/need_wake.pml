@@ -55,10 +55,6 @@
 #endif
 #define READ_AHEAD(c, l) ((c == HELPER && (l == TAIL || (l >= ENTRY && l >= consumed + ENTRY))) || \
 			  (c != HELPER && (l == WAITS || l == RUNG)))
-#ifdef IN_ORDER
-#undef READ_AHEAD
-#define READ_AHEAD(c, l) 0
-#endif
 
 byte begun;			/* descriptors that a submitter has taken on */
 byte consumed;			/* entries that the helper has read */

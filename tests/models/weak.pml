@@ -37,7 +37,8 @@
  * Who includes this defines CPUS (at most 5), LOCS, DEPTH (of a buffer, 3 to 5),
  * ACQUIRED(l) (location l is always loaded with acquire) and READ_AHEAD(c, l)
  * (processor c loads l at all, by other means than atomics; what it has read
- * ahead makes a difference only then). A value is at most 254. In a process
+ * ahead makes a difference only then; with -DIN_ORDER, for sizes that are too
+ * large otherwise, loads are satisfied in their turn). A value is at most 254. In a process
  * that uses the operations, me is its processor.
  */
 typedef buffer {
@@ -95,6 +96,10 @@ inline forget(c)
 }
 
 /* Whether c has a load of l before it in its program is not known: it may. */
+#ifdef IN_ORDER
+#undef READ_AHEAD
+#define READ_AHEAD(c, l) 0
+#endif
 #define MAY_KEEP(c, l)	(READ_AHEAD(c, l) && !resting[c] && early[c].val[l] == 0 && \
 			 NO_STORE(c, l))
 
