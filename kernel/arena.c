@@ -66,7 +66,8 @@ static int check_file(struct file *file, u32 io_size_max, u32 rings_size,
 	}
 	if (size > TORUS_ARENA_SIZE_LIMIT || !PAGE_ALIGNED(size) ||
 	    size < 2 * (loff_t)io_size_max + rings_size) {
-		NL_SET_ERR_MSG(extack, "arena must be whole pages, 2 * io-size-max and the rings to 1 GiB");
+		NL_SET_ERR_MSG(extack,
+			       "arena must be whole pages, 2 * io-size-max and rings up to 1 GiB");
 		return -EINVAL;
 	}
 	return 0;

@@ -108,6 +108,7 @@ static void copy_entry(struct torus_completion *to,
 
 int torus_ring_take(struct torus_ring_end *end)
 {
+	/* With the helper's release: what lies before the tail is written. */
 	u32 tail = smp_load_acquire(&end->shared->completion_tail);
 	u32 nr = tail - end->completion_head, i;
 
