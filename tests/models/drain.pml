@@ -180,16 +180,16 @@ proctype timer(byte me)
 }
 
 init {
-	atomic { run helper(HELPER); run timer(1); 
+	atomic {
+		run helper(HELPER);
+		run timer(1);
+		run processor(0);
+		run processor(1);
 #if CPUS > 2
-run timer(2);
+		run timer(2);
+		run processor(2)
 #endif
-
-		run processor(0); run processor(1); 
-#if CPUS > 2
-run processor(2)
-#endif
- };
+	};
 	timeout;
 	/* Nobody runs and no store is pending. */
 	d_step {
