@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC32C (Castagnoli), computed by ISA-L with the processor's instructions. */
+/*
+ * CRC32C (Castagnoli), computed by ISA-L with the processor's instructions; or
+ * with tables, where those are slow: an emulated processor has them, and takes
+ * four times as long for them.
+ */
 #ifndef TORUS_BASE_CRC32C_H
 #define TORUS_BASE_CRC32C_H
 
@@ -13,5 +17,16 @@
  * nine bytes "123456789" is 0xe3069283.
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+
+/**
+ * crc32c_calibrate() - find out which way is faster here, and go it from now on.
+ * @now_ns: a clock that only grows, in nanoseconds
+ * Takes some 10 us. Before other threads compute anything; the results are the
+ * same either way, and without it ISA-L computes them.
+ */
+void crc32c_calibrate(uint64_t (*now_ns)(void));
+
+/** crc32c_by_tables() - the slower way, mostly. For crc32c.c and its tests. */
+uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t len);
 
 #endif

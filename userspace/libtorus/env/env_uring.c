@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "env/memcheck.h"
@@ -44,9 +45,14 @@ static uint64_t clock_ns(clockid_t clock)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static uint64_t uring_now(struct env *env)
+static uint64_t monotonic(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t uring_now(struct env *env)
+{
+	return monotonic();
 }
 
 static uint64_t uring_realtime(struct env *env)
@@ -416,10 +422,18 @@ static void init_lists(struct uring *u)
 	list_init(&u->posts);
 }
 
+/* Once in a process, before the first reactor has anything to compute. */
+static void calibrate(void)
+{
+	crc32c_calibrate(monotonic);
+}
+
 static int uring_init(struct uring *u, const struct env_uring_config *cfg)
 {
+	static pthread_once_t calibrated = PTHREAD_ONCE_INIT;
 	int err;
 
+	pthread_once(&calibrated, calibrate);
 	u->env.ops = &uring_ops;
 	u->busy_wait_ns = cfg->busy_wait_ns;
 	u->connections_max = cfg->connections_max ? cfg->connections_max : 4096;
