@@ -15,6 +15,9 @@
 #include "null.h"
 #include "options.h"
 
+/* A sleep and a wake-up cost about as much. */
+#define BUSY_WAIT_NS (NSEC_PER_MSEC / 10)
+
 static void on_signal(void *ctx, int signo)
 {
 	(void)signo;
@@ -110,7 +113,8 @@ int main(int argc, char **argv)
 	if (opt.verbose)
 		log_set_level(LOG_LEVEL_DEBUG);
 	declare();
-	env = env_uring_new(&(struct env_uring_config){ 0 });
+	env = env_uring_new(&(struct env_uring_config){
+		.busy_wait_ns = BUSY_WAIT_NS });
 	if (!env)
 		return fail(-errno);
 	err = opt.null_device ? serve_null(&opt, env) : serve_volume(&opt, env);
