@@ -14,7 +14,7 @@
 #include "test.h"
 
 #define HELPERS_MAX 128
-#define ARENA_SIZE (8u << 20)
+#define ARENA_SIZE (10u << 20)
 /* What remains open in a helper but its own: where it says that it started. */
 #define STARTED_FD 3
 

@@ -13,7 +13,7 @@
 /* How a process serves; all zero is the usual way. */
 struct helper_config {
 	helper_hook *hook;
-	size_t arena_size;	/* 0: 8 MiB */
+	size_t arena_size;	/* 0: enough for any request */
 	bool takeover;
 	bool lane_per_queue;	/* a socket and a thread for each queue */
 };

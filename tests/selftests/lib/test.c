@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "test.h"
@@ -53,32 +55,55 @@ unsigned int test_rounds(unsigned int usual, unsigned int full)
 	return test_size(usual < 5 ? 1 : usual / 5, usual, full);
 }
 
+/* The status of a command, and the beginning of what it said. */
+static int run_shell(char *command, char *said, size_t size)
+{
+	char *argv[] = { (char *)"sh", (char *)"-c", command, NULL };
+	posix_spawn_file_actions_t actions;
+	int out[2], status;
+	FILE *output;
+	size_t len;
+	pid_t pid;
+
+	CHECK(!pipe2(out, O_CLOEXEC));
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+	posix_spawn_file_actions_adddup2(&actions, out[1], 2);
+	CHECK(!posix_spawn(&pid, "/bin/sh", &actions, NULL, argv, environ));
+	posix_spawn_file_actions_destroy(&actions);
+	close(out[1]);
+	output = fdopen(out[0], "r");
+	CHECK(output);
+	len = fread(said, 1, size - 1, output);
+	said[len] = 0;
+	/* Whatever more it says goes nowhere, but it may say it. */
+	while (fgetc(output) != EOF)
+		;
+	fclose(output);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
 void test_run(const char *format, ...)
 {
-	char command[512] = "exec 2>&1\n", said[2048];
-	size_t len = strlen(command);
+	char command[512], said[2048];
 	va_list args;
-	FILE *output;
 	int status;
 
 	va_start(args, format);
-	vsnprintf(command + len, sizeof(command) - len, format, args);
+	vsnprintf(command, sizeof(command), format, args);
 	va_end(args);
-	output = popen(command, "r");
-	CHECK(output);
-	len = fread(said, 1, sizeof(said) - 1, output);
-	said[len] = 0;
-	status = pclose(output);
+	status = run_shell(command, said, sizeof(said));
 	if (status)
 		FAIL("status %#x of %s: %s", status, command, said);
 }
 
 bool test_has(const char *program)
 {
-	char command[128];
+	char command[128], said[256];
 
-	snprintf(command, sizeof(command), "command -v %s >/dev/null", program);
-	return !system(command);
+	snprintf(command, sizeof(command), "command -v %s", program);
+	return !run_shell(command, said, sizeof(said));
 }
 
 int write_text(const char *path, const char *text)
