@@ -377,7 +377,11 @@ int helper_start(struct helper *h, const struct helper_options *opt,
 	h->env = env;
 	h->meta = meta;
 	env_timer_init(&h->delete_again, delete_again);
-	err = control_open(&h->control);
+	err = attachment_check_path("/proc/self/fd/2");
+	if (err)
+		error_prefix("standard error");
+	if (!err)
+		err = control_open(&h->control);
 	if (!err)
 		err = control_events_open(&h->events, on_event, h);
 	if (!err)

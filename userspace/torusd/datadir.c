@@ -18,7 +18,7 @@
  * A store on a device that this very cluster serves would wait for itself as
  * soon as memory gets short.
  */
-static int check_device(const char *path, dev_t dev)
+static int check_device(const char *path, dev_t dev, const char *why)
 {
 	char link[64], target[512];
 	ssize_t len;
@@ -31,8 +31,17 @@ static int check_device(const char *path, dev_t dev)
 	target[len] = '\0';
 	if (strstr(target, "/block/torus") == NULL)
 		return 0;
-	return error_set(-EXDEV, "%s lies on a torus device: chunks cannot be kept there",
-			 path);
+	return error_set(-EXDEV, "%s lies on a torus device: %s", path, why);
+}
+
+int datadir_check_log(void)
+{
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	return check_device("standard error", st.st_dev,
+			    "a torusd must not wait for a volume to say something");
 }
 
 static int take_lock(struct datadir *dir, int fd, const char *path)
@@ -91,7 +100,7 @@ static int learn(struct datadir *dir, int fd, const char *path)
 
 	if (fstat(fd, &st) < 0 || fstatvfs(fd, &fs) < 0)
 		return error_set(-errno, "%s: %s", path, strerror(errno));
-	err = check_device(path, st.st_dev);
+	err = check_device(path, st.st_dev, "chunks cannot be kept there");
 	if (err < 0)
 		return err;
 	dir->total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;

@@ -22,4 +22,8 @@ struct datadir {
 int datadir_open(struct datadir *dir, const char *path);
 void datadir_close(struct datadir *dir);
 
+/** datadir_check_log() - whether standard error is no file on a torus device,
+ * which would be written to when memory is short. 0 or -EXDEV. */
+int datadir_check_log(void);
+
 #endif

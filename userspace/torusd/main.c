@@ -281,6 +281,8 @@ static int prepare(struct torusd *d)
 	int err = meta_settings_resolve(&d->settings, d->options.meta);
 
 	if (err == 0)
+		err = datadir_check_log();
+	if (err == 0)
 		err = datadir_open(&d->dir, d->options.data_dir);
 	if (err < 0)
 		return err;
