@@ -142,7 +142,8 @@ void torus_ring_channel_drain(struct torus_queue *queue,
 	if (atomic_inc_return(&end->drains) > 1)
 		return;
 	do {
-		asked = atomic_read(&end->drains);
+		/* The tail that is read next is not older than the count. */
+		asked = atomic_read_acquire(&end->drains);
 		/* The count stays, and with it everybody out. */
 		if (!drain_all(queue, session, end))
 			return;

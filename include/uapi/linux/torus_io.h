@@ -62,9 +62,10 @@ struct torus_completion {
 /**
  * struct torus_ring - what the two sides share about one queue, in the ring form
  * @desc_tail: descriptors that the driver has published, modulo 2^32
- * @helper_waits: 0 while the helper looks at @desc_tail by itself. Else a number
- *   that it has not used last time: it sleeps, or is about to, and wants one
- *   message TORUS_CMD_DOORBELL when there is a descriptor.
+ * @helper_waits: 0 while the helper looks at @desc_tail by itself. Else it
+ *   sleeps, or is about to, and wants one message TORUS_CMD_DOORBELL when there
+ *   is a descriptor. It is a number that counts up by one from sleep to sleep
+ *   and, but for 2^32 of them, never comes again in a session.
  * @completion_tail: completions that the helper has published, modulo 2^32
  * @reserved0: for a cache line of its own; so are the others
  *
