@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "front/attachment.h"
 #include "helper.h"
+#include "notify.h"
 
 static int check_existing(const struct helper *h,
 			  const struct control_device *d)
@@ -27,8 +29,8 @@ static int check_existing(const struct helper *h,
 	if (h->opt->read_only && !d->read_only)
 		return error_set(-EEXIST, "/dev/torus%u of volume %s is writable, and who has it open may write: detach it, then attach with --read-only",
 				 d->id, d->volume);
-	if (d->session_id && !h->opt->force)
-		return error_set(-EBUSY, "volume %s is served as /dev/torus%u on this machine by process %u; --force takes it over",
+	if (d->session_id && !h->opt->force && !h->opt->replace)
+		return error_set(-EBUSY, "volume %s is served as /dev/torus%u on this machine by process %u; --replace takes it over",
 				 d->volume, d->id, d->helper_pid);
 	return 0;
 }
@@ -68,6 +70,7 @@ static void take_existing(struct helper *h, const struct control_device *d)
 	h->device = d->id;
 	h->incarnation = d->incarnation;
 	h->surviving = d->state != TORUS_STATE_NEW;
+	h->replaced = h->opt->replace ? (pid_t)d->helper_pid : 0;
 	log_info("volume %s: taking over /dev/torus%u, which is %s",
 		 d->volume, d->id, control_state_name(d->state));
 }
@@ -77,6 +80,9 @@ static int find_or_add(struct helper *h, const struct volume_doc *doc)
 	struct control_device found;
 	int err = control_find(h->control, doc->name, &found);
 
+	if (err == -ENOENT && h->opt->replace)
+		return error_set(-ENOENT, "volume %s has no device on this machine, so there is no helper to replace; without --replace it is attached",
+				 doc->name);
 	if (err == -ENOENT)
 		return add_device(h, doc);
 	if (!err)
@@ -92,15 +98,20 @@ int device_claim(struct helper *h, const struct volume_doc *doc,
 	struct channel_config cfg = {
 		.env = h->env, .form = h->opt->channel,
 		.arena_size = h->opt->arena,
-		.takeover = h->opt->force, .ops = ops, .ctx = h,
+		.takeover = h->opt->force || h->opt->replace, .ops = ops, .ctx = h,
 	};
 	int err = find_or_add(h, doc);
 
 	if (err)
 		return err;
 	cfg.device = h->device;
+	/* Before the other one knows that it is over, or its end is the unit's. */
+	if (h->replaced)
+		notify_main(getpid());
 	err = channel_open(&cfg, &h->channel);
 	if (err) {
+		if (h->replaced)
+			notify_main(h->replaced);
 		error_prefix("/dev/torus%u of volume %s", h->device, doc->name);
 		device_drop(h);
 		return err;

@@ -20,6 +20,8 @@
 #ifndef TORUS_HELPER_HELPER_H
 #define TORUS_HELPER_HELPER_H
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "front/channel.h"
 #include "front/control.h"
@@ -45,6 +47,7 @@ struct helper {
 	struct uuid incarnation;
 	bool added;			/* the device is ours, and has no disk */
 	bool surviving;			/* the device outlived another helper */
+	pid_t replaced;			/* by --replace; 0: nobody */
 	bool ready;
 	bool stop_wanted;		/* a signal came before SERVING */
 	struct env_timer delete_again;	/* who has it open may be through soon */

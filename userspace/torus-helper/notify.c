@@ -23,6 +23,11 @@ void notify_status(const char *fmt, ...)
 	sd_notifyf(0, "STATUS=%s", text);
 }
 
+void notify_main(pid_t pid)
+{
+	sd_notifyf(0, "MAINPID=%ld", (long)pid);
+}
+
 void notify_stopping(void)
 {
 	sd_notify(0, "STOPPING=1");

@@ -7,12 +7,16 @@
 #define TORUS_HELPER_NOTIFY_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 /** notify_ready() - the device can be opened. */
 void notify_ready(uint32_t device, const char *volume);
 
 /** notify_status() - one sentence about what goes on. */
 void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** notify_main() - who is the main process of the unit from now on. */
+void notify_main(pid_t pid);
 
 /** notify_stopping() - the end is near. */
 void notify_stopping(void);

@@ -25,6 +25,8 @@ static const char help[] =
 "  --device N               be /dev/torusN; else the first that is free\n"
 "  --read-only              refuse writes\n"
 "  --force                  take the volume from whoever has it\n"
+"  --replace                take the device over from the helper that serves it\n"
+"                           here, under load: for upgrades\n"
 "  --null                   no volume: a device for measurements, which keeps\n"
 "                           nothing and reads as zeros\n"
 "  --size SIZE              of the --null device (1GiB)\n"
@@ -48,7 +50,7 @@ enum {
 	O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
 	O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
 	O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
-	O_CHANNEL, O_NULL, O_SIZE, O_VERBOSE, O_HELP, O_VERSION
+	O_CHANNEL, O_NULL, O_SIZE, O_REPLACE, O_VERBOSE, O_HELP, O_VERSION
 };
 
 #define NULL_SIZE_DEFAULT (1ull << 30)
@@ -73,6 +75,7 @@ static const struct option list[] = {
 	{ "channel", required_argument, NULL, O_CHANNEL },
 	{ "null", no_argument, NULL, O_NULL },
 	{ "size", required_argument, NULL, O_SIZE },
+	{ "replace", no_argument, NULL, O_REPLACE },
 	{ "verbose", no_argument, NULL, O_VERBOSE },
 	{ "help", no_argument, NULL, O_HELP },
 	{ "version", no_argument, NULL, O_VERSION },
@@ -235,6 +238,9 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 	case O_FORCE:
 		o->force = true;
 		return 0;
+	case O_REPLACE:
+		o->replace = true;
+		return 0;
 	case O_NULL:
 		o->null_device = true;
 		return 0;
@@ -284,6 +290,8 @@ static int check(struct helper_options *o, int argc, char **argv)
 	if (optind < argc)
 		return error_set(-EINVAL, "unexpected argument '%s'",
 				 argv[optind]);
+	if (o->force && o->replace)
+		return error_set(-EINVAL, "--replace takes over from the helper on this machine, --force from anyone: give one of them");
 	err = o->null_device ? check_null(o) : check_volume(o);
 	if (!err) {
 		err = arena_check_size(o->arena, TORUS_IO_SIZE_DEFAULT);

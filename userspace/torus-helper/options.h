@@ -24,7 +24,9 @@ struct helper_options {
 	uint64_t size;			/* of the null device, in bytes */
 	enum channel_form channel;
 	int device;			/* -1: any */
-	bool read_only, force, verbose;
+	bool read_only, verbose;
+	bool force;			/* from whoever has it, anywhere */
+	bool replace;			/* from the helper on this machine */
 	uint32_t block_size;
 	uint32_t queues, queue_depth;
 	uint64_t arena;			/* bytes */
