@@ -85,10 +85,10 @@ def print_table(runs, cells, systems):
     print(f"{'':18} {'':15} {'IOPS':>9} {'mean us':>9} {'p99 us':>9} {'CPU us/IO':>10}  "
           + "".join(f"{'IOPS / ' + other:21}" for other in others))
     for cell in cells:
-        for row in rows(runs, [cell], systems):
+        for number, row in enumerate(rows(runs, [cell], systems)):
             compared = [ratio_text(ratios(runs, cell.name, row["system"], other))
                         if (row["system"], other) in RATIOS else "" for other in others]
-            label = cell.name if row["system"] == systems[0] else ""
+            label = "" if number else cell.name
             print((f"{label:18} {row['system']:15} {row['iops']:9.0f} {row['mean_us']:9.0f} {row['p99_us']:9.0f} "
                    f"{row['cpu_us_per_io']:10.1f}  " + "".join(f"{text:21}" for text in compared)).rstrip())
 

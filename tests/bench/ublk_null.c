@@ -252,8 +252,7 @@ static int map_requests(struct queue *q)
 	void *map;
 
 	map = mmap(NULL, requests_bytes(q), PROT_READ,
-		   MAP_SHARED | MAP_POPULATE,
-		   q->device->io_fd,
+		   MAP_SHARED | MAP_POPULATE, q->device->io_fd,
 		   (off_t)(UBLKSRV_CMD_BUF_OFFSET + q->number * each));
 	if (map == MAP_FAILED)
 		return -errno;
