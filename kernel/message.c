@@ -201,8 +201,7 @@ static int fill_bound(struct sk_buff *skb, struct torus_device *dev,
 /* An answer to the command of @info; NULL if there is no memory. */
 static struct sk_buff *begin_answer(struct genl_info *info, void **header)
 {
-	struct sk_buff *skb = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
-			      genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 
 	if (!skb)
 		return NULL;
@@ -228,7 +227,8 @@ static int end_answer(struct genl_info *info, struct sk_buff *skb, void *header,
 int torus_message_added(struct genl_info *info, u32 id, u32 nr_queues)
 {
 	void *header;
-	struct sk_buff *skb = begin_answer(info, &header);
+	struct sk_buff *skb = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+			      begin_answer(info, &header);
 	int ret = 0;
 
 	if (!skb)
@@ -254,7 +254,8 @@ int torus_message_bound(struct genl_info *info, struct torus_device *dev,
 			u64 session_id, enum torus_channel form)
 {
 	void *header;
-	struct sk_buff *skb = begin_answer(info, &header);
+	struct sk_buff *skb = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
+			      begin_answer(info, &header);
 
 	if (!skb)
 		return -ENOMEM;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "fault.h"
 #include "test.h"
 
 struct nl test_nl;
@@ -21,6 +22,7 @@ void test_cleanup(void)
 	if (done || getpid() != test_pid)
 		return;
 	done = true;
+	faults_off();
 	device_cleanup();
 	helper_cleanup();
 }
