@@ -113,7 +113,7 @@ int main(void)
 	uint64_t begin;
 
 	test_begin();
-	batches = test_size(100, 1000, 10000) / BATCH;
+	batches = (test_size(100, 1000, 10000) + BATCH - 1) / BATCH;
 	CHECK(!nl_open(&events) && !nl_join(&events));
 	world = world_new(SIZE);
 	for (i = 0; i < 4; i++)
