@@ -26,7 +26,7 @@
 #define TICK_MS 250
 /* When a device is deleted under I/O that does not end, and when that failed. */
 #define IO_MS 4000
-#define HANG_MS 90000
+#define HANG_MS 150000
 
 struct options {
 	uint64_t seed;

@@ -59,8 +59,13 @@ void port_close(struct port *port)
 	port->fd = -1;
 }
 
+/* A socket without a number of its own counts as the kernel's: no events. */
 int port_join(struct port *port)
 {
+	struct sockaddr_nl any = { .nl_family = AF_NETLINK };
+
+	if (bind(port->fd, (void *)&any, sizeof(any)))
+		return -errno;
 	if (setsockopt(port->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
 		       sizeof(group)))
 		return -errno;
