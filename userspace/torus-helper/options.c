@@ -30,6 +30,8 @@ static const char help[] =
 "  --null                   no volume: a device for measurements, which keeps\n"
 "                           nothing and reads as zeros\n"
 "  --size SIZE              of the --null device (1GiB)\n"
+"  --no-data                the --null device neither fills nor checksums what is\n"
+"                           read and written\n"
 "  --block-size 512|4096    logical block (4096)\n"
 "  --queues N               hardware queues (1)\n"
 "  --queue-depth N          requests in flight per queue (128)\n"
@@ -50,7 +52,7 @@ enum {
 	O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
 	O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
 	O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
-	O_CHANNEL, O_NULL, O_SIZE, O_REPLACE, O_VERBOSE, O_HELP, O_VERSION
+	O_CHANNEL, O_NULL, O_SIZE, O_NO_DATA, O_REPLACE, O_VERBOSE, O_HELP, O_VERSION
 };
 
 #define NULL_SIZE_DEFAULT (1ull << 30)
@@ -75,6 +77,7 @@ static const struct option list[] = {
 	{ "channel", required_argument, NULL, O_CHANNEL },
 	{ "null", no_argument, NULL, O_NULL },
 	{ "size", required_argument, NULL, O_SIZE },
+	{ "no-data", no_argument, NULL, O_NO_DATA },
 	{ "replace", no_argument, NULL, O_REPLACE },
 	{ "verbose", no_argument, NULL, O_VERBOSE },
 	{ "help", no_argument, NULL, O_HELP },
@@ -238,6 +241,9 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 	case O_FORCE:
 		o->force = true;
 		return 0;
+	case O_NO_DATA:
+		o->no_data = true;
+		return 0;
 	case O_REPLACE:
 		o->replace = true;
 		return 0;
@@ -278,6 +284,8 @@ static int check_volume(const struct helper_options *o)
 {
 	if (!o->volume)
 		return error_set(-EINVAL, "--volume NAME is missing");
+	if (o->no_data)
+		return error_set(-EINVAL, "--no-data is for --null");
 	if (o->size)
 		return error_set(-EINVAL, "--size is for --null; a volume has the size that it was created with");
 	return volume_name_check(o->volume);

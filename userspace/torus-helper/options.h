@@ -22,6 +22,7 @@ struct helper_options {
 	const char *volume;
 	bool null_device;		/* no volume: null.h */
 	uint64_t size;			/* of the null device, in bytes */
+	bool no_data;			/* the null device leaves data alone */
 	enum channel_form channel;
 	int device;			/* -1: any */
 	bool read_only, verbose;
