@@ -106,11 +106,21 @@ DEFINE_SHOW_ATTRIBUTE(batches);
 
 static const char *session_state(const struct torus_session *session)
 {
+	if (session == session->device->ending)
+		return "ending";
 	if (session->dead)
 		return "dead";
 	if (session->active)
 		return "active";
 	return session->started ? "started" : "bound";
+}
+
+/* Its own reference, for as long as it is not being revoked, is not a user. */
+static unsigned int users_of(const struct torus_session *session)
+{
+	unsigned int refs = refcount_read(&session->refs);
+
+	return session == session->device->ending ? refs : refs - 1;
 }
 
 static void show_session_locked(struct seq_file *m, struct torus_device *dev,
@@ -120,7 +130,7 @@ static void show_session_locked(struct seq_file *m, struct torus_device *dev,
 	seq_printf(m, "%llu %d %s %s %u %u %u\n", session->id, session->pid,
 		   torus_session_form_name(session), session_state(session),
 		   (unsigned int)hweight64(session->bound),
-		   refcount_read(&session->refs) - 1,
+		   users_of(session),
 		   jiffies_to_msecs(jiffies - session->bound_at));
 }
 
@@ -133,6 +143,8 @@ static int sessions_show(struct seq_file *m, void *unused)
 	spin_lock_bh(&dev->lock);
 	if (dev->session)
 		show_session_locked(m, dev, dev->session);
+	if (dev->ending)
+		show_session_locked(m, dev, dev->ending);
 	list_for_each_entry(session, &dev->dead_sessions, node)
 		show_session_locked(m, dev, session);
 	spin_unlock_bh(&dev->lock);

@@ -71,6 +71,7 @@ struct torus_device_config {
  * @arena_ino: inode number of the newest session's arena
  * @session: the bound session that is not dead, or NULL
  * @dead_sessions: sessions that are to be revoked
+ * @ending: the one that is just being revoked, or NULL
  * @disk: from its allocation to its deletion; changed under @gate_lock too
  * @disk_added: the disk is visible
  * @add_begun: the disk was asked for, once, or is not to be any more
@@ -121,6 +122,7 @@ struct torus_device {
 	unsigned long arena_ino;
 	struct torus_session *session;
 	struct list_head dead_sessions;
+	struct torus_session *ending;
 	struct gendisk *disk;
 	bool disk_added;
 	bool add_begun;

@@ -132,6 +132,9 @@ static void revoke(struct torus_device *dev, struct torus_session *session)
 		torus_session_drain(session);
 	}
 	mutex_unlock(&dev->gate_lock);
+	spin_lock_bh(&dev->lock);
+	dev->ending = NULL;
+	spin_unlock_bh(&dev->lock);
 	torus_session_free(session);
 }
 
@@ -144,6 +147,7 @@ static struct torus_session *pop_dead(struct torus_device *dev)
 					   struct torus_session, node);
 	if (session)
 		list_del(&session->node);
+	dev->ending = session;
 	spin_unlock_bh(&dev->lock);
 	return session;
 }

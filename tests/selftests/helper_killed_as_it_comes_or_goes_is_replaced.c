@@ -35,13 +35,16 @@ static pid_t spawn_doomed(struct world *world, uint32_t id)
 		helper_serve_once(&h, -1);
 }
 
+/* The driver has killed it; nobody else has. */
 static void wait_killed(pid_t pid)
 {
-	int status;
+	siginfo_t info;
 
-	CHECK(waitpid(pid, &status, 0) == pid);
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-		FAIL("the helper was to be killed, its status is %#x", status);
+	CHECK(!waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+	if (info.si_code != CLD_KILLED || info.si_status != SIGKILL)
+		FAIL("the helper was to be killed, and ended with %d, %d",
+		     info.si_code, info.si_status);
+	helper_kill(pid);
 }
 
 static void use(uint32_t id)
@@ -81,6 +84,27 @@ static void die_at_first_start(const char *point)
 	world_free(world);
 }
 
+/* What the table of sessions shows while the driver stops in a revoke. */
+static void check_sessions(uint32_t id, pid_t ended)
+{
+	char path[64], line[128], channel[16], state[16];
+	bool found = false;
+	int pid;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/torus/torus%u/sessions",
+		 id);
+	f = fopen(path, "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		found |= sscanf(line, "%*u %d %15s %15s", &pid, channel,
+				state) == 3 &&
+			 pid == ended && !strcmp(state, "ending") &&
+			 !strcmp(channel, sysfs(id, "torus/channel"));
+	fclose(f);
+	CHECK(found);
+}
+
 /* The second one dies while the driver still ends the session of the first. */
 static void die_during_revoke(void)
 {
@@ -95,6 +119,7 @@ static void die_during_revoke(void)
 	helper_kill(s.helper);
 	fault_wait("in_revoke", SOON);
 	second = helper_spawn(s.world, s.id, NULL);
+	check_sessions(s.id, s.helper);
 	helper_kill(second);
 	CHECK_INT(fault_value("in_revoke", "waiting"), 1);
 	s.helper = helper_spawn(s.world, s.id, NULL);
