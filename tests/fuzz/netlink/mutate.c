@@ -493,3 +493,14 @@ int mutate(struct message *m, struct subject *s, struct chance *c)
 	m->mutation = NULL;
 	return -1;
 }
+
+void mutate_attr(struct message *m, uint16_t number)
+{
+	struct message_field *field = message_find(m, number);
+
+	if (!field)
+		return;
+	m->mutation = "nested flag";
+	field->type |= NLA_F_NESTED;
+	spoil(m, field, true);
+}

@@ -32,6 +32,9 @@ const struct mutation *mutate_number(unsigned int n);
 /* Does one thing to it, or leaves it as it is. The mutation's number, or -1. */
 int mutate(struct message *m, struct subject *s, struct chance *c);
 
+/* Spoils this attribute, if it is there, so that it must be refused. */
+void mutate_attr(struct message *m, uint16_t number);
+
 /* Makes the files that are no arenas; 0 or -errno. Once, before mutate(). */
 int wrong_arenas_init(void);
 

@@ -194,12 +194,11 @@ int port_take(struct port *port, uint32_t seq, struct answer *answer,
 
 	for (;;) {
 		n = recv(port->fd, data, sizeof(data), MSG_DONTWAIT);
-		/* Events were lost; what is behind them is not. */
-		if (n < 0 && errno == ENOBUFS)
-			lost = true;
-		else if (n < 0)
+		if (n < 0 && errno != ENOBUFS)
 			return errno != EAGAIN ? -errno : lost ? -ENOBUFS : 0;
-		else
+		/* Events were lost; what is behind them is not. */
+		lost |= n < 0;
+		if (n >= 0)
 			take_datagram(data, n, seq, answer, event, ctx);
 	}
 }

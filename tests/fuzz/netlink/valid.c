@@ -185,15 +185,15 @@ static void put_attr(struct message *m, const struct spec_attr *attr,
 }
 
 static bool is_wanted(const struct spec_op *op, const struct spec_use *use,
-		      struct chance *c)
+		      const struct subject *s, struct chance *c)
 {
-	if (use->required)
+	if (use->required || s->whole)
 		return true;
 	if (op->cmd == TORUS_CMD_SESSION_START)
 		return true;
 	if (op->cmd == TORUS_CMD_DEV_SET &&
 	    use->attr->number == TORUS_A_DEV_FAIL)
-		return chance_one_in(c, 24);
+		return chance_one_in(c, 10);
 	return chance_one_in(c, use->attr->kind == SPEC_FLAG ? 3 : 2);
 }
 
@@ -231,12 +231,12 @@ void valid_fill(struct message *m, const struct spec_op *op, struct subject *s,
 	message_begin(m, op, port_family());
 	if (!s->port)
 		s->port = port_for(op, s);
-	if (op->has_dump && chance_one_in(c, 4)) {
+	if (op->has_dump && !s->whole && chance_one_in(c, 4)) {
 		m->flags |= NLM_F_DUMP;
 		return;
 	}
 	for (unsigned int i = 0; i < op->nr_uses; i++)
-		if (is_wanted(op, &op->uses[i], c))
+		if (is_wanted(op, &op->uses[i], s, c))
 			put_attr(m, op->uses[i].attr, s, c);
 	if (op->cmd == TORUS_CMD_DEV_SET && m->nr_fields == 1)
 		put_attr(m, op->uses[1 + chance_below(c, 4)].attr, s, c);

@@ -16,6 +16,8 @@ struct subject {
 	struct port *port;
 	/* queues that a session-queue asks for */
 	uint64_t mask;
+	/* with every attribute that there is */
+	bool whole;
 };
 
 /*

@@ -365,12 +365,13 @@ static void serve_by_rings(struct worker *w, struct session *session)
 {
 	struct subject s = subject_of(w, session, session->dev_id);
 
-	w->stats.served[TORUS_CHANNEL_RING] +=
-		rings_serve(session, &w->chance);
+	unsigned int nr = rings_serve(session, &w->chance);
+
+	w->stats.served[TORUS_CHANNEL_RING] += nr;
 	if (chance_one_in(&w->chance, 40))
 		w->stats.ring_mutations += rings_spoil(session, &w->chance);
 	/* Without it, the driver looks by itself after a while. */
-	if (!chance_one_in(&w->chance, 8))
+	if (chance_one_in(&w->chance, 8) == !nr)
 		send_op(w, TORUS_CMD_DRAIN, &s,
 			wants_spoilt(w, spec_find(TORUS_CMD_DRAIN)));
 }
@@ -478,10 +479,28 @@ static void step(struct worker *w)
 	}
 }
 
+/* Each attribute of each operation once, whatever chance will bring. */
+static void sweep(struct worker *w)
+{
+	for (unsigned int i = 0; i < spec_nr_ops; i++) {
+		for (unsigned int j = 0; j < spec_ops[i].nr_uses; j++) {
+			struct subject s = subject_of(w, &w->sessions[0], -1);
+			struct message m;
+
+			s.port = &w->port;
+			s.whole = true;
+			valid_fill(&m, &spec_ops[i], &s, &w->chance);
+			mutate_attr(&m, spec_ops[i].uses[j].attr->number);
+			send_message(w, &m, &s, -1);
+		}
+	}
+}
+
 static void *run(void *arg)
 {
 	struct worker *w = arg;
 
+	sweep(w);
 	while (!must_stop(w)) {
 		__atomic_store_n(&w->busy_since, clock_ms(), __ATOMIC_RELAXED);
 		step(w);
