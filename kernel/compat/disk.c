@@ -6,6 +6,8 @@
  * non-rotational) moved into the limits one release range later than the rest,
  * so the two questions are asked apart.
  */
+#include <linux/backing-dev.h>
+
 #include "compat/disk.h"
 
 #ifndef TORUS_HAVE_LIMITS_HAVE_FEATURES
@@ -65,6 +67,10 @@ static void apply_limits(struct request_queue *q,
 	blk_queue_io_min(q, limits->physical_block_size);
 	blk_queue_io_opt(q, limits->io_size_max);
 	blk_queue_max_hw_sectors(q, limits->io_size_max >> SECTOR_SHIFT);
+	/* Later kernels take io_opt, if it is more than their 1280 KiB, too. */
+	q->limits.max_sectors = q->limits.max_hw_sectors;
+	q->disk->bdi->io_pages =
+		q->limits.max_sectors >> (PAGE_SHIFT - SECTOR_SHIFT);
 	blk_queue_max_segments(q, USHRT_MAX);
 	blk_queue_max_segment_size(q, UINT_MAX);
 	q->limits.discard_granularity = limits->physical_block_size;
