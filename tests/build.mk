@@ -84,7 +84,7 @@ fuzz: $(FUZZ_BIN)
 # for compiling.
 .PHONY: test-programs-check-fast test-programs-check test-programs-check-full
 test-programs-check-fast: all unit sim
-test-programs-check: test-programs-check-fast modules fuzz
+test-programs-check: test-programs-check-fast modules fuzz $(B)/fuzz-netlink
 	@$(MAKE) --no-print-directory B=build/asan SAN=1 all unit
 	@$(MAKE) --no-print-directory -s -C tests/selftests
 test-programs-check-full: test-programs-check
