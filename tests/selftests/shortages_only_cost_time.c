@@ -22,6 +22,8 @@ static void run_short_of(const char *fault, const char *setting)
 {
 	struct stress stress;
 
+	/* What the threads begin with: a volume of zeroes. */
+	memset(s.world->data, 0, s.world->size);
 	fault_set(fault, setting);
 	stress_start_some(&stress, s.fd, SIZE, 6, 32 << 10,
 			  test_size(5, 20, 200));
