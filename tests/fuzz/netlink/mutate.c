@@ -317,10 +317,13 @@ static bool bytes_after_the_last(struct message *m, struct subject *s,
 	return true;
 }
 
-/* The header says more than there is: netlink does not even look at it. */
+/*
+ * The header says more than there is: netlink does not even look at it. Of
+ * something that is left: nothing at all cannot be sent.
+ */
 static bool cut_short(struct message *m, struct subject *s, struct chance *c)
 {
-	m->cut = 1 + chance_below(c, 24);
+	m->cut = 1 + chance_below(c, m->nr_fields ? 24 : 16);
 	m->cut_told = false;
 	m->must_refuse = true;
 	return true;

@@ -353,8 +353,10 @@ static void serve_by_messages(struct worker *w, struct session *session)
 
 			send_op(w, TORUS_CMD_COMPLETE, &s,
 				wants_spoilt(w, spec_find(TORUS_CMD_COMPLETE)));
-			w->stats.served[TORUS_CHANNEL_MESSAGES] +=
-				before - session->pending[i].nr;
+			/* New ones may have come meanwhile. */
+			if (session->pending[i].nr < before)
+				w->stats.served[TORUS_CHANNEL_MESSAGES] +=
+					before - session->pending[i].nr;
 			s.port = &session->data[i];
 			s.dev_id = session->dev_id;
 		}
