@@ -13,19 +13,33 @@
 /* Less than what all rounds would lose, even if only one way did. */
 #define TOLERANCE_KB (32ull << 10)
 
-static uint64_t available_kb(void)
+/* The sum of the numbers that follow @what at the start of lines of @path. */
+static uint64_t sum(const char *path, const char *what)
 {
-	unsigned long long kb = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "r");
+	unsigned long long n, total = 0;
+	char line[256];
+	FILE *f = fopen(path, "r");
 
 	CHECK(f);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu kB", &kb) == 1)
-			break;
+		if (!strncmp(line + strspn(line, " "), what, strlen(what)) &&
+		    sscanf(strstr(line, what) + strlen(what), "%llu", &n) == 1)
+			total += n;
 	fclose(f);
+	return total;
+}
+
+/*
+ * What the kernel counts as available leaves out the free pages that each CPU
+ * keeps for itself, and that may be as much as we look for.
+ */
+static uint64_t available_kb(void)
+{
+	uint64_t kb = sum("/proc/meminfo", "MemAvailable:");
+
 	CHECK(kb);
-	return kb;
+	return kb + sum("/proc/zoneinfo", "count:") *
+	       (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 static void begin(struct helper *h, struct world *world, uint32_t id)
