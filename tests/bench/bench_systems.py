@@ -16,6 +16,8 @@ SIZE_MIB = 256
 DEPTH = 128
 REQUEST_KIB = 1024
 START_SECONDS = 60
+# Whether torus-helper --null is to do with data what a helper of a volume does.
+handle_data = False  # pylint: disable=invalid-name
 
 
 class Failure(Exception):
@@ -93,7 +95,7 @@ class Torus(System):
     def serve(self, form):
         self.server = Server(f"{self.device}-{form}", f"{TOP}/build/bin/torus-helper", "--null", "--channel", form,
                              "--size", f"{SIZE_MIB}MiB", "--queues", "1", "--queue-depth", str(DEPTH),
-                             "--device", str(self.number))
+                             "--device", str(self.number), *([] if handle_data else ["--no-data"]))
         return self.server.wait_for(lambda: f"/dev/{self.device} is a null device" in self.server.said())
 
     def start(self):
