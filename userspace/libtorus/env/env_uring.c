@@ -4,10 +4,11 @@
  *
  * A turn: run what earlier calls left for the loop (tasks, sent() functions
  * of dropped frames, results of file operations), then the timers that are
- * due, then look at the pollers, then the hooks; write out the frames that all of these queued; then one
- * system call submits every request and sleeps until the next completion or
- * timer; then the completions are dispatched. Frames queued by callbacks so
- * leave together, and an idle reactor makes no system call at all.
+ * due, then look at the pollers, then the hooks; write out the frames that all
+ * of these queued; then one system call submits every request and sleeps until
+ * the next completion or timer; then the completions are dispatched. Frames
+ * queued by callbacks so leave together, and an idle reactor makes no system
+ * call at all.
  *
  * The ring is created disabled and enabled by the first turn: with
  * IORING_SETUP_SINGLE_ISSUER the thread that enables it is the one that may
