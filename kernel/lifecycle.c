@@ -57,6 +57,11 @@ void torus_arm_dead_timer_locked(struct torus_device *dev)
 	mod_delayed_work(torus_session_wq, &dev->dead_work, delay);
 }
 
+unsigned long torus_request_margin(void)
+{
+	return msecs_to_jiffies(TIMEOUT_MARGIN_MS);
+}
+
 unsigned int torus_request_timeout(u32 ms)
 {
 	return msecs_to_jiffies(ms + TIMEOUT_MARGIN_MS);
@@ -126,7 +131,7 @@ static void revoke(struct torus_device *dev, struct torus_session *session)
 		dev->active = NULL;
 		torus_point_of(TORUS_POINT_IN_REVOKE, dev);
 		torus_session_drain(session);
-		torus_queues_sweep(dev);
+		torus_queues_sweep(dev, session);
 		set_gate(dev);
 	} else {
 		torus_session_drain(session);
@@ -283,16 +288,17 @@ static struct gendisk *alloc_disk(struct torus_device *dev)
 
 static void publish_disk(struct torus_device *dev, struct gendisk *disk)
 {
-	mutex_lock(&dev->set_lock);
 	mutex_lock(&dev->gate_lock);
 	spin_lock_bh(&dev->lock);
 	dev->disk = disk;
-	set_capacity(disk, dev->size >> SECTOR_SHIFT);
 	blk_queue_rq_timeout(disk->queue,
 			     torus_request_timeout(dev->io_timeout_ms));
 	spin_unlock_bh(&dev->lock);
 	set_gate(dev);
 	mutex_unlock(&dev->gate_lock);
+	/* Not together: who sets something must not wait for a revocation. */
+	mutex_lock(&dev->set_lock);
+	set_capacity(disk, dev->size >> SECTOR_SHIFT);
 	set_disk_ro(disk, dev->read_only);
 	mutex_unlock(&dev->set_lock);
 }

@@ -34,6 +34,9 @@ void torus_report(struct torus_device *dev);
 int torus_device_delete(struct torus_device *dev, bool force,
 			struct netlink_ext_ack *extack);
 
+/** torus_request_margin - jiffies that it is longer than the helper's own limit */
+unsigned long torus_request_margin(void);
+
 /** torus_request_timeout - the block layer's timeout for a helper's @ms */
 unsigned int torus_request_timeout(u32 ms);
 

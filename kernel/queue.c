@@ -144,7 +144,19 @@ static void sweep_request(struct torus_queue *queue, unsigned int tag,
 	blk_mq_requeue_request(rq, false);
 }
 
-void torus_queues_sweep(struct torus_device *dev)
+/* All that the helper of a stalled session was too slow for, not one of them. */
+static void count_stall(struct torus_session *session, struct torus_slot *slot,
+			struct request *rq)
+{
+	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
+	unsigned long limit = rq->timeout;
+
+	limit -= min(limit, torus_request_margin());
+	if (session->stalled && time_after_eq(jiffies, slot->since + limit))
+		data->stalls++;
+}
+
+void torus_queues_sweep(struct torus_device *dev, struct torus_session *session)
 {
 	struct torus_queue *queue;
 	struct request *rq;
@@ -160,6 +172,7 @@ void torus_queues_sweep(struct torus_device *dev)
 			rq = torus_slot_revoke(&queue->slots[tag]);
 			if (!rq)
 				continue;
+			count_stall(session, &queue->slots[tag], rq);
 			sweep_request(queue, tag, rq);
 		}
 	}
@@ -215,7 +228,11 @@ unsigned int torus_queue_pop(struct torus_queue *queue, u16 *tags,
 
 void torus_queue_look_later(struct torus_queue *queue)
 {
-	/* Mostly it is due already, and that costs nothing to see. */
+	/*
+	 * Mostly it is due already, and that costs little to see. A look that
+	 * we still see as due will see what the caller has written.
+	 */
+	smp_mb();
 	if (!delayed_work_pending(&queue->look_work))
 		queue_delayed_work(torus_session_wq, &queue->look_work,
 				   msecs_to_jiffies(LOOK_MS));
@@ -304,7 +321,7 @@ static enum blk_eh_timer_return timeout(struct request *rq)
 	struct torus_queue *queue = rq->mq_hctx->driver_data;
 	struct torus_rq *data = blk_mq_rq_to_pdu(rq);
 
-	if (torus_session_stalled(queue->device, rq->timeout, &data->stalls))
+	if (torus_session_stalled(queue->device, rq->timeout))
 		trace_torus_timed_out(queue->device->id, queue->index, 0, rq,
 				      data->stalls);
 	return BLK_EH_RESET_TIMER;

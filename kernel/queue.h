@@ -124,10 +124,11 @@ void torus_queues_cancel_looks(struct torus_device *dev);
 /**
  * torus_queues_sweep - take every request back from a session that has ended
  *
- * They are requeued; if the device is doomed, or one has ended too many
- * sessions, they fail.
+ * They are requeued; if the device is doomed, or one has been too slow for too
+ * many sessions, they fail.
  */
-void torus_queues_sweep(struct torus_device *dev);
+void torus_queues_sweep(struct torus_device *dev,
+			struct torus_session *session);
 
 /** torus_queues_run - look again for requests that could not be accepted */
 void torus_queues_run(struct torus_device *dev);

@@ -445,8 +445,7 @@ void torus_session_kill(struct torus_session *session, int error)
 	spin_unlock_bh(&session->device->lock);
 }
 
-bool torus_session_stalled(struct torus_device *dev, unsigned long timeout,
-			   unsigned int *stalls)
+bool torus_session_stalled(struct torus_device *dev, unsigned long timeout)
 {
 	struct torus_session *session;
 	bool killed = false;
@@ -456,7 +455,7 @@ bool torus_session_stalled(struct torus_device *dev, unsigned long timeout,
 	if (session && session->active &&
 	    time_after_eq(jiffies, session->active_at + timeout)) {
 		/* Before the kill: who revokes the session reads it. */
-		++*stalls;
+		session->stalled = true;
 		torus_session_kill_locked(session, -ETIMEDOUT);
 		killed = true;
 	}

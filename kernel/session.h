@@ -42,6 +42,7 @@ struct torus_socket {
  * @dead: it is to be revoked; under the device's lock
  * @started: it may become active; under the device's lock
  * @active: it was made active; under the device's lock
+ * @stalled: it was killed for being too slow; under the device's lock
  * @active_at: jiffies at which it was
  * @bound_at: jiffies at which it was bound
  * @owner: the socket that bound it
@@ -60,6 +61,7 @@ struct torus_session {
 	bool dead;
 	bool started;
 	bool active;
+	bool stalled;
 	unsigned long active_at;
 	unsigned long bound_at;
 	struct torus_socket owner;
@@ -185,13 +187,10 @@ void torus_session_kill_locked(struct torus_session *session, int error);
 /**
  * torus_session_stalled - kill the active session for not ending a request
  * @timeout: jiffies that the request was given
- * @stalls: counts one more if it is killed
  *
- * Return: whether it was killed. One that has not been active for that long
- * is not: it was another that had the request.
+ * Return: whether it was killed; false if it had less time than that.
  */
-bool torus_session_stalled(struct torus_device *dev, unsigned long timeout,
-			   unsigned int *stalls);
+bool torus_session_stalled(struct torus_device *dev, unsigned long timeout);
 
 /** torus_session_drain - wait until nobody uses a dead session */
 void torus_session_drain(struct torus_session *session);
