@@ -4,7 +4,7 @@
  * passes, one copy per direction.
  *
  * The pages are held by reference and reached through their addresses, not
- * through a mapping. The seals make sure that they stay the pages of that file:
+ * through a mapping (but for the few that rings are in, see ring.c). The seals make sure that they stay the pages of that file:
  * it can neither shrink nor have holes punched, nor be written but through a
  * mapping that exists already. A page that is held can be swapped out of the
  * page cache but not freed, so even then both sides see the same memory.

@@ -245,6 +245,7 @@ static bool finish_all(struct torus_session *session, const void *entries,
 		torus_channel_entry(entries, i, &entry);
 		atomic64_inc(&dev->queues[entry.queue].completed);
 		starved |= finish(session, &entry, &iob);
+		cond_resched();
 	}
 	torus_point(TORUS_POINT_BEFORE_END, session->pid);
 	if (iob.complete)

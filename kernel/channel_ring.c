@@ -127,6 +127,7 @@ static bool drain_all(struct torus_queue *queue, struct torus_session *session,
 		    torus_channel_end(session, end->taken, nr, &ended, NULL))
 			return false;
 		WRITE_ONCE(end->ended, end->ended + ended);
+		cond_resched();
 		trace_torus_drain(queue->device->id, queue->index, session->id,
 				  ended);
 	}
@@ -147,6 +148,7 @@ void torus_ring_channel_drain(struct torus_queue *queue,
 		/* The count stays, and with it everybody out. */
 		if (!drain_all(queue, session, end))
 			return;
+		cond_resched();
 	} while (atomic_sub_return(asked, &end->drains));
 }
 
@@ -156,7 +158,9 @@ void torus_ring_channel_look(struct torus_queue *queue,
 	struct torus_ring_end *end = &session->rings[queue->index];
 
 	torus_ring_channel_drain(queue, session);
-	torus_ring_channel_wake(queue, session);
+	/* Only that: a helper that waits for others is not to be disturbed. */
+	if (xchg(&end->owed, false))
+		torus_ring_channel_wake(queue, session);
 	if (READ_ONCE(end->desc_tail) != READ_ONCE(end->ended))
 		torus_queue_look_later(queue);
 }

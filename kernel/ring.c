@@ -92,6 +92,7 @@ u32 torus_ring_ticket(struct torus_ring_end *end)
 void torus_ring_unticket(struct torus_ring_end *end, u32 ticket)
 {
 	cmpxchg(&end->rung, ticket, 0);
+	WRITE_ONCE(end->owed, true);
 }
 
 /* A volatile read of each word: what was checked is what is used. */

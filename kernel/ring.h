@@ -22,6 +22,7 @@ struct page;
  * @lock: serialises publication; a leaf lock, taken in process context only
  * @desc_tail: descriptors published; under @lock
  * @rung: what helper_waits was when the doorbell was rung last, or 0
+ * @owed: a doorbell could not be sent since the last look
  *
  * @drains: how often somebody asked for a drain that is not over yet; who makes
  *	it one is the one consumer, which owns the rest
@@ -38,6 +39,7 @@ struct torus_ring_end {
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	u32 desc_tail;
 	u32 rung;
+	bool owed;
 
 	atomic_t drains ____cacheline_aligned_in_smp;
 	u32 completion_head;
