@@ -68,8 +68,9 @@ static int check_config(const struct torus_device_config *config,
 		NL_SET_ERR_MSG(extack, "block-size must be 512 or 4096");
 		return -EINVAL;
 	}
-	if (config->io_size_max % TORUS_ARENA_UNIT) {
-		NL_SET_ERR_MSG(extack, "io-size-max must be a multiple of 4096");
+	if (config->io_size_max % TORUS_ARENA_UNIT ||
+	    config->io_size_max < PAGE_SIZE) {
+		NL_SET_ERR_MSG(extack, "io-size-max must be a multiple of 4096, and a page at least");
 		return -EINVAL;
 	}
 	return check_size(config->size, config->block_size, extack);
@@ -380,16 +381,12 @@ void torus_device_set_read_only(struct torus_device *dev, bool read_only)
 
 void torus_device_set_io_timeout(struct torus_device *dev, u32 ms)
 {
-	struct gendisk *disk;
-
 	spin_lock_bh(&dev->lock);
 	dev->io_timeout_ms = ms;
+	if (dev->disk)
+		blk_queue_rq_timeout(dev->disk->queue,
+				     torus_request_timeout(ms));
 	spin_unlock_bh(&dev->lock);
-	disk = torus_device_get_disk(dev);
-	if (disk) {
-		blk_queue_rq_timeout(disk->queue, torus_request_timeout(ms));
-		put_disk(disk);
-	}
 }
 
 void torus_device_set_dead_timeout(struct torus_device *dev, u32 ms)

@@ -76,7 +76,8 @@ void torus_message_event(struct torus_device *dev, enum torus_state state,
 
 	if (!genl_has_listeners(&torus_family, &init_net, TORUS_NLGRP_STATE))
 		return;
-	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_NOIO);
+	/* It may be on the way to a revocation, and memory may wait for that. */
+	skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_NOWAIT | __GFP_NOWARN);
 	if (!skb)
 		goto lost;
 	header = genlmsg_put(skb, 0, 0, &torus_family, 0, TORUS_CMD_DEV_EVENT);
@@ -85,7 +86,8 @@ void torus_message_event(struct torus_device *dev, enum torus_state state,
 		goto lost;
 	}
 	genlmsg_end(skb, header);
-	genlmsg_multicast(&torus_family, skb, 0, TORUS_NLGRP_STATE, GFP_NOIO);
+	genlmsg_multicast(&torus_family, skb, 0, TORUS_NLGRP_STATE,
+			  GFP_NOWAIT | __GFP_NOWARN);
 	return;
 lost:
 	/* Listeners learn that they missed something: their next read fails. */
