@@ -40,6 +40,14 @@ void helper_end(struct helper *h, enum helper_exit status, int err,
 	env_uring_stop(h->env);
 }
 
+/* To whoever speaks for the volume now; not a word to who started us. */
+static void leave(struct helper *h, enum helper_exit status)
+{
+	h->state = HELPER_OVER;
+	h->status = (int)status;
+	env_uring_stop(h->env);
+}
+
 /* Keeps the sentence: what is cleaned up meanwhile may set another. */
 static void end_with_error(struct helper *h, enum helper_exit status, int err)
 {
@@ -108,9 +116,9 @@ static void session_ended(struct helper *h, const struct control_device *d)
 		detach_with_error(h, HELPER_LOST, d->error ? d->error : -EIO,
 				  text);
 	} else if (d->session_id) {
-		snprintf(text, sizeof(text), "/dev/torus%u of volume %s was taken over by process %u",
+		log_info("/dev/torus%u of volume %s was taken over by process %u",
 			 h->device, h->opt->volume, d->helper_pid);
-		helper_end(h, HELPER_ENDED, -ESTALE, text);
+		leave(h, HELPER_ENDED);
 	} else {
 		snprintf(text, sizeof(text), "the driver ended our session with /dev/torus%u of volume %s (%s); its requests wait for another helper: torusctl attach %s",
 			 h->device, h->opt->volume,
@@ -203,6 +211,20 @@ static const struct channel_ops channel_ops = {
 /* ---- what the volume says ----------------------------------------------- */
 
 /*
+ * The device fails with its volume, if it is ours still. Who fences us on this
+ * machine has taken the device over before, and the event that says so may come
+ * after this: so ask.
+ */
+static void fail_device(struct helper *h, int err, const char *sentence)
+{
+	if (has_session(h) || h->state == HELPER_ATTACHING)
+		look(h);
+	if (has_session(h) || h->state == HELPER_ATTACHING)
+		device_fail(h);
+	helper_end(h, HELPER_LOST, err, sentence);
+}
+
+/*
  * A volume that is lost takes its device with it: what was acknowledged may not
  * be what another helper would serve. Without memory it is still all there, and
  * the device waits for a helper with more.
@@ -217,10 +239,7 @@ static void on_failed(void *ctx, enum volume_failure why)
 		helper_end(h, HELPER_ENDED, -ENOMEM, sentence);
 		return;
 	}
-	if (has_session(h))
-		device_fail(h);
-	helper_end(h, HELPER_LOST, why == VOLUME_FENCED ? -ESTALE : -EIO,
-		   sentence);
+	fail_device(h, why == VOLUME_FENCED ? -ESTALE : -EIO, sentence);
 }
 
 static void on_state(void *ctx, const char *sentence)
@@ -278,8 +297,7 @@ static void attached(void *ctx, int err)
 		char sentence[ERROR_TEXT_MAX];
 
 		snprintf(sentence, sizeof(sentence), "%s", error_text(err));
-		device_fail(h);
-		helper_end(h, HELPER_LOST, err, sentence);
+		fail_device(h, err, sentence);
 		return;
 	}
 	end_with_error(h, err == -EBUSY ? HELPER_BUSY : HELPER_FAILED, err);

@@ -272,6 +272,8 @@ static int check_null(struct helper_options *o)
 	if (o->volume || o->meta || o->map_cache || o->overlay ||
 	    o->checkpoint_log || o->min_replicas || o->replica_timeout_ms)
 		return error_set(-EINVAL, "--null serves no volume: --volume, --meta and the options of a volume's engine do not go with it");
+	if (o->replace && o->device < 0)
+		return error_set(-EINVAL, "--null --replace needs --device N: which null device is taken over");
 	if (!o->size)
 		o->size = NULL_SIZE_DEFAULT;
 	if (o->size % o->block_size)
