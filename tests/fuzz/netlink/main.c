@@ -224,9 +224,14 @@ static void judge(struct fuzz *f)
 	       (unsigned long long)opened, (unsigned long long)ok,
 	       (unsigned long long)errors, f->forced);
 	verdict(!sum.faults, "what must be refused was, what is right was not");
-	if (!f->options.no_coverage)
+	if (!f->options.no_coverage) {
 		verdict(!stats_gaps(&sum),
 			"every operation and attribute was accepted, and refused");
+		verdict(sum.served[TORUS_CHANNEL_MESSAGES] &&
+			sum.served[TORUS_CHANNEL_RING] && sum.ring_mutations &&
+			(!f->options.io_threads || ok),
+			"requests were served in both forms, and rings spoilt");
+	}
 	if (!f->options.no_cycles) {
 		snprintf(text, sizeof(text),
 			 "clean cycles: %u, %u failed, the longest %llu ms",

@@ -90,6 +90,11 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len)
 			    by_instructions(crc, data, len);
 }
 
+bool crc32c_uses_tables(void)
+{
+	return use_tables;
+}
+
 /* The best of some, in nanoseconds: what interrupts one of them is no measure. */
 static uint64_t time_of(uint32_t (*way)(uint32_t, const void *, size_t),
 			uint64_t (*now_ns)(void))
@@ -111,6 +116,8 @@ static uint64_t time_of(uint32_t (*way)(uint32_t, const void *, size_t),
 
 void crc32c_calibrate(uint64_t (*now_ns)(void))
 {
-	use_tables = time_of(crc32c_by_tables, now_ns) <
-		     time_of(by_instructions, now_ns);
+	uint64_t tables = time_of(crc32c_by_tables, now_ns);
+	uint64_t instructions = time_of(by_instructions, now_ns);
+
+	use_tables = tables < instructions;
 }

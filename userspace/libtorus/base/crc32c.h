@@ -7,6 +7,7 @@
 #ifndef TORUS_BASE_CRC32C_H
 #define TORUS_BASE_CRC32C_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,7 +27,11 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len);
  */
 void crc32c_calibrate(uint64_t (*now_ns)(void));
 
-/** crc32c_by_tables() - the slower way, mostly. For crc32c.c and its tests. */
+/** crc32c_uses_tables() - which way was found to be faster. */
+bool crc32c_uses_tables(void);
+
+/** crc32c_by_tables() - the slower way, mostly. For crc32c.c and its tests;
+ * the first call fills the tables, so it is to be the only one of its time. */
 uint32_t crc32c_by_tables(uint32_t crc, const void *data, size_t len);
 
 #endif
