@@ -4,10 +4,11 @@
  * passes, one copy per direction.
  *
  * The pages are held by reference and reached through their addresses, not
- * through a mapping (but for the few that rings are in, see ring.c). The seals make sure that they stay the pages of that file:
- * it can neither shrink nor have holes punched, nor be written but through a
- * mapping that exists already. A page that is held can be swapped out of the
- * page cache but not freed, so even then both sides see the same memory.
+ * through a mapping (but for the few that rings are in, see ring.c). The seals
+ * make sure that they stay the pages of that file: it can neither shrink nor
+ * have holes punched, nor be written but through a mapping that exists already.
+ * A page that is held can be swapped out of the page cache but not freed, so
+ * even then both sides see the same memory.
  *
  * It is handed out in units of 4 KiB, contiguous in the file. A large request
  * could wait for ever behind small ones in a fragmented arena: the last part,

@@ -70,7 +70,7 @@ static int check_config(const struct torus_device_config *config,
 	}
 	if (config->io_size_max % TORUS_ARENA_UNIT ||
 	    config->io_size_max < PAGE_SIZE) {
-		NL_SET_ERR_MSG(extack, "io-size-max must be a multiple of 4096, and a page at least");
+		NL_SET_ERR_MSG(extack, "io-size-max must be a multiple of 4096, at least a page");
 		return -EINVAL;
 	}
 	return check_size(config->size, config->block_size, extack);
