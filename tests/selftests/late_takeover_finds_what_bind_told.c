@@ -12,6 +12,8 @@
 #include "test.h"
 
 #define SIZE (1ull << 20)
+/* Each has a batch under way, and a ring must have room for all of them. */
+#define THREADS 4
 #define ARENA (64 << 10)
 #define TRACE_LATE "/sys/kernel/tracing/events/torus/torus_late/enable"
 
@@ -60,7 +62,7 @@ static void start(struct helper *h, struct server *server)
 int main(void)
 {
 	struct device_config config = {
-		.size = SIZE, .depth = TORUS_COMPLETION_BATCH,
+		.size = SIZE, .depth = THREADS * TORUS_COMPLETION_BATCH,
 		.io_size_max = 16 << 10,
 	};
 	static struct helper helpers[2];
@@ -82,7 +84,7 @@ int main(void)
 	CHECK(device_wait_state(id, TORUS_STATE_LIVE, 20000));
 	fd = device_open(id, O_RDWR | O_DIRECT);
 	CHECK(fd >= 0);
-	stress_start(&stress, fd, SIZE, 4, 8 << 10);
+	stress_start(&stress, fd, SIZE, THREADS, 8 << 10);
 	for (i = 1; i <= rounds; i++) {
 		h = &helpers[i % 2];
 		stress_wait_ios(&stress, 3 + i % 5, 30000);

@@ -239,6 +239,8 @@ static void *serve_until_stopped(void *arg)
 	while (!__atomic_load_n(&server->stop, __ATOMIC_SEQ_CST) &&
 	       (!ret || ret == -EAGAIN))
 		ret = helper_serve_once(server->helper, 20);
+	if (ret && ret != -EAGAIN && ret != -ESTALE)
+		printf("# a helper gave up: %s\n", strerror(-ret));
 	return NULL;
 }
 
