@@ -10,7 +10,9 @@
  * A page that is held can be swapped out of the page cache but not freed, so
  * even then both sides see the same memory.
  *
- * It is handed out in units of 4 KiB, contiguous in the file. A large request
+ * It is handed out in units of 4 KiB, contiguous in the file. Most requests need
+ * but one: if the arena is large enough every slot of every queue has a unit of
+ * its own, which takes no lock and stays in the caches. A large request
  * could wait for ever behind small ones in a fragmented arena: the last part,
  * as long as the largest request, is given only to requests of more than one
  * unit that found no other place, one at a time.
@@ -30,6 +32,9 @@
 
 #define ARENA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | \
 		     F_SEAL_SEAL)
+
+/* One unit in so many may be a home. */
+#define HOMES_SHARE 4
 
 static unsigned long units_of(u32 bytes)
 {
@@ -99,21 +104,30 @@ static int get_pages(struct torus_arena *arena, struct address_space *mapping,
 	return 0;
 }
 
+static void divide(struct torus_arena *arena, unsigned long units,
+		   u32 io_size_max, u32 rings_size, u32 homes)
+{
+	unsigned long least = units_of(rings_size) + 2 * units_of(io_size_max);
+
+	arena->units = units;
+	arena->reserve = units - units_of(io_size_max);
+	if (homes <= units / HOMES_SHARE && least + homes <= units)
+		arena->homes = homes;
+	arena->first = units_of(rings_size) + arena->homes;
+}
+
 static int init_from_file(struct torus_arena *arena, struct file *file,
-			  u32 io_size_max, u32 rings_size,
+			  u32 io_size_max, u32 rings_size, u32 homes,
 			  struct netlink_ext_ack *extack)
 {
-	unsigned long count;
+	unsigned long count, units;
 	int ret;
 
 	ret = check_file(file, io_size_max, rings_size, extack);
 	if (ret)
 		return ret;
 	count = i_size_read(file_inode(file)) >> PAGE_SHIFT;
-	arena->units = count * (PAGE_SIZE / TORUS_ARENA_UNIT);
-	arena->first = units_of(rings_size);
-	arena->next = arena->first;
-	arena->reserve = arena->units - units_of(io_size_max);
+	units = count * (PAGE_SIZE / TORUS_ARENA_UNIT);
 	arena->ino = file_inode(file)->i_ino;
 	spin_lock_init(&arena->lock);
 
@@ -122,7 +136,7 @@ static int init_from_file(struct torus_arena *arena, struct file *file,
 	if (!arena->pages)
 		return -ENOMEM;
 	arena->used = torus_fault(TORUS_FAULT_FAIL_ALLOC) ? NULL :
-		      bitmap_zalloc(arena->units, GFP_KERNEL);
+		      bitmap_zalloc(units, GFP_KERNEL);
 	if (!arena->used) {
 		ret = -ENOMEM;
 		goto free_pages;
@@ -130,6 +144,7 @@ static int init_from_file(struct torus_arena *arena, struct file *file,
 	ret = get_pages(arena, file->f_mapping, count, extack);
 	if (ret)
 		goto free_used;
+	divide(arena, units, io_size_max, rings_size, homes);
 	return 0;
 
 free_used:
@@ -142,7 +157,7 @@ free_pages:
 }
 
 int torus_arena_init(struct torus_arena *arena, int fd, u32 io_size_max,
-		     u32 rings_size, struct netlink_ext_ack *extack)
+		     u32 rings_size, u32 homes, struct netlink_ext_ack *extack)
 {
 	struct file *file = fget(fd);
 	int ret;
@@ -151,7 +166,8 @@ int torus_arena_init(struct torus_arena *arena, int fd, u32 io_size_max,
 		NL_SET_ERR_MSG(extack, "arena-fd is not an open file of the sender");
 		return -EBADF;
 	}
-	ret = init_from_file(arena, file, io_size_max, rings_size, extack);
+	ret = init_from_file(arena, file, io_size_max, rings_size, homes,
+			     extack);
 	fput(file);
 	return ret;
 }
@@ -165,36 +181,36 @@ void torus_arena_release(struct torus_arena *arena)
 	arena->pages = NULL;
 }
 
-/* A place in the common part: from where the last search ended, then anywhere. */
-static unsigned long find_common(struct torus_arena *arena, unsigned long count)
+/*
+ * The first place there is: the lowest part is used most, and stays in the
+ * caches. Without one, arena->units.
+ */
+static unsigned long find_place(struct torus_arena *arena, unsigned long count)
 {
 	unsigned long unit;
 
 	unit = bitmap_find_next_zero_area(arena->used, arena->reserve,
-					  arena->next, count, 0);
-	if (unit >= arena->reserve)
-		unit = bitmap_find_next_zero_area(arena->used, arena->reserve,
-						  arena->first, count, 0);
-	return unit;
+					  arena->first, count, 0);
+	if (unit < arena->reserve)
+		return unit;
+	if (count > 1 && !test_bit(arena->reserve, arena->used))
+		return arena->reserve;
+	return arena->units;
 }
 
 long torus_arena_get(struct torus_arena *arena, u32 bytes)
 {
 	unsigned long count = units_of(bytes);
-	unsigned long unit;
+	long unit;
 
 	spin_lock_bh(&arena->lock);
-	unit = find_common(arena, count);
-	if (unit < arena->reserve) {
-		arena->next = unit + count;
-	} else if (count > 1 && !test_bit(arena->reserve, arena->used)) {
-		unit = arena->reserve;
+	unit = find_place(arena, count);
+	if (unit < arena->units) {
+		bitmap_set(arena->used, unit, count);
 	} else {
 		arena->starved = true;
-		spin_unlock_bh(&arena->lock);
-		return -ENOSPC;
+		unit = -ENOSPC;
 	}
-	bitmap_set(arena->used, unit, count);
 	spin_unlock_bh(&arena->lock);
 	return unit;
 }
@@ -203,6 +219,9 @@ bool torus_arena_put(struct torus_arena *arena, unsigned long unit, u32 bytes)
 {
 	bool starved;
 
+	/* A home: it is no one else's, and nobody waits for it. */
+	if (unit < arena->first)
+		return false;
 	spin_lock_bh(&arena->lock);
 	bitmap_clear(arena->used, unit, units_of(bytes));
 	starved = arena->starved;

@@ -52,6 +52,13 @@ bool torus_channel_prepare(struct torus_queue *queue,
 	return session->rings || torus_message_channel_prepare(queue);
 }
 
+bool torus_channel_defers(struct torus_queue *queue,
+			  struct torus_session *session, struct request *rq)
+{
+	return session->rings && req_op(rq) == REQ_OP_WRITE &&
+	       torus_ring_channel_defers(queue, session, blk_rq_bytes(rq));
+}
+
 void torus_channel_submit(struct torus_queue *queue,
 			  struct torus_session *session, u16 tag, bool last)
 {
@@ -88,6 +95,8 @@ void torus_channel_describe(struct torus_queue *queue, u16 tag,
 	struct torus_slot *slot = &queue->slots[tag];
 
 	torus_request_describe(desc, slot->rq, slot->unit);
+	if (slot->deferred)
+		desc->flags |= TORUS_IO_FLAG_DEFERRED;
 	desc->queue = queue->index;
 	desc->tag = tag;
 	/* From here on the helper's completion is believed. */

@@ -7,6 +7,7 @@
 
 struct netlink_ext_ack;
 struct nlattr;
+struct request;
 struct sock;
 struct torus_device;
 struct torus_queue;
@@ -33,6 +34,15 @@ u32 torus_channel_rcvbuf_min(const struct torus_device *dev,
  */
 bool torus_channel_prepare(struct torus_queue *queue,
 			   struct torus_session *session);
+
+/**
+ * torus_channel_defers - whether a drain is to copy the data of a request
+ *
+ * True for some writes, in the ring form: the submitter has less to do then.
+ * The slot says so when the request is submitted.
+ */
+bool torus_channel_defers(struct torus_queue *queue,
+			  struct torus_session *session, struct request *rq);
 
 /**
  * torus_channel_submit - hand a queued slot over, or list it to be sent soon

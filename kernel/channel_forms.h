@@ -66,6 +66,10 @@ void torus_message_channel_send(struct torus_queue *queue,
 void torus_ring_channel_submit(struct torus_queue *queue,
 			       struct torus_session *session, u16 tag);
 
+/** torus_ring_channel_defers - whether the helper copies rather than we do */
+bool torus_ring_channel_defers(struct torus_queue *queue,
+			       struct torus_session *session, u32 bytes);
+
 /** torus_ring_channel_wake - ring the doorbell if the helper sleeps */
 void torus_ring_channel_wake(struct torus_queue *queue,
 			     struct torus_session *session);

@@ -11,10 +11,15 @@
  *   completions of a helper whose message waits, perhaps for long, for a lock
  *   that generic netlink holds over every handler.
  *
+ * A submitter leaves the data of a write to the next drain if there is going to
+ * be one soon: the helper is awake, has another request, and has not fallen
+ * behind. Otherwise it copies itself.
+ *
  * One at a time takes completions. Who finds another at it leaves a count, and
  * the other looks again before it goes.
  */
 #include <linux/netlink.h>
+#include <linux/sizes.h>
 #include <net/genetlink.h>
 
 #include "channel.h"
@@ -28,6 +33,22 @@
 #include "session.h"
 #include "trace.h"
 
+#define DEFER_SIZE_MAX SZ_256K
+/* So many descriptors after its newest drain a helper has fallen behind. */
+#define DEFER_BACKLOG 16
+
+bool torus_ring_channel_defers(struct torus_queue *queue,
+			       struct torus_session *session, u32 bytes)
+{
+	struct torus_ring_end *end = &session->rings[queue->index];
+	u32 tail = READ_ONCE(end->desc_tail);
+
+	return bytes <= DEFER_SIZE_MAX &&
+	       tail != READ_ONCE(end->ended) &&
+	       tail - READ_ONCE(end->data_tail) < DEFER_BACKLOG &&
+	       !READ_ONCE(end->shared->helper_waits);
+}
+
 void torus_ring_channel_submit(struct torus_queue *queue,
 			       struct torus_session *session, u16 tag)
 {
@@ -36,6 +57,8 @@ void torus_ring_channel_submit(struct torus_queue *queue,
 
 	spin_lock(&end->lock);
 	torus_channel_describe(queue, tag, &desc);
+	if (desc.flags & TORUS_IO_FLAG_DEFERRED)
+		set_bit(tag, end->deferred);
 	torus_point(TORUS_POINT_BEFORE_SEND, session->pid);
 	if (!torus_fault(TORUS_FAULT_DROP_REQUEST))
 		torus_ring_put(end, &desc);
@@ -134,6 +157,41 @@ static bool drain_all(struct torus_queue *queue, struct torus_session *session,
 	return true;
 }
 
+/*
+ * A request that has come back unfetched, and with it its tag, may have left a
+ * bit behind; a later one is not touched unless it is deferred, too.
+ */
+static void fetch_one(struct torus_session *session, struct torus_slot *slot)
+{
+	if (!torus_slot_claim(slot, torus_slot_generation(slot)))
+		return;
+	if (slot->deferred)
+		torus_arena_write(&session->arena, slot->unit, slot->rq);
+	slot->deferred = false;
+	torus_point(TORUS_POINT_AFTER_FETCH, session->pid);
+	torus_slot_unclaim(slot);
+}
+
+/* Copies what writes have left to us. The reference to the session keeps them. */
+static void fetch_data(struct torus_queue *queue, struct torus_session *session,
+		       struct torus_ring_end *end)
+{
+	unsigned int tag;
+	u32 tail;
+
+	/* Of what lies before the tail, no bit is missed. */
+	tail = smp_load_acquire(&end->desc_tail);
+	for_each_set_bit(tag, end->deferred, queue->device->depth) {
+		if (!test_and_clear_bit(tag, end->deferred))
+			continue;
+		fetch_one(session, &queue->slots[tag]);
+		cond_resched();
+	}
+	WRITE_ONCE(end->data_tail, tail);
+	/* The data first; the helper reads the tail with acquire. */
+	smp_store_release(&end->shared->data_tail, tail);
+}
+
 void torus_ring_channel_drain(struct torus_queue *queue,
 			      struct torus_session *session)
 {
@@ -148,6 +206,7 @@ void torus_ring_channel_drain(struct torus_queue *queue,
 		/* The count stays, and with it everybody out. */
 		if (!drain_all(queue, session, end))
 			return;
+		fetch_data(queue, session, end);
 		cond_resched();
 	} while (atomic_sub_return(asked, &end->drains));
 }

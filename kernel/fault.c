@@ -97,6 +97,7 @@ static struct knob point_knobs[] = {
 	[TORUS_POINT_BEFORE_CLAIM] = { "before_claim", SLEEPING_POINT },
 	[TORUS_POINT_AFTER_CLAIM] = { "after_claim", SLEEPING_POINT },
 	[TORUS_POINT_AFTER_COPY] = { "after_copy", SLEEPING_POINT },
+	[TORUS_POINT_AFTER_FETCH] = { "after_fetch", SLEEPING_POINT },
 	[TORUS_POINT_BEFORE_END] = { "before_end", SLEEPING_POINT },
 	[TORUS_POINT_AFTER_END] = { "after_end", SLEEPING_POINT },
 	[TORUS_POINT_BEFORE_BIND] = { "before_bind", SLEEPING_POINT },

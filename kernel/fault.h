@@ -47,6 +47,7 @@ enum torus_fault {
  * @TORUS_POINT_BEFORE_CLAIM: a batch of completions is there
  * @TORUS_POINT_AFTER_CLAIM: what it ends is decided
  * @TORUS_POINT_AFTER_COPY: the data of a read has been copied
+ * @TORUS_POINT_AFTER_FETCH: that of a deferred write has been
  * @TORUS_POINT_BEFORE_END: the requests of a batch are about to end
  * @TORUS_POINT_AFTER_END: they have ended
  * @TORUS_POINT_BEFORE_BIND: a session is made, and not known yet
@@ -68,6 +69,7 @@ enum torus_point {
 	TORUS_POINT_BEFORE_CLAIM,
 	TORUS_POINT_AFTER_CLAIM,
 	TORUS_POINT_AFTER_COPY,
+	TORUS_POINT_AFTER_FETCH,
 	TORUS_POINT_BEFORE_END,
 	TORUS_POINT_AFTER_END,
 	TORUS_POINT_BEFORE_BIND,

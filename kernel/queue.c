@@ -250,10 +250,22 @@ static blk_status_t check_request(struct torus_device *dev, struct request *rq)
 	return BLK_STS_OK;
 }
 
+/* A write's data goes along, or the helper's next drain brings it. */
+static void bring_data(struct torus_queue *queue, struct torus_session *session,
+		       struct request *rq, unsigned long unit)
+{
+	struct torus_slot *slot = &queue->slots[rq->tag];
+
+	slot->deferred = torus_channel_defers(queue, session, rq);
+	if (req_op(rq) == REQ_OP_WRITE && !slot->deferred)
+		torus_arena_write(&session->arena, unit, rq);
+}
+
 static blk_status_t accept(struct torus_queue *queue,
 			   struct torus_session *session, struct request *rq,
 			   bool last)
 {
+	struct torus_device *dev = queue->device;
 	long unit = 0;
 
 	if (!torus_channel_prepare(queue, session))
@@ -261,16 +273,16 @@ static blk_status_t accept(struct torus_queue *queue,
 	if (torus_request_has_data(rq)) {
 		if (torus_fault(TORUS_FAULT_STARVE_ARENA))
 			return BLK_STS_RESOURCE;
-		unit = torus_arena_get(&session->arena, blk_rq_bytes(rq));
+		unit = torus_arena_get_home(&session->arena, blk_rq_bytes(rq),
+					    queue->index * dev->depth + rq->tag);
 		if (unit < 0)
 			return BLK_STS_RESOURCE;
 	}
 	torus_request_prepare(rq);
 	blk_mq_start_request(rq);
-	if (req_op(rq) == REQ_OP_WRITE)
-		torus_arena_write(&session->arena, unit, rq);
+	bring_data(queue, session, rq, unit);
 	torus_slot_queue(&queue->slots[rq->tag], rq, unit);
-	trace_torus_queued(queue->device->id, queue->index, 0, rq,
+	trace_torus_queued(dev->id, queue->index, 0, rq,
 			   (__force int)rq->cmd_flags);
 	torus_point(TORUS_POINT_AFTER_QUEUE, session->pid);
 	if (torus_fault(TORUS_FAULT_HOLD_REQUEST))

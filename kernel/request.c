@@ -83,6 +83,14 @@ bool torus_slot_claim(struct torus_slot *slot, u32 generation)
 	return move(slot, generation, TORUS_SLOT_SENT, TORUS_SLOT_CLAIMED);
 }
 
+void torus_slot_unclaim(struct torus_slot *slot)
+{
+	u32 generation = word_generation(atomic64_read(&slot->word));
+
+	WARN_ON_ONCE(torus_slot_state(slot) != TORUS_SLOT_CLAIMED);
+	atomic64_set_release(&slot->word, pack(generation, TORUS_SLOT_SENT));
+}
+
 struct request *torus_slot_revoke(struct torus_slot *slot)
 {
 	s64 word = atomic64_read(&slot->word);

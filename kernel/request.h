@@ -26,12 +26,14 @@ enum torus_slot_state {
  * @rq: the request; valid unless idle
  * @unit: first arena unit, for reads and writes
  * @since: jiffies at which the driver got the request
+ * @deferred: the data of this write is still to be copied into the arena
  */
 struct torus_slot {
 	atomic64_t word;
 	struct request *rq;
 	unsigned long unit;
 	unsigned long since;
+	bool deferred;
 };
 
 /**
@@ -76,6 +78,9 @@ bool torus_slot_claim(struct torus_slot *slot, u32 generation);
  * has none or another caller ends it.
  */
 struct request *torus_slot_revoke(struct torus_slot *slot);
+
+/** torus_slot_unclaim - give a claimed slot back to the helper, as it was */
+void torus_slot_unclaim(struct torus_slot *slot);
 
 /** torus_slot_idle - make a claimed slot idle, before its request is ended */
 void torus_slot_idle(struct torus_slot *slot);

@@ -18,6 +18,7 @@
 static_assert(sizeof(struct torus_ring) <= TORUS_RING_DESCS);
 static_assert(offsetof(struct torus_ring, helper_waits) == 64);
 static_assert(offsetof(struct torus_ring, completion_tail) == 128);
+static_assert(offsetof(struct torus_ring, data_tail) == 192);
 static_assert(sizeof(struct torus_desc) == TORUS_DESC_SIZE);
 static_assert(sizeof(struct torus_completion) == TORUS_COMPLETION_SIZE);
 
@@ -68,7 +69,8 @@ void torus_ring_put(struct torus_ring_end *end, const struct torus_desc *desc)
 {
 	lockdep_assert_held(&end->lock);
 	end->descs[end->desc_tail & (end->entries - 1)] = *desc;
-	WRITE_ONCE(end->desc_tail, end->desc_tail + 1);
+	/* After what the caller has noted of it, for whoever fetches its data. */
+	smp_store_release(&end->desc_tail, end->desc_tail + 1);
 	/* The entry first; the helper reads the tail with acquire. */
 	smp_store_release(&end->shared->desc_tail, end->desc_tail);
 }

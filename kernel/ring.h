@@ -3,8 +3,10 @@
 #define _TORUS_RING_H
 
 #include <linux/align.h>
+#include <linux/bitmap.h>
 #include <linux/log2.h>
 #include <linux/spinlock.h>
+#include <linux/torus.h>
 #include <linux/torus_io.h>
 
 struct page;
@@ -23,11 +25,13 @@ struct page;
  * @desc_tail: descriptors published; under @lock
  * @rung: what helper_waits was when the doorbell was rung last, or 0
  * @owed: a doorbell could not be sent since the last look
+ * @deferred: tags whose data is to be copied by a drain
  *
  * @drains: how often somebody asked for a drain that is not over yet; who makes
  *	it one is the one consumer, which owns the rest
  * @completion_head: completions taken
  * @ended: requests that they ended
+ * @data_tail: descriptors whose data is in the arena, as the helper was told
  * @taken: copies of some, since the helper may change its own at any time
  */
 struct torus_ring_end {
@@ -40,10 +44,12 @@ struct torus_ring_end {
 	u32 desc_tail;
 	u32 rung;
 	bool owed;
+	DECLARE_BITMAP(deferred, TORUS_DEPTH_MAX);
 
 	atomic_t drains ____cacheline_aligned_in_smp;
 	u32 completion_head;
 	u32 ended;
+	u32 data_tail;
 	struct torus_completion taken[TORUS_RING_BATCH];
 };
 

@@ -70,7 +70,8 @@ static int init_memory(struct torus_session *session, struct torus_device *dev,
 	int ret;
 
 	ret = torus_arena_init(&session->arena, claim->arena_fd,
-			       dev->io_size_max, rings_size, extack);
+			       dev->io_size_max, rings_size,
+			       dev->nr_queues * dev->depth, extack);
 	if (ret || !rings)
 		return ret;
 	session->rings = torus_rings_create(session->arena.pages,

@@ -169,16 +169,45 @@ static void neighbours_that_end_make_room(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, 3 * UNIT), 4);
 }
 
-static void search_goes_on_and_wraps(struct kunit *test)
+static void lowest_place_is_given(struct kunit *test)
 {
 	struct torus_arena *arena = make_arena(test);
 
 	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 0);
 	torus_arena_put(arena, 0, UNIT);
-	/* Not the unit that was just used: its data may still be in a cache. */
-	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 1);
-	take_units(test, arena, COMMON_UNITS - 2);
 	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 0);
+	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 1);
+	torus_arena_put(arena, 0, UNIT);
+	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, 2 * UNIT), 2);
+	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 0);
+}
+
+static void owner_has_a_unit_of_its_own(struct kunit *test)
+{
+	struct torus_arena *arena = make_arena(test);
+
+	arena->homes = 3;
+	arena->first = 5;
+	KUNIT_EXPECT_EQ(test, torus_arena_get_home(arena, UNIT, 0), 2);
+	KUNIT_EXPECT_EQ(test, torus_arena_get_home(arena, 1, 2), 4);
+	/* Two units are more than a home, and the next owner has none. */
+	KUNIT_EXPECT_EQ(test, torus_arena_get_home(arena, UNIT + 1, 1), 5);
+	KUNIT_EXPECT_EQ(test, torus_arena_get_home(arena, UNIT, 3), 7);
+	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), 8);
+}
+
+static void home_is_there_whoever_waits(struct kunit *test)
+{
+	struct torus_arena *arena = make_arena(test);
+
+	arena->homes = 1;
+	arena->first = 1;
+	take_units(test, arena, COMMON_UNITS - 1);
+	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, torus_arena_get_home(arena, UNIT, 0), 0);
+	/* It would be of no use to who waits. */
+	KUNIT_EXPECT_FALSE(test, torus_arena_put(arena, 0, UNIT));
+	KUNIT_EXPECT_TRUE(test, torus_arena_put(arena, 1, UNIT));
 }
 
 static void rings_before_the_first_unit_stay_untouched(struct kunit *test)
@@ -187,7 +216,6 @@ static void rings_before_the_first_unit_stay_untouched(struct kunit *test)
 	unsigned int first = 3;
 
 	arena->first = first;
-	arena->next = first;
 	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), first);
 	take_units(test, arena, COMMON_UNITS - first - 1);
 	KUNIT_EXPECT_EQ(test, torus_arena_get(arena, UNIT), -ENOSPC);
@@ -404,7 +432,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(reserve_is_not_shared_by_two_smaller_ones),
 	KUNIT_CASE(fragmented_arena_serves_a_large_request),
 	KUNIT_CASE(neighbours_that_end_make_room),
-	KUNIT_CASE(search_goes_on_and_wraps),
+	KUNIT_CASE(lowest_place_is_given),
+	KUNIT_CASE(owner_has_a_unit_of_its_own),
+	KUNIT_CASE(home_is_there_whoever_waits),
 	KUNIT_CASE(rings_before_the_first_unit_stay_untouched),
 	KUNIT_CASE(large_request_uses_the_very_end_of_the_common_part),
 	KUNIT_CASE(refusal_is_told_to_the_next_release_once),

@@ -96,6 +96,20 @@ static void completion_ends_a_sending_once(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, torus_slot_claim(&life->slot, generation));
 }
 
+/* A drain that copies the data of a deferred write holds it meanwhile. */
+static void unclaimed_slot_is_the_helpers_as_before(struct kunit *test)
+{
+	struct life *life = begin(test, 0);
+	u32 generation = send(life);
+
+	KUNIT_ASSERT_TRUE(test, torus_slot_claim(&life->slot, generation));
+	KUNIT_EXPECT_FALSE(test, torus_slot_claim(&life->slot, generation));
+	torus_slot_unclaim(&life->slot);
+	expect(test, life, TORUS_SLOT_SENT, generation);
+	KUNIT_EXPECT_PTR_EQ(test, life->slot.rq, &life->rq);
+	KUNIT_EXPECT_TRUE(test, torus_slot_claim(&life->slot, generation));
+}
+
 static void completion_of_another_sending_is_refused(struct kunit *test)
 {
 	struct life *life = begin(test, 5);
@@ -250,6 +264,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(queued_slot_cannot_be_completed),
 	KUNIT_CASE(each_sending_has_its_own_generation),
 	KUNIT_CASE(completion_ends_a_sending_once),
+	KUNIT_CASE(unclaimed_slot_is_the_helpers_as_before),
 	KUNIT_CASE(completion_of_another_sending_is_refused),
 	KUNIT_CASE(late_completion_misses_the_recycled_tag),
 	KUNIT_CASE(completion_after_unsend_is_late),

@@ -11,10 +11,11 @@
 #define ENTRIES 64
 #define PAGES_MAX 8
 
-static_assert(sizeof(struct torus_ring) == 192);
+static_assert(sizeof(struct torus_ring) == 256);
 static_assert(offsetof(struct torus_ring, desc_tail) == 0);
 static_assert(offsetof(struct torus_ring, helper_waits) == 64);
 static_assert(offsetof(struct torus_ring, completion_tail) == 128);
+static_assert(offsetof(struct torus_ring, data_tail) == 192);
 static_assert(TORUS_RING_BATCH < ENTRIES);
 
 struct memory {

@@ -19,6 +19,10 @@
  * in time is not refused; no request ends twice.
  *
  * -DRING leaves out the list of unsent tags and the message that comes back.
+ * -DFETCH, with it, defers the data of every request: who drains claims the slot
+ * for as long as it copies, and then gives it back. A helper that keeps to the
+ * rules completes what the driver has told to be there. Here the end of a
+ * session has to wait for its users before it revokes.
  *
  * Mutants (-D):
  *  CLAIM_SPLIT      claim reads, then writes, instead of cmpxchg()
@@ -32,6 +36,9 @@
  *  NO_QUIESCE       revoke does not wait for those who send
  *  NO_REFERENCE     the arena does not wait for completions
  *  TIMEOUT_ENDS     the end of a session ends the request without a claim
+ *  FETCH_SPLIT      who fetches reads, then writes, instead of cmpxchg()
+ *  TAIL_FIRST       the data is told to be there before the slot is given back
+ *  SWEEP_EARLY      revoke does not wait for those who fetch
  */
 #ifndef HELPERS
 #define HELPERS	2		/* threads that complete */
@@ -47,7 +54,12 @@
 #define A_HELPER 2
 #endif
 #define REVOKER	(A_HELPER + HELPERS)
-#define CPUS	(REVOKER + KILLS)
+#define FETCHER	(REVOKER + KILLS)
+#ifdef FETCH
+#define CPUS	(FETCHER + 1)
+#else
+#define CPUS	FETCHER
+#endif
 #define DEPTH	3
 
 #define WORD	0		/* torus_slot.word */
@@ -56,7 +68,14 @@
 #define LOCK	3		/* torus_queue.lock */
 #define TAG	4		/* of the block layer: 1 when free */
 #define POSTED	5		/* newest generation that the helper was told */
+#ifdef FETCH
+#define FETCHED	6		/* newest whose data is there, as it was told */
+#define LOCS	7
+#define KNOWN	FETCHED
+#else
 #define LOCS	6
+#define KNOWN	POSTED
+#endif
 
 #ifndef REQUESTS
 #define REQUESTS 2
@@ -68,8 +87,8 @@
 #define FAILURES 1
 #endif
 
-#define ACQUIRED(l)	(l == POSTED)
-#define READ_AHEAD(c, l) (l <= UNIT || (l == POSTED && c >= A_HELPER && c < REVOKER))
+#define ACQUIRED(l)	(l == KNOWN)
+#define READ_AHEAD(c, l) (l <= UNIT || (l == KNOWN && c >= A_HELPER && c < REVOKER))
 
 #include "weak.pml"
 
@@ -377,7 +396,7 @@ end:
 		};
 		if
 		:: atomic {
-				load_acquire(POSTED, generation);
+				load_acquire(KNOWN, generation);
 				posted = (generation > 0);
 				rest()
 			}
@@ -404,6 +423,88 @@ end:
 		}
 	od
 }
+
+#ifdef FETCH
+/* fetch_one(): claim, without a completion that would name the generation */
+inline fetch_claim()
+{
+	atomic { load(WORD, word); generation = generation_of(word); won = 0 };
+	if
+	:: state_of(word) == SENT && generation > last ->
+		last = generation;
+		atomic {
+#ifdef FETCH_SPLIT
+			store(WORD, pack(generation, CLAIMED));
+			won = 1;
+#else
+			compare_exchange(WORD, pack(generation, SENT), pack(generation, CLAIMED), won);
+#endif
+			if
+			:: won -> assert(holder == HELPER); holder = OWNER(me)
+			:: else
+			fi
+		}
+	:: else
+	fi
+}
+
+/* torus_slot_unclaim() */
+inline slot_unclaim()
+{
+	atomic {
+		assert(holder == OWNER(me));
+		holder = HELPER;
+		store_release(WORD, pack(generation, SENT))
+	}
+}
+
+/* fetch_data(), one at a time, with a reference to the session */
+proctype fetcher(byte me)
+{
+	byte word, seen, generation, mine, tries;
+	byte last;		/* the bit of a sending is there but once */
+	bit won;
+
+	rest();
+end:
+	do
+	:: atomic {
+			tries < TRIES && alive && newest > last ->
+			tries++;
+			users++;
+			mine = session;
+			resume()
+		};
+		fetch_claim();
+		if
+		:: won ->
+			atomic { load(RQ, seen); assert(holder == OWNER(me) && seen == rq_now) };
+			atomic {
+				load(UNIT, seen);
+				assert(holder == OWNER(me) && seen == unit_now && mine == session);
+				seen = 0
+			};
+#ifdef TAIL_FIRST
+			store_release(FETCHED, generation);
+			slot_unclaim()
+#else
+			slot_unclaim();
+			store_release(FETCHED, generation)
+#endif
+		:: else
+		fi;
+		atomic {
+			EMPTY(me) ->
+			users--;
+			won = 0;
+			mine = 0;
+			word = 0;
+			generation = 0;
+			rest()
+		}
+	od
+}
+#endif
 
 /* torus_slot_revoke() and sweep_request(), for a device that goes on */
 inline slot_revoke()
@@ -455,6 +556,9 @@ proctype revoker(byte me)
 #ifndef NO_QUIESCE
 		senders == 0 && EMPTY(0) && EMPTY(RETRY) ->
 #endif
+#if defined(FETCH) && !defined(SWEEP_EARLY)
+		users == 0 ->
+#endif
 		resume();
 		listed = 0
 	};
@@ -463,7 +567,8 @@ proctype revoker(byte me)
 #ifndef NO_REFERENCE
 	users == 0;
 #endif
-	atomic { EMPTY(me) -> session++; alive = 1 }
+	/* Nothing is left with a helper that nobody listens to any more. */
+	atomic { EMPTY(me) -> assert(holder != HELPER); session++; alive = 1 }
 }
 
 init {
@@ -480,6 +585,10 @@ init {
 #if KILLS
 		run revoker(REVOKER);
 		run processor(REVOKER);
+#endif
+#ifdef FETCH
+		run fetcher(FETCHER);
+		run processor(FETCHER);
 #endif
 #ifndef RING
 		run retry(1);

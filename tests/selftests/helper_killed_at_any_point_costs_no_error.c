@@ -96,8 +96,11 @@ int main(void)
 	for (round = 0; round < rounds; round++) {
 		for (i = 0; i < sizeof(dies) / sizeof(*dies); i++)
 			die_at(dies[i], 3 + round * 5);
-		if (have_rings())
+		if (have_rings()) {
 			die_at("after_doorbell", round);
+			die_at("after_fetch", round);
+			replaced_at("after_fetch");
+		}
 		for (i = 0; i < sizeof(stops) / sizeof(*stops); i++)
 			replaced_at(stops[i]);
 		for (i = 0; i < sizeof(faults) / sizeof(*faults); i++)

@@ -79,10 +79,13 @@ enum torus_op {
  * @TORUS_IO_FLAG_FUA: the log up to this write's record is durable before
  *   completion
  * @TORUS_IO_FLAG_NOUNMAP: write zeroes without giving up the space
+ * @TORUS_IO_FLAG_DEFERRED: the data of this write is brought to the arena by a
+ *   drain, not with its descriptor; in the ring form only
  */
 enum torus_io_flag {
 	TORUS_IO_FLAG_FUA = 1,
 	TORUS_IO_FLAG_NOUNMAP = 2,
+	TORUS_IO_FLAG_DEFERRED = 4,
 };
 
 /**

@@ -67,6 +67,9 @@ struct torus_completion {
  *   is a descriptor. It is a number that counts up by one from sleep to sleep
  *   and, but for 2^32 of them, never comes again in a session.
  * @completion_tail: completions that the helper has published, modulo 2^32
+ * @data_tail: descriptors whose data is in the arena, modulo 2^32, as of the
+ *   newest drain. Of those from here on, the ones with TORUS_IO_FLAG_DEFERRED
+ *   wait for a drain to bring it
  * @reserved0: for a cache line of its own; so are the others
  *
  * All are 0 at bind. At TORUS_RING_DESCS bytes from here is an array of struct
@@ -87,6 +90,8 @@ struct torus_ring {
 	__u32 reserved1[15];
 	__u32 completion_tail;
 	__u32 reserved2[15];
+	__u32 data_tail;
+	__u32 reserved3[15];
 };
 
 #define TORUS_RING_DESCS	256

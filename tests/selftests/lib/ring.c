@@ -29,6 +29,28 @@ static bool is_ours(const struct helper *h, unsigned int queue)
 	return h->mask >> queue & 1;
 }
 
+static bool data_is_there(struct helper *h, unsigned int queue)
+{
+	uint32_t tail = __atomic_load_n(&shared(h, queue)->data_tail,
+					__ATOMIC_ACQUIRE);
+
+	return (int32_t)(tail - h->desc_head[queue]) > 0;
+}
+
+/*
+ * A drain that finds another at it leaves the copying to that one, so it may
+ * take more than one; false if the session has ended.
+ */
+static bool await_data(struct helper *h, unsigned int queue)
+{
+	bool ack = false;
+
+	for (; !data_is_there(h, queue); ack = true)
+		if (ring_drain(h, &h->data, ack))
+			return false;
+	return true;
+}
+
 bool ring_next(struct helper *h, struct torus_desc *desc)
 {
 	uint32_t tail;
@@ -40,8 +62,11 @@ bool ring_next(struct helper *h, struct torus_desc *desc)
 				       __ATOMIC_ACQUIRE);
 		if (tail == h->desc_head[i])
 			continue;
-		*desc = ring_descs(h, i)[h->desc_head[i]++ %
-					 h->ring_entries];
+		*desc = ring_descs(h, i)[h->desc_head[i] % h->ring_entries];
+		if (desc->flags & TORUS_IO_FLAG_DEFERRED && !await_data(h, i))
+			return false;
+		desc->flags &= ~TORUS_IO_FLAG_DEFERRED;
+		h->desc_head[i]++;
 		return true;
 	}
 	return false;

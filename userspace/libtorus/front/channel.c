@@ -186,7 +186,9 @@ static void run_hook(struct env_hook *hook)
 {
 	struct channel *ch = container_of(hook, struct channel, hook);
 
-	if (ch->ready_count && !ch->over && !env_timer_armed(&ch->retry))
+	if (ch->over || env_timer_armed(&ch->retry))
+		return;
+	if (ch->rings ? channel_ring_is_due(ch) : ch->ready_count)
 		channel_flush(ch);
 }
 

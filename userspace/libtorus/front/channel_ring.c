@@ -29,6 +29,18 @@ static uint32_t published(const struct ring_end *end)
 	       end->desc_head;
 }
 
+/* Whether the data of the next descriptor is where it says. */
+static bool data_is_there(const struct ring_end *end,
+			  const struct torus_desc *desc)
+{
+	uint32_t tail;
+
+	if (!(desc->flags & TORUS_IO_FLAG_DEFERRED))
+		return true;
+	tail = __atomic_load_n(&end->shared->data_tail, __ATOMIC_ACQUIRE);
+	return (int32_t)(tail - end->desc_head) > 0;
+}
+
 static bool take(struct channel *ch, struct ring_end *end)
 {
 	struct channel_rings *rings = ch->rings;
@@ -42,7 +54,14 @@ static bool take(struct channel *ch, struct ring_end *end)
 	}
 	count = MIN(count, (uint32_t)TAKEN_MAX);
 	for (uint32_t i = 0; i < count && !ch->over; i++) {
-		desc = end->descs[end->desc_head++ & rings->mask];
+		desc = end->descs[end->desc_head & rings->mask];
+		if (!data_is_there(end, &desc)) {
+			rings->wants_data = true;
+			break;
+		}
+		end->desc_head++;
+		rings->arrived++;
+		desc.flags &= ~TORUS_IO_FLAG_DEFERRED;
 		channel_request(ch, &desc);
 	}
 	return count;
@@ -77,6 +96,9 @@ static bool fall_asleep(struct env_poller *poller)
 	struct channel_rings *rings =
 		container_of(poller, struct channel_rings, poller);
 
+	/* Nobody would send what is kept. */
+	if (moderation_active(&rings->moderation))
+		return false;
 	if (!++rings->ticket)
 		rings->ticket = 1;
 	set_waits(rings, rings->ticket);
@@ -109,6 +131,19 @@ static void publish(struct channel *ch, const struct torus_completion *entry)
 			 __ATOMIC_RELEASE);
 }
 
+bool channel_ring_is_due(struct channel *ch)
+{
+	struct channel_rings *rings = ch->rings;
+	unsigned int arrived = rings->arrived;
+
+	if (!ch->ready_count && !rings->wants_data)
+		return false;
+	rings->arrived = 0;
+	return !moderation_keeps(&rings->moderation,
+				 env_now(ch->cfg.env),
+				 ch->ready_count, arrived);
+}
+
 /*
  * The driver may find what is published before it is told, so the slots are
  * its own from then on, and a message that could not be sent is only repeated.
@@ -119,6 +154,7 @@ int channel_ring_flush(struct channel *ch)
 		publish(ch, &ch->ready[i]);
 	if (ch->ready_count)
 		channel_sent(ch, ch->ready_count);
+	ch->rings->wants_data = false;
 	return send_drain(ch);
 }
 
