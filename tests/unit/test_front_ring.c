@@ -257,6 +257,14 @@ static void deferred_writes_wait_for_their_data(void **state)
 	assert_int_equal(lost_err, 0);
 }
 
+static void data_is_asked_for_at_once(void **state)
+{
+	publish(0, 1, 10);
+	defer(0);
+	assert_int_equal(env_uring_turn(env, 0), 0);
+	assert_int_equal(drains(), 1);
+}
+
 static void data_may_come_before_it_is_asked_for(void **state)
 {
 	publish(0, 1, 10);
@@ -371,6 +379,7 @@ int main(void)
 		TEST(more_descriptors_than_there_can_be_end_the_session),
 		TEST(completions_of_a_turn_are_announced_once),
 		TEST(deferred_writes_wait_for_their_data),
+		TEST(data_is_asked_for_at_once),
 		TEST(data_may_come_before_it_is_asked_for),
 		TEST(slots_are_free_once_their_completion_is_published),
 		TEST(announcement_that_fails_is_repeated),

@@ -136,8 +136,9 @@ bool channel_ring_is_due(struct channel *ch)
 	struct channel_rings *rings = ch->rings;
 	unsigned int arrived = rings->arrived;
 
-	if (!ch->ready_count && !rings->wants_data)
-		return false;
+	/* A write whose data is not there waits for nothing else. */
+	if (!ch->ready_count)
+		return rings->wants_data;
 	rings->arrived = 0;
 	return !moderation_keeps(&rings->moderation,
 				 env_now(ch->cfg.env),
