@@ -47,6 +47,16 @@ static void attach_step(struct env_timer *timer)
 	} while (a->phase != before && !attach_is_over(a));
 }
 
+/* Whoever looks at the log while this takes long learns why; once per reason. */
+static void tell_reason(struct attach *a)
+{
+	if (a->told_phase == a->phase && a->told_err == a->waiting_err)
+		return;
+	a->told_phase = a->phase;
+	a->told_err = a->waiting_err;
+	log_info("waiting: %s", a->waiting_for);
+}
+
 static void attach_retry(struct env_timer *timer)
 {
 	struct attach *a = container_of(timer, struct attach, retry);
@@ -55,6 +65,7 @@ static void attach_retry(struct env_timer *timer)
 		attach_fail(a, a->waiting_err, "%s", a->waiting_for);
 		return;
 	}
+	tell_reason(a);
 	if (a->phase > ATTACH_CLAIM && !a->fenced)
 		fence_retry(a);
 	attach_kick(a);

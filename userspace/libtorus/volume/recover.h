@@ -122,6 +122,8 @@ struct attach {
 	struct env_timer step, retry;
 	uint64_t deadline;
 	char waiting_for[512];		/* the error if the deadline comes first */
+	enum attach_phase told_phase;	/* what of that has been logged */
+	int told_err;
 	int waiting_err;
 	char way_out[256];
 

@@ -454,8 +454,9 @@ static void end_of_log(struct attach *a)
 	if (w->last.sequence < needed) {
 		w->grace_until = 0;
 		attach_wait(a, -EUCLEAN,
-			    "volume %s: its log ends at record %" PRIu64 " on the peers that answer, but record %" PRIu64 " was acknowledged as durable%s",
+			    "volume %s: its log ends at record %" PRIu64 " on the peers that answer, but record %" PRIu64 " was acknowledged%s%s",
 			    a->volume->doc.name, w->last.sequence, needed,
+			    needed > w->flushed ? "" : " as durable",
 			    attach_way_out(a, w->truncated ? 0 : w->chunk));
 		return;
 	}
