@@ -73,7 +73,7 @@ static void leave_without_helper(struct setup *s)
 	struct writer writers[WAITING];
 	int i;
 
-	kill(s->helper, SIGSTOP);
+	helper_suspend(s->helper);
 	cpu_pin(CPU);
 	for (i = 0; i < WAITING; i++)
 		writer_start(&writers[i], s->fd, i * 65536);

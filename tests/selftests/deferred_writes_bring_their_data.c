@@ -63,20 +63,27 @@ static bool in_flight(const struct setup *s, unsigned int n)
 	return true;
 }
 
-/* Those in the ring: how many are deferred, and how many of them have data. */
+/*
+ * Those in the ring: how many are deferred, and how many have data that they
+ * should not have. The driver looks by itself, too, and may bring some.
+ */
 static void look(struct helper *h)
 {
-	uint32_t tail = __atomic_load_n(&ring_of(h, 0)->desc_tail,
-					__ATOMIC_ACQUIRE);
+	struct torus_ring *ring = ring_of(h, 0);
+	uint32_t tail = __atomic_load_n(&ring->desc_tail, __ATOMIC_ACQUIRE);
 	const struct torus_desc *desc;
+	bool early;
 
 	for (uint32_t i = h->desc_head[0]; i != tail; i++) {
 		desc = &ring_descs(h, 0)[i % h->ring_entries];
 		if (!(desc->flags & TORUS_IO_FLAG_DEFERRED))
 			continue;
 		h->world->notes[FLAGGED]++;
-		if (h->arena[desc->arena_offset] ==
-		    pattern(desc->offset / LENGTH))
+		early = __atomic_load_n(&h->arena[desc->arena_offset],
+					__ATOMIC_ACQUIRE) ==
+			pattern(desc->offset / LENGTH);
+		if (early && (int32_t)(i - __atomic_load_n(&ring->data_tail,
+							   __ATOMIC_ACQUIRE)) >= 0)
 			h->world->notes[EARLY]++;
 	}
 }

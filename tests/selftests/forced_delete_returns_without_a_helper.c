@@ -61,7 +61,7 @@ static void delete_with_live_helper(bool stuck)
 	stress_start(&stress, fd, SIZE, 4, 64 << 10);
 	stress_wait_ios(&stress, 50, 30000);
 	if (stuck)
-		kill(helper, SIGSTOP);
+		helper_suspend(helper);
 	CHECK_INT(device_delete(id, true), 0);
 	CHECK(stress_stop_error(&stress) > 0);
 	CHECK(device_wait_gone(id, 5000));

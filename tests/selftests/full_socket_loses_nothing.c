@@ -81,7 +81,7 @@ int main(void)
 	for (i = 0; i < 10; i++) {
 		stress_wait_ios(&stress, 20, 30000);
 		before = device_counter(id, TORUS_A_DEV_OVERFLOWS);
-		kill(helper, SIGSTOP);
+		helper_suspend(helper);
 		wait_overflow(id, before, &stress);
 		kill(helper, SIGCONT);
 	}

@@ -19,13 +19,16 @@ static bool say_nothing(struct helper *h, const struct torus_desc *desc,
 	return false;
 }
 
-/* The block layer's own knob: our margin would make this a matter of minutes. */
+/*
+ * The block layer's own knob: our margin would make this a matter of minutes. But
+ * all writers have to be there before the first time is up.
+ */
 static void have_requests_time_out_soon(uint32_t id)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/sys/block/torus%u/queue/io_timeout", id);
-	CHECK_INT(write_text(path, "500"), 0);
+	CHECK_INT(write_text(path, "2000"), 0);
 }
 
 int main(void)
@@ -38,7 +41,7 @@ int main(void)
 	test_begin();
 	setup_begin(&s);
 	have_requests_time_out_soon(s.id);
-	kill(s.helper, SIGSTOP);
+	helper_suspend(s.helper);
 	for (i = 0; i < WRITERS; i++)
 		writer_start(&writers[i], s.fd, 65536u * i);
 	helper = s.helper;
@@ -46,6 +49,8 @@ int main(void)
 		CHECK(device_wait_state(s.id, TORUS_STATE_RECOVERING, 20000));
 		helper_kill(helper);
 		helper = helper_spawn(s.world, s.id, say_nothing);
+		/* Else the same end of a session would be seen twice. */
+		CHECK(device_wait_state(s.id, TORUS_STATE_LIVE, 20000));
 	}
 	for (i = 0; i < WRITERS; i++)
 		CHECK_INT(writer_end(&writers[i]), ETIMEDOUT);

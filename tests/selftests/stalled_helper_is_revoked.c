@@ -42,7 +42,7 @@ int main(void)
 	test_begin();
 	setup_begin(&s);
 	set_timeouts(s.id);
-	kill(s.helper, SIGSTOP);
+	helper_suspend(s.helper);
 	start = now_ms();
 	writer_start(&writer, s.fd, 0);
 	CHECK(device_wait_state(s.id, TORUS_STATE_RECOVERING, 30000));

@@ -304,7 +304,7 @@ static bool take_from_rings(struct helper *h, int *ret)
 	bool any = false;
 
 	*ret = 0;
-	while (!*ret && ring_next(h, &desc)) {
+	while (!*ret && ring_next(h, &desc, ret)) {
 		any = true;
 		*ret = take_descriptor(h, &desc);
 	}

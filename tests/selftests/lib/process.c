@@ -171,6 +171,15 @@ pid_t helper_spawn(struct world *world, uint32_t dev_id, helper_hook *hook)
 	return helper_spawn_with(world, dev_id, hook, false, 0);
 }
 
+void helper_suspend(pid_t pid)
+{
+	int status;
+
+	CHECK(!kill(pid, SIGSTOP));
+	CHECK_INT(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+}
+
 void helper_kill(pid_t pid)
 {
 	int i;

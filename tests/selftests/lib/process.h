@@ -35,6 +35,9 @@ pid_t helper_spawn_many(struct world **worlds, const uint32_t *dev_ids,
 /* Kills it and waits for its end. */
 void helper_kill(pid_t pid);
 
+/* Stops one by SIGSTOP; it does nothing more when this returns. */
+void helper_suspend(pid_t pid);
+
 /* Ends all helpers of this test. */
 void helper_cleanup(void);
 

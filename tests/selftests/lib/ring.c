@@ -39,19 +39,19 @@ static bool data_is_there(struct helper *h, unsigned int queue)
 
 /*
  * A drain that finds another at it leaves the copying to that one, so it may
- * take more than one; false if the session has ended.
+ * take more than one. 0, or what the driver says of a session that has ended.
  */
-static bool await_data(struct helper *h, unsigned int queue)
+static int await_data(struct helper *h, unsigned int queue)
 {
 	bool ack = false;
+	int ret = 0;
 
-	for (; !data_is_there(h, queue); ack = true)
-		if (ring_drain(h, &h->data, ack))
-			return false;
-	return true;
+	for (; !ret && !data_is_there(h, queue); ack = true)
+		ret = ring_drain(h, &h->data, ack);
+	return ret;
 }
 
-bool ring_next(struct helper *h, struct torus_desc *desc)
+bool ring_next(struct helper *h, struct torus_desc *desc, int *ret)
 {
 	uint32_t tail;
 
@@ -63,7 +63,9 @@ bool ring_next(struct helper *h, struct torus_desc *desc)
 		if (tail == h->desc_head[i])
 			continue;
 		*desc = ring_descs(h, i)[h->desc_head[i] % h->ring_entries];
-		if (desc->flags & TORUS_IO_FLAG_DEFERRED && !await_data(h, i))
+		if (desc->flags & TORUS_IO_FLAG_DEFERRED)
+			*ret = await_data(h, i);
+		if (*ret)
 			return false;
 		desc->flags &= ~TORUS_IO_FLAG_DEFERRED;
 		h->desc_head[i]++;

@@ -13,8 +13,11 @@ struct torus_ring *ring_of(struct helper *h, unsigned int queue);
 struct torus_desc *ring_descs(struct helper *h, unsigned int queue);
 struct torus_completion *ring_completions(struct helper *h, unsigned int queue);
 
-/* Takes the next descriptor of any queue of ours; false if there is none. */
-bool ring_next(struct helper *h, struct torus_desc *desc);
+/*
+ * Takes the next descriptor of any queue of ours; false if there is none, or,
+ * with -errno in ret, if the data of a deferred one cannot be had.
+ */
+bool ring_next(struct helper *h, struct torus_desc *desc, int *ret);
 
 /* Asks for a doorbell; false if there is a descriptor already. */
 bool ring_sleep(struct helper *h);
