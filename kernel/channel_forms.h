@@ -66,7 +66,7 @@ void torus_message_channel_send(struct torus_queue *queue,
 void torus_ring_channel_submit(struct torus_queue *queue,
 			       struct torus_session *session, u16 tag);
 
-/** torus_ring_channel_defers - whether the helper copies rather than we do */
+/** torus_ring_channel_defers - whether a drain copies, not the submitter */
 bool torus_ring_channel_defers(struct torus_queue *queue,
 			       struct torus_session *session, u32 bytes);
 

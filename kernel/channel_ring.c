@@ -57,8 +57,11 @@ void torus_ring_channel_submit(struct torus_queue *queue,
 
 	spin_lock(&end->lock);
 	torus_channel_describe(queue, tag, &desc);
-	if (desc.flags & TORUS_IO_FLAG_DEFERRED)
+	if (desc.flags & TORUS_IO_FLAG_DEFERRED) {
+		/* Who takes the bit must find the slot sent: see fetch_one(). */
+		smp_mb__before_atomic();
 		set_bit(tag, end->deferred);
+	}
 	torus_point(TORUS_POINT_BEFORE_SEND, session->pid);
 	if (!torus_fault(TORUS_FAULT_DROP_REQUEST))
 		torus_ring_put(end, &desc);
@@ -158,8 +161,9 @@ static bool drain_all(struct torus_queue *queue, struct torus_session *session,
 }
 
 /*
- * A request that has come back unfetched, and with it its tag, may have left a
- * bit behind; a later one is not touched unless it is deferred, too.
+ * A request that came back unfetched has left its bit behind. The claim tells
+ * whether the slot is still, or again, sent, and keeps its request; one that has
+ * its data already is not touched.
  */
 static void fetch_one(struct torus_session *session, struct torus_slot *slot)
 {
