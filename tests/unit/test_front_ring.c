@@ -147,12 +147,9 @@ static unsigned int drains(void)
 	return n;
 }
 
-/* What is kept back for company goes out, too: it is not for long. */
 static void turn(void)
 {
-	do
-		assert_int_equal(env_uring_turn(env, 0), 0);
-	while (ch->rings && moderation_active(&ch->rings->moderation));
+	assert_int_equal(env_uring_turn(env, 0), 0);
 }
 
 /* ---- tests ----------------------------------------------------------------- */
@@ -257,14 +254,6 @@ static void deferred_writes_wait_for_their_data(void **state)
 	assert_int_equal(lost_err, 0);
 }
 
-static void data_is_asked_for_at_once(void **state)
-{
-	publish(0, 1, 10);
-	defer(0);
-	assert_int_equal(env_uring_turn(env, 0), 0);
-	assert_int_equal(drains(), 1);
-}
-
 static void data_may_come_before_it_is_asked_for(void **state)
 {
 	publish(0, 1, 10);
@@ -337,23 +326,6 @@ static void nobody_sleeps_over_a_descriptor(void **state)
 	assert_false(poller->sleep(poller));
 }
 
-static void nobody_sleeps_over_a_completion_that_is_kept(void **state)
-{
-	struct env_poller *poller = &ch->rings->poller;
-
-	publish(0, 2, 20);
-	turn();
-	taken[0]->done(taken[0], 0);
-	assert_int_equal(env_uring_turn(env, 0), 0);
-	assert_true(moderation_active(&ch->rings->moderation));
-	assert_int_equal(drains(), 0);
-	assert_false(poller->sleep(poller));
-	turn();
-	assert_int_equal(drains(), 1);
-	assert_true(poller->sleep(poller));
-	poller->wake(poller);
-}
-
 static void after_the_end_nothing_is_taken_or_published(void **state)
 {
 	publish(0, 0, 1);
@@ -379,13 +351,11 @@ int main(void)
 		TEST(more_descriptors_than_there_can_be_end_the_session),
 		TEST(completions_of_a_turn_are_announced_once),
 		TEST(deferred_writes_wait_for_their_data),
-		TEST(data_is_asked_for_at_once),
 		TEST(data_may_come_before_it_is_asked_for),
 		TEST(slots_are_free_once_their_completion_is_published),
 		TEST(announcement_that_fails_is_repeated),
 		TEST(each_sleep_has_another_ticket),
 		TEST(nobody_sleeps_over_a_descriptor),
-		TEST(nobody_sleeps_over_a_completion_that_is_kept),
 		TEST(after_the_end_nothing_is_taken_or_published),
 	};
 

@@ -186,9 +186,10 @@ static void run_hook(struct env_hook *hook)
 {
 	struct channel *ch = container_of(hook, struct channel, hook);
 
-	if (ch->over || env_timer_armed(&ch->retry))
-		return;
-	if (ch->rings ? channel_ring_is_due(ch) : ch->ready_count)
+	bool wants_data = ch->rings && ch->rings->wants_data;
+
+	if ((ch->ready_count || wants_data) && !ch->over &&
+	    !env_timer_armed(&ch->retry))
 		channel_flush(ch);
 }
 

@@ -8,7 +8,6 @@
 #include "front/arena.h"
 #include "front/channel.h"
 #include "front/message.h"
-#include "front/moderation.h"
 
 #define RECEIVE_BATCH 16		/* datagrams in one system call */
 
@@ -47,8 +46,6 @@ struct channel_rings {
 	struct env_poller poller;
 	struct channel *channel;
 	bool wants_data;		/* of deferred writes, by a drain */
-	unsigned int arrived;		/* since the driver was told last */
-	struct moderation moderation;
 	struct ring_end ends[];
 };
 
@@ -116,9 +113,6 @@ int channel_ring_prepare(struct channel *ch);
 /** channel_ring_start() - look at the rings from now on. */
 void channel_ring_start(struct channel *ch);
 void channel_ring_stop(struct channel *ch);
-
-/** channel_ring_is_due() - whether the driver is to be told something now. */
-bool channel_ring_is_due(struct channel *ch);
 
 /** channel_ring_flush() - publish what is ready and tell; 0 or -errno if it
  * could not be told. */

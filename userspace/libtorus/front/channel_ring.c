@@ -44,7 +44,7 @@ static bool data_is_there(const struct ring_end *end,
 static bool take(struct channel *ch, struct ring_end *end)
 {
 	struct channel_rings *rings = ch->rings;
-	uint32_t count = published(end);
+	uint32_t count = published(end), i;
 	struct torus_desc desc;
 
 	if (count > rings->mask + 1) {
@@ -53,18 +53,17 @@ static bool take(struct channel *ch, struct ring_end *end)
 		return false;
 	}
 	count = MIN(count, (uint32_t)TAKEN_MAX);
-	for (uint32_t i = 0; i < count && !ch->over; i++) {
+	for (i = 0; i < count && !ch->over; i++) {
 		desc = end->descs[end->desc_head & rings->mask];
 		if (!data_is_there(end, &desc)) {
 			rings->wants_data = true;
 			break;
 		}
 		end->desc_head++;
-		rings->arrived++;
 		desc.flags &= ~TORUS_IO_FLAG_DEFERRED;
 		channel_request(ch, &desc);
 	}
-	return count;
+	return i;
 }
 
 static bool poll_rings(struct env_poller *poller)
@@ -96,9 +95,6 @@ static bool fall_asleep(struct env_poller *poller)
 	struct channel_rings *rings =
 		container_of(poller, struct channel_rings, poller);
 
-	/* Nobody would send what is kept. */
-	if (moderation_active(&rings->moderation))
-		return false;
 	if (!++rings->ticket)
 		rings->ticket = 1;
 	set_waits(rings, rings->ticket);
@@ -129,20 +125,6 @@ static void publish(struct channel *ch, const struct torus_completion *entry)
 	end->completions[end->completion_tail++ & rings->mask] = *entry;
 	__atomic_store_n(&end->shared->completion_tail, end->completion_tail,
 			 __ATOMIC_RELEASE);
-}
-
-bool channel_ring_is_due(struct channel *ch)
-{
-	struct channel_rings *rings = ch->rings;
-	unsigned int arrived = rings->arrived;
-
-	/* A write whose data is not there waits for nothing else. */
-	if (!ch->ready_count)
-		return rings->wants_data;
-	rings->arrived = 0;
-	return !moderation_keeps(&rings->moderation,
-				 env_now(ch->cfg.env),
-				 ch->ready_count, arrived);
 }
 
 /*
