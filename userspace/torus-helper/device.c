@@ -30,7 +30,7 @@ static int check_existing(const struct helper *h,
 		return error_set(-EEXIST, "/dev/torus%u of volume %s is writable, and who has it open may write: detach it, then attach with --read-only",
 				 d->id, d->volume);
 	if (d->session_id && !h->opt->force && !h->opt->replace)
-		return error_set(-EBUSY, "volume %s is served as /dev/torus%u on this machine by process %u; --replace takes it over",
+		return error_set(-EBUSY, "volume %s is served as /dev/torus%u on this machine by process %u; 'torus-helper --replace' takes it over",
 				 d->volume, d->id, d->helper_pid);
 	return 0;
 }

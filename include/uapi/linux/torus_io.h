@@ -21,8 +21,9 @@
  * @length: bytes; 0 for a flush
  * @offset: bytes from the start of the device
  * @arena_offset: bytes from the start of the arena, a multiple of 4096; @length
- *   bytes there belong to the helper until it sends the completion. Only for
- *   reads and writes.
+ *   bytes there belong to the helper until it sends the completion, for a write
+ *   with TORUS_IO_FLAG_DEFERRED from when data_tail has passed it. Only for reads
+ *   and writes.
  */
 struct torus_desc {
 	__u8 op;
@@ -68,8 +69,8 @@ struct torus_completion {
  *   and, but for 2^32 of them, never comes again in a session.
  * @completion_tail: completions that the helper has published, modulo 2^32
  * @data_tail: descriptors whose data is in the arena, modulo 2^32, as of the
- *   newest drain. Of those from here on, the ones with TORUS_IO_FLAG_DEFERRED
- *   wait for a drain to bring it
+ *   newest drain; written by the driver with release semantics. Those from here
+ *   on that have TORUS_IO_FLAG_DEFERRED may have to wait for a drain
  * @reserved0: for a cache line of its own; so are the others
  *
  * All are 0 at bind. At TORUS_RING_DESCS bytes from here is an array of struct
