@@ -40,8 +40,11 @@ static int choose_replication(struct ctl *ctl, const char *name, uint32_t *r)
 	members = ring->current.member_count;
 	if (!err && !*r) {
 		*r = ring->current.replication;
-		if (*r == 3 && members == 2)
+		if (*r == 3 && members == 2) {
 			*r = 2;
+			fprintf(stderr, "torusctl: note: volume %s gets 2 copies, since the ring has only 2 peers: 'volume create --replication 3' wants 3\n",
+				name);
+		}
 	}
 	if (!err && members && *r > members)
 		fprintf(stderr, "torusctl: warning: the ring has only %u %s for the %u copies of volume %s\n",
