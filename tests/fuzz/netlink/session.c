@@ -253,10 +253,11 @@ static void take_ring(struct session *s, unsigned int queue)
 {
 	struct torus_ring *ring = session_ring(s, queue);
 	struct torus_desc *descs = session_descs(s, queue);
-	uint32_t tail;
+	uint32_t tail, data_tail;
 
 	if (!ring)
 		return;
+	data_tail = __atomic_load_n(&ring->data_tail, __ATOMIC_ACQUIRE);
 	tail = __atomic_load_n(&ring->desc_tail, __ATOMIC_ACQUIRE);
 	/* Only ourselves can have spoilt it; then it is not the driver's. */
 	if (s->rings_spoilt || tail - s->heads[queue] > s->ring_entries) {
@@ -266,6 +267,10 @@ static void take_ring(struct session *s, unsigned int queue)
 				 queue, s->heads[queue], tail);
 		return;
 	}
+	if ((int32_t)(tail - data_tail) < 0)
+		snprintf(s->wrong, sizeof(s->wrong),
+			 "queue %u: data_tail %u is beyond desc_tail %u",
+			 queue, data_tail, tail);
 	for (; s->heads[queue] != tail; s->heads[queue]++)
 		add_pending(s, &descs[s->heads[queue] &
 				      (s->ring_entries - 1)]);
