@@ -180,9 +180,12 @@ static void complain(struct session *s, const struct torus_desc *d,
 static void check_desc(struct session *s, const struct torus_desc *d)
 {
 	bool data = d->op == TORUS_OP_READ || d->op == TORUS_OP_WRITE;
+	uint8_t flags = TORUS_IO_FLAG_FUA | TORUS_IO_FLAG_NOUNMAP;
 
+	if (d->op == TORUS_OP_WRITE && s->form == TORUS_CHANNEL_RING)
+		flags |= TORUS_IO_FLAG_DEFERRED;
 	if (d->op < TORUS_OP_READ || d->op > TORUS_OP_WRITE_ZEROES ||
-	    d->reserved || d->flags > 3)
+	    d->reserved || d->flags & ~flags)
 		complain(s, d, "unknown operation, flags or reserved bits");
 	else if (d->queue >= s->queues || d->tag >= s->depth)
 		complain(s, d, "no such queue or tag");
