@@ -10,9 +10,9 @@
  * A page that is held can be swapped out of the page cache but not freed, so
  * even then both sides see the same memory.
  *
- * It is handed out in units of 4 KiB, contiguous in the file. Requests of 4 KiB need
- * but one: if the arena is large enough every slot of every queue has a unit of
- * its own, which takes no lock and stays in the caches. A large request
+ * It is handed out in units of 4 KiB, contiguous in the file. Requests of 4 KiB
+ * need but one: if the arena is large enough every slot of every queue has a
+ * unit of its own, which takes no lock and stays in the caches. A large request
  * could wait for ever behind small ones in a fragmented arena: the last part,
  * as long as the largest request, is given only to requests of more than one
  * unit that found no other place, one at a time.

@@ -250,7 +250,8 @@ static int choose_device(struct null_helper *n)
 			n->opt.device += (int)list[i].id == n->opt.device;
 		free(list);
 	}
-	snprintf(n->name, sizeof(n->name), "null:%d", n->opt.device);
+	snprintf(n->name, sizeof(n->name), CONTROL_NULL_PREFIX "%d",
+		 n->opt.device);
 	n->opt.volume = n->name;
 	return 0;
 }

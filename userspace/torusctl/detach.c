@@ -219,7 +219,8 @@ static int check_detached(struct detach *d)
 	struct volume_doc doc;
 
 	/* A null device (torus-helper --null) is in no metadata. */
-	if (!strncmp(d->device.volume, "null:", strlen("null:")))
+	if (!strncmp(d->device.volume, CONTROL_NULL_PREFIX,
+		     strlen(CONTROL_NULL_PREFIX)))
 		return 0;
 	if (ctl_meta_open(ctl) || ctl_cluster_load(ctl) ||
 	    ctl_volume_get(ctl, d->device.volume, &doc)) {

@@ -185,7 +185,6 @@ void channel_request(struct channel *ch, const struct torus_desc *desc)
 static void run_hook(struct env_hook *hook)
 {
 	struct channel *ch = container_of(hook, struct channel, hook);
-
 	bool wants_data = ch->rings && ch->rings->wants_data;
 
 	if ((ch->ready_count || wants_data) && !ch->over &&

@@ -19,6 +19,8 @@ struct control;
 struct nlmsghdr;
 
 #define CONTROL_VOLUME_MAX (TORUS_VOLUME_NAME_MAX + 1)
+/* Before the number of a device that serves no volume (torus-helper --null). */
+#define CONTROL_NULL_PREFIX "null:"
 
 /* A device as the driver tells of it. */
 struct control_device {

@@ -122,9 +122,9 @@ struct attach {
 	struct env_timer step, retry;
 	uint64_t deadline;
 	char waiting_for[512];		/* the error if the deadline comes first */
-	enum attach_phase told_phase;	/* what of that has been logged */
-	int told_err;
 	int waiting_err;
+	enum attach_phase told_phase;	/* what of the two was logged last */
+	int told_err;
 	char way_out[256];
 
 	/* A peer has seen a higher epoch: all rests until claim.c knows why. */
