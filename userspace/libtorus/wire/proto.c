@@ -34,6 +34,9 @@ struct type_info {
 #define BODY(s) .body = sizeof(struct s)
 #define SYNC_DATA .data_max = WIRE_SYNC_MAX * sizeof(struct wire_range), \
 		  .data_unit = sizeof(struct wire_range)
+#define LOOKUP_DATA \
+	.data_max = WIRE_LOOKUP_MAX * sizeof(struct wire_lookup_entry), \
+	.data_unit = sizeof(struct wire_lookup_entry)
 
 static const struct type_info types[WIRE_TYPE_COUNT] = {
 	[WIRE_HELLO] = { "hello", { { BODY(wire_hello) },
@@ -68,6 +71,20 @@ static const struct type_info types[WIRE_TYPE_COUNT] = {
 	[WIRE_DELETE] = { "delete", { { BODY(wire_chunk) },
 				      { BODY(wire_chunk_reply) } } },
 	[WIRE_STAT] = { "stat", { { .body = 0 }, { BODY(wire_stat_reply) } } },
+	[WIRE_LOOKUP] = { "lookup", {
+		{ BODY(wire_lookup), LOOKUP_DATA },
+		{ BODY(wire_lookup), LOOKUP_DATA } } },
+	[WIRE_RESTORE] = { "restore", {
+		{ BODY(wire_restore),
+		  .data_max = WIRE_RESTORE_MAX * BLOCK_SIZE,
+		  .data_unit = BLOCK_SIZE },
+		{ BODY(wire_restore_reply) } } },
+	[WIRE_CHECK] = { "check", { { BODY(wire_check) }, { .body = 0 } } },
+	[WIRE_MAINTENANCE] = { "maintenance", {
+		{ BODY(wire_maintenance) },
+		{ BODY(wire_maintenance_reply),
+		  .data_max = WIRE_FINDINGS_MAX * sizeof(struct wire_finding),
+		  .data_unit = sizeof(struct wire_finding) } } },
 };
 
 static const struct {

@@ -46,6 +46,10 @@ enum wire_type {
 	WIRE_LIST,	/* reply data = array of struct wire_list_entry */
 	WIRE_DELETE,
 	WIRE_STAT,
+	WIRE_LOOKUP,	/* data = array of struct wire_lookup_entry */
+	WIRE_RESTORE,	/* data = blocks of a sealed chunk */
+	WIRE_CHECK,	/* look after a chunk */
+	WIRE_MAINTENANCE,	/* reply data = array of struct wire_finding */
 	WIRE_TYPE_COUNT,
 };
 
@@ -301,6 +305,151 @@ struct wire_stat_reply {
 	__le64 zero[4];
 };
 static_assert(sizeof(struct wire_stat_reply) == 96, "wire size");
+
+/*
+ * LOOKUP: what does this store have of these chunks? Only volume and chunk of
+ * the request's entries are read. The answer repeats them in order.
+ */
+struct wire_lookup {		/* request and reply */
+	__le64 ring_version;	/* newest that the sender follows; 0 = none */
+	__le32 count;		/* entries in data, at most WIRE_LOOKUP_MAX */
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_lookup) == 16, "wire size");
+#define WIRE_LOOKUP_MAX 1024u
+
+enum wire_copy_state {
+	WIRE_COPY_NONE,		/* nothing, or on its way out */
+	WIRE_COPY_OPEN,		/* not sealed */
+	WIRE_COPY_SEALED,	/* durable, at (length, end_crc) */
+	WIRE_COPY_BAD,		/* a sync failed, or it is damaged */
+	WIRE_COPY_DELETED,	/* the volume has a tombstone */
+};
+
+struct wire_lookup_entry {
+	__le64 volume;
+	__le64 chunk;
+	__le64 epoch;		/* that sealed it, else 0 */
+	__le32 length;
+	__le32 end_crc;
+	__le32 state;		/* enum wire_copy_state */
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_lookup_entry) == 40, "wire size");
+
+/*
+ * RESTORE: a copy of a chunk that the sender holds, sealed by epoch at
+ * (length, end_crc), piece by piece. The pieces lie beside the store's own
+ * copy, if it has one, until the last is there and the whole chain was
+ * verified; then the copy is durable, takes the other's place and is sealed,
+ * before the answer. One transfer of a chunk at a time: its pieces carry the
+ * same token and follow each other; block 0 begins it (anew). blocks 0 only
+ * for length 0.
+ *
+ * EBUSY: another transfer of the chunk is under way, or too many are;
+ * EOFFSET: not the piece that is due, the reply says which; ESEALED: a copy
+ * sealed by this epoch or a later one is here and good; EBADCRC: the chain is
+ * not what it was said to be, and the transfer is forgotten; ENOSPC.
+ */
+struct wire_restore {
+	__le64 volume;
+	__le64 chunk;
+	__le64 epoch;		/* that sealed it at the sender */
+	__le32 length;		/* of the chunk, in blocks */
+	__le32 end_crc;
+	__le32 block;		/* of this piece */
+	__le32 blocks;		/* at most WIRE_RESTORE_MAX */
+	struct uuid token;	/* of the transfer, by chance */
+};
+static_assert(sizeof(struct wire_restore) == 56, "wire size");
+#define WIRE_RESTORE_MAX 256u
+
+struct wire_restore_reply {
+	__le64 epoch;		/* that sealed the copy that is here, or 0 */
+	__le32 staged;		/* blocks of the transfer that are here */
+	__le32 sealed;		/* 1: the copy is in place */
+};
+static_assert(sizeof(struct wire_restore_reply) == 16, "wire size");
+
+/*
+ * CHECK: somebody has reason to think that a chunk is not well. Answered at
+ * once; what is done about it is the store's maintenance's business.
+ */
+struct wire_check {
+	__le64 volume;
+	__le64 chunk;
+	__le32 flags;		/* enum wire_check_flags */
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_check) == 24, "wire size");
+
+enum wire_check_flags {
+	WIRE_CHECK_VERIFY = 1 << 0,	/* read your copy and verify it */
+	WIRE_CHECK_PLACE = 1 << 1,	/* see to it that all owners have it */
+};
+
+enum wire_maintenance_action {
+	WIRE_MAINTENANCE_SHOW,		/* nothing but the answer */
+	WIRE_SCRUB_START,		/* from the beginning, now */
+	WIRE_SCRUB_PAUSE,
+	WIRE_SCRUB_RESUME,
+	WIRE_MAINTENANCE_ACTION_COUNT,
+};
+
+struct wire_maintenance {
+	__le32 action;
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_maintenance) == 8, "wire size");
+
+enum wire_scrub_state { WIRE_SCRUB_IDLE, WIRE_SCRUB_RUNNING,
+			WIRE_SCRUB_PAUSED };
+
+enum wire_space_state { WIRE_SPACE_OK, WIRE_SPACE_NEAR_FULL,
+			WIRE_SPACE_FULL };
+
+struct wire_maintenance_reply {
+	__le64 ring_version;
+	__le64 copy_chunks;	/* that are yet to be copied to owners ... */
+	__le64 copy_bytes;
+	__le64 short_chunks;	/* ... of those, with fewer than R copies */
+	__le64 grace_chunks;	/* short, but their owner may come back */
+	__le64 drop_chunks;	/* that do not belong here any more */
+	__le64 drop_bytes;
+	__le64 copied_chunks;	/* since the start of torusd */
+	__le64 copied_bytes;
+	__le64 dropped_chunks;
+	__le64 garbage_chunks;	/* dead ones removed, likewise */
+	__le64 rate;		/* bytes/s that are copied now */
+	__le64 eta_s;		/* until nothing is left to copy; ~0 = unknown */
+	__le64 scrub_chunks;	/* of this round, done */
+	__le64 scrub_total;
+	__le64 scrub_bytes;
+	__le64 scrub_bad;	/* bad copies found, since the start */
+	__le64 scrub_healed;
+	__le64 scrub_ended_ms;	/* realtime end of the last round; 0 = never */
+	__le32 scrub_state;	/* enum wire_scrub_state */
+	__le32 space_state;	/* enum wire_space_state */
+	__le32 count;		/* findings in data */
+	__le32 zero;
+	__le64 behind;		/* volumes of which etcd went back: no garbage
+				 * is collected */
+	__le64 zero64[4];
+};
+static_assert(sizeof(struct wire_maintenance_reply) == 208, "wire size");
+
+struct wire_finding {		/* newest first */
+	__le64 volume;
+	__le64 chunk;
+	__le64 volume_block;	/* what lies there; ~0 = no user data */
+	__le64 when_ms;		/* realtime */
+	__le32 block;		/* in the chunk */
+	__le32 kind;		/* enum extent_kind; 0 = a header */
+	__le32 healed;
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_finding) == 48, "wire size");
+#define WIRE_FINDINGS_MAX 256u
 
 /* ---- codec ------------------------------------------------------------ */
 

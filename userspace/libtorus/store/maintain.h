@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store as the maintenance in the same process sees it (maint/maint.h):
+ * its copies of chunks that are sealed or bad, without the detour of a
+ * connection. All done() functions come from the loop, never from inside.
+ */
+#ifndef TORUS_STORE_MAINTAIN_H
+#define TORUS_STORE_MAINTAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "wire/proto.h"
+#include "wire/record.h"
+
+struct store;
+
+struct store_copy {
+	uint64_t volume, chunk;
+	uint64_t epoch;			/* that sealed it; 0: not sealed */
+	uint32_t length;		/* blocks */
+	uint32_t end_crc;
+	enum wire_copy_state state;	/* SEALED, BAD or OPEN */
+};
+
+/**
+ * store_copy_next() - the first copy strictly after (@volume, @chunk), whatever
+ * its state. Returns false at the end.
+ */
+bool store_copy_next(const struct store *store, uint64_t volume, uint64_t chunk,
+		     struct store_copy *copy);
+
+/** store_copy_get() - that copy; false: there is none. */
+bool store_copy_get(const struct store *store, uint64_t volume, uint64_t chunk,
+		    struct store_copy *copy);
+
+/* What the store tells, from inside itself: remember it, and come back later
+ * from a timer. Any may be NULL. */
+struct store_events {
+	/* This copy is sealed now, was found bad, or is gone (state NONE). */
+	void (*copy_changed)(void *ctx, const struct store_copy *copy);
+	/* CHECK came. */
+	void (*check)(void *ctx, uint64_t volume, uint64_t chunk,
+		      uint32_t flags);
+	/*
+	 * MAINTENANCE came: do it, and fill in @reply and at most @max
+	 * @findings. Returns how many; reply->count is set by the store.
+	 */
+	uint32_t (*maintenance)(void *ctx, enum wire_maintenance_action action,
+				struct wire_maintenance_reply *reply,
+				struct wire_finding *findings, uint32_t max);
+};
+
+/** store_set_events() - @events stays the caller's; NULL: tell nobody. Without
+ * maintenance() MAINTENANCE answers EINVAL. */
+void store_set_events(struct store *store, const struct store_events *events,
+		      void *ctx);
+
+/** store_set_ring_version() - what answers to LOOKUP say. */
+void store_set_ring_version(struct store *store, uint64_t version);
+
+/** store_space_state() - near full from 85 %, full from 95 % or where the
+ * reserve begins; the thresholds are in the configuration. */
+enum wire_space_state store_space_state(const struct store *store);
+
+/* ---- operations on one copy ------------------------------------------- */
+
+/*
+ * Memory is the caller's and stays until done(). @err: 0, -ENOENT (gone
+ * meanwhile), -EUCLEAN (the copy is bad), -EIO, -ENOMEM ...
+ */
+struct store_copy_op {
+	/* in */
+	uint64_t volume, chunk;
+	void (*done)(struct store_copy_op *op, int err);
+	void *ctx;
+	/* read: so many blocks from @block on, raw */
+	uint32_t block, blocks;
+	void *buffer;
+	/*
+	 * delete: asked again in the step that unlinks, when nothing can come
+	 * between; false ends it with -ECANCELED and the copy stays. May be
+	 * NULL.
+	 */
+	bool (*still)(struct store_copy_op *op);
+	/*
+	 * verify, out: with -EUCLEAN what is wrong. The copy was marked bad,
+	 * durably.
+	 */
+	struct wire_finding finding;
+	uint64_t verified;		/* bytes read */
+	/* private */
+	void *work;
+};
+
+/** store_copy_read() - a piece of a copy that is sealed. */
+void store_copy_read(struct store *store, struct store_copy_op *op);
+
+/** store_copy_verify() - every CRC of a sealed copy, headers and payload,
+ * against its chain and against (length, end_crc). */
+void store_copy_verify(struct store *store, struct store_copy_op *op);
+
+/** store_copy_delete() - one that does not belong here. */
+void store_copy_delete(struct store *store, struct store_copy_op *op);
+
+#endif
