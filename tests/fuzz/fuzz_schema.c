@@ -32,6 +32,8 @@ static int decode(uint8_t kind, const char *json, union doc *doc)
 		return volume_doc_decode("k", json, &doc->volume);
 	case 4:
 		return counter_decode("k", json, &doc->counter);
+	case 5:
+		return moved_decode("k", json, &doc->counter);
 	default:
 		return name_decode("k", json, doc->name);
 	}
@@ -50,6 +52,8 @@ static char *encode(uint8_t kind, const union doc *doc)
 		return volume_doc_encode(&doc->volume);
 	case 4:
 		return counter_encode(doc->counter);
+	case 5:
+		return moved_encode(doc->counter);
 	default:
 		return name_encode(doc->name);
 	}
@@ -64,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	kind = data[0] % 6;
+	kind = data[0] % 7;
 	json = malloc(size);
 	memcpy(json, data + 1, size - 1);
 	json[size - 1] = 0;

@@ -125,6 +125,8 @@ static void every_answer_is_a_permutation(void **state)
 		{ RING_MOD, 0 }, { RING_MOD, 1 }, { RING_MOD, 7 },
 		{ RING_KETAMA, 0 }, { RING_KETAMA, 1 }, { RING_KETAMA, 2 },
 		{ RING_KETAMA, 17 }, { RING_KETAMA, RING_MEMBERS_MAX },
+		{ RING_ZONES, 0 }, { RING_ZONES, 1 }, { RING_ZONES, 17 },
+		{ RING_ZONES, RING_MEMBERS_MAX },
 	};
 	uint64_t chunk;
 	size_t i;
@@ -260,7 +262,8 @@ static void a_new_member_moves_little(void **state)
 
 static void answers_do_not_depend_on_the_order_of_members(void **state)
 {
-	static const enum ring_type types[] = { RING_MOD, RING_KETAMA };
+	static const enum ring_type types[] = { RING_MOD, RING_KETAMA,
+					       RING_ZONES };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(types); i++) {

@@ -161,12 +161,16 @@ static void cluster_and_peer_are_the_same_after_a_round(void **state)
 static void small_ones_are_the_same_after_a_round(void **state)
 {
 	CLEANUP_FREE char *counter = counter_encode(77);
+	CLEANUP_FREE char *moved = moved_encode(9);
 	CLEANUP_FREE char *name = name_encode("vol");
 	CLEANUP_FREE char *marker = marker_encode();
 	char got[VOLUME_NAME_MAX];
 	uint64_t next;
 
 	assert_string_equal(marker, "{\"version\":1}");
+	assert_int_equal(moved_decode("k", moved, &next), 0);
+	assert_int_equal(next, 9);
+	assert_int_equal(moved_decode("k", counter, &next), -EBADMSG);
 	assert_int_equal(counter_decode("k", counter, &next), 0);
 	assert_int_equal(next, 77);
 	assert_int_equal(name_decode("k", name, got), 0);

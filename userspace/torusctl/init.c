@@ -56,7 +56,7 @@ static int parse_init(struct ctl *ctl, struct cluster_doc *doc,
 		err = error_set(-EINVAL, "--chunk-size %s: must be a power of two from 1 MiB to 64 MiB",
 				chunk);
 	if (!err && type && ring_type_parse(type, &ring->current.type))
-		err = error_set(-EINVAL, "--ring %s: no such ring type; use empty, single, mod or ketama",
+		err = error_set(-EINVAL, "--ring %s: no such ring type; use ketama, zones, mod, single or empty",
 				type);
 	return err;
 }

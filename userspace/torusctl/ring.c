@@ -172,7 +172,7 @@ static int parse_manual(struct ctl *ctl, struct manual *m)
 	const char *r = ctl->option[OPT_REPLICATION];
 
 	if (type && ring_type_parse(type, &m->type))
-		return error_set(-EINVAL, "--type %s: no such ring type; use empty, single, mod or ketama",
+		return error_set(-EINVAL, "--type %s: no such ring type; use ketama, zones, mod, single or empty",
 				 type);
 	if (r)
 		return ctl_number("--replication", r, 1, RING_REPLICATION_MAX,

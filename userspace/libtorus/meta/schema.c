@@ -193,6 +193,23 @@ int counter_decode(const char *key, const char *json, uint64_t *next)
 	return doc_close(&r);
 }
 
+char *moved_encode(uint64_t ring_version)
+{
+	struct json_object *obj = doc_new();
+
+	doc_add_u64(&obj, "ring", ring_version);
+	return doc_print(obj);
+}
+
+int moved_decode(const char *key, const char *json, uint64_t *ring_version)
+{
+	struct doc_reader r;
+
+	doc_open(&r, key, json);
+	*ring_version = doc_u64(&r, r.top, "ring", 1, UINT64_MAX);
+	return doc_close(&r);
+}
+
 char *name_encode(const char *name)
 {
 	struct json_object *obj = doc_new();

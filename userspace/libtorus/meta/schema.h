@@ -13,6 +13,8 @@
  *   torus/ID/next-volume              {"version":1,"next":N}
  *   torus/ID/owners/HEX16             {"version":1,...} under the helper's lease
  *   torus/ID/tombstones/HEX16         {"version":1,"name":NAME}
+ *   torus/ID/moved/UUID               {"version":1,"ring":V}: this store has
+ *                                     moved all that ring version V wants of it
  *
  * Every change of a volume's value compares its mod_revision.
  */
@@ -123,6 +125,8 @@ int volume_doc_decode(const char *key, const char *json, struct volume_doc *doc)
 /* The small ones. */
 char *counter_encode(uint64_t next);
 int counter_decode(const char *key, const char *json, uint64_t *next);
+char *moved_encode(uint64_t ring_version);
+int moved_decode(const char *key, const char *json, uint64_t *ring_version);
 /* {"version":1}: a key whose being there is all it says. */
 char *marker_encode(void);
 char *name_encode(const char *name);
@@ -141,6 +145,7 @@ void key_volume_id(const struct uuid *cluster, uint64_t id, char *key);
 void key_next_volume(const struct uuid *cluster, char *key);
 void key_owner(const struct uuid *cluster, uint64_t id, char *key);
 void key_tombstone(const struct uuid *cluster, uint64_t id, char *key);
+void key_moved(const struct uuid *cluster, const struct uuid *peer, char *key);
 /* Prefixes end with '/'. */
 void key_prefix(const struct uuid *cluster, const char *kind, char *key);
 

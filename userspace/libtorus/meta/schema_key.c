@@ -103,6 +103,11 @@ void key_tombstone(const struct uuid *cluster, uint64_t id, char *key)
 	format_id(cluster, "tombstones/", id, key);
 }
 
+void key_moved(const struct uuid *cluster, const struct uuid *peer, char *key)
+{
+	format_uuid(cluster, "moved/", peer, key);
+}
+
 void key_prefix(const struct uuid *cluster, const char *kind, char *key)
 {
 	format(cluster, kind, "/", key);

@@ -21,8 +21,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "ring/ring_priv.h"
@@ -65,7 +65,7 @@ static int compare_points(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int ketama_build(struct ring *ring)
+int ring_points_build(struct ring *ring)
 {
 	const struct ring_spec *spec = &ring->spec;
 	unsigned __int128 total = total_weight(spec);
@@ -110,9 +110,8 @@ static uint32_t first_point(const struct ring *ring, uint64_t place)
 	return low == ring->point_count ? 0 : low;
 }
 
-/* Members without points, into order[*found ..], by their hash with @key. */
-static void append_weightless(const struct ring *ring, uint64_t key,
-			      uint32_t want, uint32_t found, uint16_t *order)
+void ring_append_weightless(const struct ring *ring, uint64_t key,
+			    uint32_t want, uint32_t found, uint16_t *order)
 {
 	uint64_t rank[RING_MEMBERS_MAX];
 	uint32_t i, count = 0;
@@ -130,29 +129,46 @@ static void append_weightless(const struct ring *ring, uint64_t key,
 		order[found++] = (uint16_t)(rank[i] & POINT_MEMBER_MASK);
 }
 
+void ring_walk_start(struct ring_walk *walk, const struct ring *ring,
+		     uint64_t key)
+{
+	walk->at = first_point(ring, key);
+	walk->steps = 0;
+	memset(walk->seen, 0, sizeof(walk->seen));
+}
+
+bool ring_walk_next(struct ring_walk *walk, const struct ring *ring,
+		    uint16_t *member)
+{
+	while (walk->steps < ring->point_count) {
+		*member = ring->points[walk->at] & POINT_MEMBER_MASK;
+		walk->at = walk->at + 1 == ring->point_count ? 0 : walk->at + 1;
+		walk->steps++;
+		if (!walk->seen[*member]) {
+			walk->seen[*member] = true;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void ketama_order(const struct ring *ring, uint64_t volume,
 			 uint64_t chunk, uint32_t want, uint16_t *order)
 {
 	uint64_t key = ring_hash_chunk(volume, chunk);
-	uint32_t at = first_point(ring, key), found = 0, steps;
-	bool seen[RING_MEMBERS_MAX] = { false };
+	struct ring_walk walk;
+	uint32_t found = 0;
 
-	for (steps = 0; steps < ring->point_count && found < want; steps++) {
-		uint16_t member = ring->points[at] & POINT_MEMBER_MASK;
-
-		if (!seen[member]) {
-			seen[member] = true;
-			order[found++] = member;
-		}
-		at = at + 1 == ring->point_count ? 0 : at + 1;
-	}
+	ring_walk_start(&walk, ring, key);
+	while (found < want && ring_walk_next(&walk, ring, &order[found]))
+		found++;
 	if (found < want)
-		append_weightless(ring, key, want, found, order);
+		ring_append_weightless(ring, key, want, found, order);
 }
 
 const struct ring_ops ring_ketama_ops = {
 	.name = "ketama",
 	.members_max = RING_MEMBERS_MAX,
-	.build = ketama_build,
+	.build = ring_points_build,
 	.order = ketama_order,
 };

@@ -21,6 +21,7 @@ static const struct ring_ops *const types[RING_TYPE_COUNT] = {
 	[RING_SINGLE] = &ring_single_ops,
 	[RING_MOD] = &ring_mod_ops,
 	[RING_KETAMA] = &ring_ketama_ops,
+	[RING_ZONES] = &ring_zones_ops,
 };
 
 const char *ring_type_name(enum ring_type type)
@@ -38,7 +39,7 @@ int ring_type_parse(const char *name, enum ring_type *type)
 			return 0;
 		}
 	}
-	return error_set(-EINVAL, "there is no ring type \"%s\": use ketama, mod, single or empty",
+	return error_set(-EINVAL, "there is no ring type \"%s\": use ketama, zones, mod, single or empty",
 			 name);
 }
 

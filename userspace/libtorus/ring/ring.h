@@ -17,7 +17,7 @@
 #define RING_REPLICATION_MAX 8u
 
 enum ring_type { RING_EMPTY, RING_SINGLE, RING_MOD, RING_KETAMA,
-		 RING_TYPE_COUNT };
+		 RING_ZONES, RING_TYPE_COUNT };
 
 struct ring_member {
 	struct uuid peer;
