@@ -31,6 +31,9 @@ struct reply {
 		struct wire_chunk_reply chunk;
 		struct wire_list_reply list;
 		struct wire_stat_reply stat;
+		struct wire_lookup lookup;
+		struct wire_restore_reply restore;
+		struct wire_maintenance_reply maintenance;
 	} body;
 	uint8_t *data;			/* from malloc */
 	/* of the request */

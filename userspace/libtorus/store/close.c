@@ -91,6 +91,7 @@ void store_close_step(struct store *store)
 	switch (close->stage) {
 	case CLOSE_REQUESTS:
 		if (store->request_count > 0 ||
+		    !list_empty(&store->copy_works) ||
 		    !list_empty(&store->volume_deletes))
 			return;
 		close->stage = CLOSE_SYNCS;

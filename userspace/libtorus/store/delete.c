@@ -7,6 +7,9 @@
  *   a volume:   JOURNAL_VOLUME with the tombstone durable -> chunk by chunk
  *               idle, unlink, gone from the index -> directory removed -> done
  *
+ * A deletion may be called off in the step that unlinks; JOURNAL_KEEP then takes
+ * back what DELETE said, before anybody sees the chunk again.
+ *
  * Between DELETE and FORGET a crash leaves a file that start-up removes; only
  * then may a chunk of that number be made again. A tombstone needs neither
  * entry: start-up removes every file of such a volume. To everybody else a
@@ -32,6 +35,7 @@ static void erase(struct store_chunk *chunk)
 {
 	struct store *store = chunk->volume->store;
 
+	store_tell_gone(chunk);
 	store_space_add(store, -(int64_t)store_chunk_footprint(chunk) *
 			       BLOCK_SIZE);
 	store_chunk_live_free(chunk);
@@ -39,46 +43,32 @@ static void erase(struct store_chunk *chunk)
 	store_space_look(store);
 }
 
-static struct store_request *delete_request(struct store_delete *del)
+static struct store_chunk *deleted_chunk(const struct store_delete *del)
 {
-	return container_of(del, struct store_request, u.delete);
+	return store_chunk_find(del->volume, del->number);
 }
 
-static void answer(struct store_request *request, uint32_t status)
-{
-	store_chunk_reply(request);
-	store_request_finish(request, status);
-}
-
-static void log_chunk(struct store_request *request, enum journal_type type,
+static void log_chunk(struct store_delete *del, enum journal_type type,
 		      void (*done)(struct store_journal_entry *entry, int err))
 {
-	struct store_journal_entry *entry = &request->u.delete.entry;
-	const struct wire_chunk *body = &request->body.chunk;
+	struct store_journal_entry *entry = &del->entry;
 
 	memset(entry, 0, sizeof(*entry));
 	entry->type = type;
 	entry->done = done;
-	entry->body.chunk.volume = body->volume;
-	entry->body.chunk.chunk = body->chunk;
-	store_journal_submit(&request->store->journal, entry);
-}
-
-static struct store_chunk *deleted_chunk(struct store_request *request)
-{
-	return store_chunk_find(request->volume,
-				le64_to_cpu(request->body.chunk.chunk));
+	entry->body.chunk.volume = cpu_to_le64(del->volume->id);
+	entry->body.chunk.chunk = cpu_to_le64(del->number);
+	store_journal_submit(&del->volume->store->journal, entry);
 }
 
 static void forgotten(struct store_journal_entry *entry, int err)
 {
 	struct store_delete *del = container_of(entry, struct store_delete,
 						entry);
-	struct store_request *request = delete_request(del);
 
 	if (err == 0)
-		erase(deleted_chunk(request));
-	answer(request, err == 0 ? WIRE_OK : WIRE_EIO);
+		erase(deleted_chunk(del));
+	del->done(del, err == 0 ? 0 : -EIO);
 }
 
 static void name_gone(struct store_sync_wait *wait, int err)
@@ -87,55 +77,82 @@ static void name_gone(struct store_sync_wait *wait, int err)
 						names);
 
 	if (err < 0)
-		answer(delete_request(del), WIRE_EIO);
+		del->done(del, -EIO);
 	else
-		log_chunk(delete_request(del), JOURNAL_FORGET, forgotten);
+		log_chunk(del, JOURNAL_FORGET, forgotten);
 }
 
 static void unlinked(struct env_file_op *op)
 {
-	struct store_request *request = op->ctx;
-	struct store_volume *volume = request->volume;
+	struct store_delete *del = op->ctx;
+	struct store_volume *volume = del->volume;
 
 	if (op->result < 0 && op->result != -ENOENT) {
 		log_error("store: cannot remove %s: %s", op->path,
 			  strerror((int)-op->result));
-		answer(request, WIRE_EIO);
+		del->done(del, -EIO);
 		return;
 	}
-	request->u.delete.names.fn = name_gone;
-	store_syncer_wait(&volume->names, &request->u.delete.names,
+	del->names.fn = name_gone;
+	store_syncer_wait(&volume->names, &del->names,
 			  ++volume->names.written);
+}
+
+static bool condemned(const struct store_volume *volume)
+{
+	return volume->epoch_seen == UINT64_MAX;
+}
+
+/* Where KEEP is not durable a restart would go on with the deletion: the chunk
+ * stays out of sight until then. */
+static void kept(struct store_journal_entry *entry, int err)
+{
+	struct store_delete *del = container_of(entry, struct store_delete,
+						entry);
+	struct store_chunk *chunk = deleted_chunk(del);
+
+	if (err == 0)
+		chunk->flags &= ~STORE_CHUNK_DELETING;
+	store_chunk_release(chunk);
+	/* The deletion of the whole volume has passed it by meanwhile. */
+	del->still = NULL;
+	if (err == 0 && condemned(del->volume) && store_chunk_delete(del) == 0)
+		return;
+	del->done(del, err == 0 ? -ECANCELED : -EIO);
 }
 
 static void idle(struct store_chunk_idle_wait *wait)
 {
 	struct store_delete *del = container_of(wait, struct store_delete,
 						idle);
-	struct store_request *request = delete_request(del);
-	struct store_chunk *chunk = deleted_chunk(request);
+	struct store_chunk *chunk = deleted_chunk(del);
 
+	if (del->still != NULL && !condemned(del->volume) &&
+	    !del->still(del)) {
+		store_chunk_hold(chunk);
+		log_chunk(del, JOURNAL_KEEP, kept);
+		return;
+	}
 	store_file_forget(chunk);
 	if (!(chunk->flags & STORE_CHUNK_FILE)) {
-		log_chunk(request, JOURNAL_FORGET, forgotten);
+		log_chunk(del, JOURNAL_FORGET, forgotten);
 		return;
 	}
 	store_file_path(chunk, del->path);
-	store_op_path(request->store, &request->op, FILE_UNLINK, del->path,
-		      unlinked, request);
+	store_op_path(del->volume->store, &del->op, FILE_UNLINK, del->path,
+		      unlinked, del);
 }
 
 static void delete_logged(struct store_journal_entry *entry, int err)
 {
 	struct store_delete *del = container_of(entry, struct store_delete,
 						entry);
-	struct store_request *request = delete_request(del);
-	struct store_chunk *chunk = deleted_chunk(request);
+	struct store_chunk *chunk = deleted_chunk(del);
 
 	if (err < 0) {
 		chunk->flags &= ~STORE_CHUNK_DELETING;
 		store_chunk_release(chunk);
-		answer(request, WIRE_EIO);
+		del->done(del, -EIO);
 		return;
 	}
 	del->idle.fn = idle;
@@ -144,33 +161,71 @@ static void delete_logged(struct store_journal_entry *entry, int err)
 }
 
 /*
- * WIRE_OK: the chunk is held until delete_logged(), since whoever uses it now
- * may end before that and take the live part with it.
+ * The chunk is held until delete_logged(), since whoever uses it now may end
+ * before that and take the live part with it.
  */
-static uint32_t check_chunk(struct store_request *request)
+int store_chunk_delete(struct store_delete *del)
 {
-	const struct wire_chunk *body = &request->body.chunk;
-	struct store_chunk *chunk = NULL;
-	uint32_t status = WIRE_OK;
+	struct store_chunk *chunk = deleted_chunk(del);
 
-	if (!store_request_maintenance(request))
-		return WIRE_EINVAL;
-	if (body->epoch != 0)
-		status = store_request_epoch(request, le64_to_cpu(body->volume),
-					     le64_to_cpu(body->epoch), false);
-	if (status != WIRE_OK)
-		return status;
-	if (request->volume != NULL)
-		chunk = deleted_chunk(request);
 	if (chunk == NULL)
-		return WIRE_ENOCHUNK;
+		return -ENOENT;
 	if (chunk->flags & STORE_CHUNK_DELETING)
-		return WIRE_EBUSY;
+		return -EBUSY;
+	if (del->still != NULL && !del->still(del))
+		return -ECANCELED;
 	if (store_chunk_live(chunk) == NULL)
-		return WIRE_EIO;
+		return -ENOMEM;
 	chunk->flags |= STORE_CHUNK_DELETING;
 	store_chunk_hold(chunk);
-	return WIRE_OK;
+	log_chunk(del, JOURNAL_DELETE, delete_logged);
+	return 0;
+}
+
+/* ---- the verb ------------------------------------------------------------ */
+
+static void answer(struct store_request *request, uint32_t status)
+{
+	store_chunk_reply(request);
+	store_request_finish(request, status);
+}
+
+static void chunk_deleted(struct store_delete *del, int err)
+{
+	answer(container_of(del, struct store_request, u.delete),
+	       err == 0 ? WIRE_OK : WIRE_EIO);
+}
+
+static uint32_t refusal(int err)
+{
+	return err == -ENOENT ? WIRE_ENOCHUNK :
+	       err == -EBUSY ? WIRE_EBUSY : WIRE_EIO;
+}
+
+static void delete_one(struct store_request *request)
+{
+	const struct wire_chunk *body = &request->body.chunk;
+	struct store_delete *del = &request->u.delete;
+	uint32_t status = WIRE_OK;
+	int err;
+
+	if (!store_request_maintenance(request))
+		status = WIRE_EINVAL;
+	else if (body->epoch != 0)
+		status = store_request_epoch(request, le64_to_cpu(body->volume),
+					     le64_to_cpu(body->epoch), false);
+	if (status == WIRE_OK && request->volume == NULL)
+		status = WIRE_ENOCHUNK;
+	if (status != WIRE_OK) {
+		answer(request, status);
+		return;
+	}
+	del->volume = request->volume;
+	del->number = le64_to_cpu(body->chunk);
+	del->done = chunk_deleted;
+	err = store_chunk_delete(del);
+	if (err < 0)
+		answer(request, refusal(err));
 }
 
 static void volume_deleted(void *ctx, int err)
@@ -182,23 +237,16 @@ void store_delete_run(struct store_request *request)
 {
 	const struct wire_chunk *body = &request->body.chunk;
 	uint64_t id = le64_to_cpu(body->volume);
-	uint32_t status;
 
 	request->volume = store_volume_find(&request->store->index, id);
-	if (body->chunk == 0) {
-		/* Only a tombstone in the metadata store condemns a volume. */
-		if (request->volume == NULL || !request->volume->tombstone)
-			answer(request, WIRE_EINVAL);
-		else
-			store_delete_volume(request->store, id, volume_deleted,
-					    request);
-		return;
-	}
-	status = check_chunk(request);
-	if (status == WIRE_OK)
-		log_chunk(request, JOURNAL_DELETE, delete_logged);
+	if (body->chunk != 0)
+		delete_one(request);
+	/* Only a tombstone in the metadata store condemns a volume. */
+	else if (request->volume == NULL || !request->volume->tombstone)
+		answer(request, WIRE_EINVAL);
 	else
-		answer(request, status);
+		store_delete_volume(request->store, id, volume_deleted,
+				    request);
 }
 
 /* ---- a volume ------------------------------------------------------------ */

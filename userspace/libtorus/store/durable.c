@@ -125,6 +125,7 @@ void store_chunk_mark_bad(struct store_chunk *chunk, const char *why)
 		chunk_store(chunk)->stats.errors++;
 		log_error("store: %s: this copy is bad from now on: %s. Other replicas have the data; repair replaces it",
 			  live->path, why);
+		store_tell_changed(chunk);
 	}
 	list_del_init(&live->dirty);
 	submit_bad(chunk);

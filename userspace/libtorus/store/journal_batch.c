@@ -19,6 +19,8 @@ static const uint16_t body_size[JOURNAL_TYPE_COUNT] = {
 	[JOURNAL_DELETE] = sizeof(struct disk_journal_chunk),
 	[JOURNAL_FORGET] = sizeof(struct disk_journal_chunk),
 	[JOURNAL_DURABLE] = sizeof(struct disk_journal_chunk),
+	[JOURNAL_RESTORE] = sizeof(struct disk_journal_seal),
+	[JOURNAL_KEEP] = sizeof(struct disk_journal_chunk),
 };
 
 void store_batch_begin(struct store_batch *batch)

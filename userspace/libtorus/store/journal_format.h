@@ -44,6 +44,8 @@ enum journal_type {
 	JOURNAL_DELETE,		/* the file must go */
 	JOURNAL_FORGET,		/* ... and has gone: nothing is known of it */
 	JOURNAL_DURABLE,	/* so much of an unsealed chunk is durable */
+	JOURNAL_RESTORE,	/* a good copy, sealed, in place of what was here */
+	JOURNAL_KEEP,		/* the file stays: takes DELETE back */
 	JOURNAL_TYPE_COUNT,
 };
 
@@ -80,7 +82,7 @@ struct disk_journal_volume {
 };
 static_assert(sizeof(struct disk_journal_volume) == 48, "on-disk size");
 
-struct disk_journal_seal {
+struct disk_journal_seal {	/* SEAL, RESTORE */
 	__le64 volume;
 	__le64 chunk;
 	__le64 epoch;
@@ -91,7 +93,7 @@ struct disk_journal_seal {
 };
 static_assert(sizeof(struct disk_journal_seal) == 48, "on-disk size");
 
-struct disk_journal_chunk {	/* BAD, DELETE, FORGET, DURABLE */
+struct disk_journal_chunk {	/* BAD, DELETE, FORGET, DURABLE, KEEP */
 	__le64 volume;
 	__le64 chunk;
 	__le32 length;		/* DURABLE only, else 0 */

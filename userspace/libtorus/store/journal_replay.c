@@ -77,13 +77,17 @@ static int apply_volume(struct store *store,
 	return 0;
 }
 
-static int apply_seal(struct store *store, const struct disk_journal_seal *body)
+/* The copy that RESTORE speaks of is another than the one that was bad. */
+static int apply_seal(struct store *store, enum journal_type type,
+		      const struct disk_journal_seal *body)
 {
 	struct store_chunk *chunk = apply_chunk(store, body->volume,
 						body->chunk);
 
 	if (chunk == NULL)
 		return -ENOMEM;
+	if (type == JOURNAL_RESTORE)
+		chunk->flags &= ~STORE_CHUNK_BAD;
 	store_chunk_set_sealed(chunk, le64_to_cpu(body->epoch),
 			       le32_to_cpu(body->length),
 			       le32_to_cpu(body->end_crc));
@@ -103,6 +107,8 @@ static int apply_to_chunk(struct store *store, enum journal_type type,
 		chunk->flags |= STORE_CHUNK_BAD;
 	else if (type == JOURNAL_DELETE)
 		chunk->flags |= STORE_CHUNK_DELETING;
+	else if (type == JOURNAL_KEEP)
+		chunk->flags &= ~STORE_CHUNK_DELETING;
 	else if (type == JOURNAL_FORGET)
 		store_chunk_remove(chunk);
 	else if (!(chunk->flags & STORE_CHUNK_SEALED))
@@ -134,10 +140,11 @@ static int apply(void *ctx, enum journal_type type,
 			return -EBADMSG;
 		return apply_volume(store, &body->volume);
 	case JOURNAL_SEAL:
+	case JOURNAL_RESTORE:
 		if (!chunk_number_ok(body->seal.volume, body->seal.chunk) ||
 		    le32_to_cpu(body->seal.length) > CHUNK_BLOCKS_MAX)
 			return -EBADMSG;
-		return apply_seal(store, &body->seal);
+		return apply_seal(store, type, &body->seal);
 	default:
 		if (!chunk_number_ok(body->chunk.volume, body->chunk.chunk) ||
 		    le32_to_cpu(body->chunk.length) > CHUNK_BLOCKS_MAX)

@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
+#include "base/list.h"
 #include "wire/proto.h"
 #include "wire/record.h"
 
@@ -26,7 +26,7 @@ struct store_copy {
 
 /**
  * store_copy_next() - the first copy strictly after (@volume, @chunk), whatever
- * its state. Returns false at the end.
+ * its state, except for those that are being deleted. Returns false at the end.
  */
 bool store_copy_next(const struct store *store, uint64_t volume, uint64_t chunk,
 		     struct store_copy *copy);
@@ -67,21 +67,24 @@ enum wire_space_state store_space_state(const struct store *store);
 /* ---- operations on one copy ------------------------------------------- */
 
 /*
- * Memory is the caller's and stays until done(). @err: 0, -ENOENT (gone
- * meanwhile), -EUCLEAN (the copy is bad), -EIO, -ENOMEM ...
+ * Memory is the caller's and stays until done() or store_copy_cancel(). @err:
+ * 0, -ENOENT (no such copy, or gone meanwhile), -EUCLEAN (the copy is bad),
+ * -EAGAIN (not sealed), -ERANGE (beyond its length), -EBUSY (it is being
+ * deleted or replaced), -EIO, -ENOMEM, -ESHUTDOWN (the store is being closed).
  */
 struct store_copy_op {
 	/* in */
 	uint64_t volume, chunk;
 	void (*done)(struct store_copy_op *op, int err);
 	void *ctx;
-	/* read: so many blocks from @block on, raw */
+	/* read: so many blocks, at most STORE_COPY_READ_MAX, from @block on */
 	uint32_t block, blocks;
 	void *buffer;
 	/*
-	 * delete: asked again in the step that unlinks, when nothing can come
-	 * between; false ends it with -ECANCELED and the copy stays. May be
-	 * NULL.
+	 * delete: asked from inside the call, and again in the step that
+	 * unlinks, when nothing can come between; false ends it with -ECANCELED
+	 * and the copy stays. May be NULL. From the first true on LOOKUP says
+	 * that there is no copy here.
 	 */
 	bool (*still)(struct store_copy_op *op);
 	/*
@@ -92,7 +95,10 @@ struct store_copy_op {
 	uint64_t verified;		/* bytes read */
 	/* private */
 	void *work;
+	struct list_head node;
+	int err;
 };
+#define STORE_COPY_READ_MAX WIRE_RESTORE_MAX
 
 /** store_copy_read() - a piece of a copy that is sealed. */
 void store_copy_read(struct store *store, struct store_copy_op *op);
@@ -101,7 +107,14 @@ void store_copy_read(struct store *store, struct store_copy_op *op);
  * against its chain and against (length, end_crc). */
 void store_copy_verify(struct store *store, struct store_copy_op *op);
 
-/** store_copy_delete() - one that does not belong here. */
+/** store_copy_delete() - one that does not belong here, whatever its state. */
 void store_copy_delete(struct store *store, struct store_copy_op *op);
+
+/**
+ * store_copy_cancel() - done() does not come any more: @op and its buffer are
+ * the caller's. A deletion that has not unlinked anything yet is called off if
+ * it has a still(), and goes on if not.
+ */
+void store_copy_cancel(struct store *store, struct store_copy_op *op);
 
 #endif

@@ -3,7 +3,8 @@
  * The store as its own files see it.
  *
  *	server.c -> request -> append.c sync.c read.c scan.c seal.c fence.c
- *	                       list.c delete.c
+ *	                       list.c delete.c lookup.c restore.c
+ *	maintain.h -> maintain.c copy.c
  *	                             |
  *	        chunk.c files.c dir.c durable.c chain.c   index.c   journal*.c
  *	                             |
@@ -37,6 +38,8 @@
 #define STORE_STATFS_BYTES	(64u << 20)	/* appended between two looks */
 
 enum store_state { STORE_OPENING, STORE_SERVING, STORE_CLOSING, STORE_DEAD };
+
+struct store_events;
 
 struct store {
 	struct env *env;
@@ -81,6 +84,13 @@ struct store {
 	struct store_open *open;	/* open.c */
 	struct store_close *close;	/* close.c */
 	struct list_head volume_deletes;	/* delete.c */
+	/* maintenance (maintain.c, copy.c) */
+	const struct store_events *events;
+	void *events_ctx;
+	uint64_t ring_version;
+	struct list_head copy_works;	/* operations on one copy, under way */
+	struct list_head copy_ended;	/* ... to be told of by the timer */
+	struct env_timer copy_timer;
 };
 
 /** store_now() - ns. */
@@ -120,6 +130,21 @@ void store_detached_release(struct store *store);
 
 /** store_volume_deletes_release() - free those under way: the store ends. */
 void store_volume_deletes_release(struct store *store);
+
+/* ---- maintain.c --------------------------------------------------------- */
+
+/** store_copy_state() - NONE for what is on its way out. */
+enum wire_copy_state store_copy_state(const struct store_chunk *chunk);
+/** store_tell_changed() - tell the maintenance what this copy is now. */
+void store_tell_changed(const struct store_chunk *chunk);
+/** store_tell_gone() - the same: it is about to go. */
+void store_tell_gone(const struct store_chunk *chunk);
+
+/* ---- copy.c ------------------------------------------------------------- */
+
+void store_copies_init(struct store *store);
+/** store_copies_release() - free those under way: the store ends. */
+void store_copies_release(struct store *store);
 
 /** store_close_step() - something ended: a store that is being closed may go
  * on. */

@@ -154,6 +154,9 @@ static const struct {
 	[WIRE_LIST] = { store_list_run },
 	[WIRE_DELETE] = { store_delete_run, true },
 	[WIRE_STAT] = { store_stat_run },
+	[WIRE_LOOKUP] = { store_lookup_run },
+	[WIRE_CHECK] = { store_check_run },
+	[WIRE_MAINTENANCE] = { store_maintenance_run },
 };
 
 void store_request_run(struct store_request *request)

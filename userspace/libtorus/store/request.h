@@ -13,6 +13,7 @@
 #include "env/env.h"
 #include "store/buffers.h"
 #include "store/chunk.h"
+#include "store/delete.h"
 #include "store/index.h"
 #include "store/journal.h"
 #include "wire/proto.h"
@@ -62,13 +63,6 @@ struct store_seal {
 	uint32_t length, end_crc;
 };
 
-struct store_delete {
-	struct store_chunk_idle_wait idle;
-	struct store_sync_wait names;
-	struct store_journal_entry entry;
-	char path[48];
-};
-
 struct store_request {
 	struct list_head node;		/* store->requests */
 	struct store *store;
@@ -85,6 +79,9 @@ struct store_request {
 		struct wire_seal seal;
 		struct wire_chunk chunk;
 		struct wire_list list;
+		struct wire_lookup lookup;
+		struct wire_check check;
+		struct wire_maintenance maintenance;
 	} body;
 	uint32_t data_len;
 	struct store_buffer in;		/* APPEND: the record */
@@ -104,6 +101,8 @@ struct store_request {
 		struct wire_chunk_reply chunk;
 		struct wire_list_reply list;
 		struct wire_stat_reply stat;
+		struct wire_lookup lookup;
+		struct wire_maintenance_reply maintenance;
 	} reply;
 	struct store_buffer out;	/* reply's data, from store->send ... */
 	struct iovec out_copied;	/* ... or in @copied */
@@ -174,6 +173,9 @@ void store_stat_chunk_run(struct store_request *request);
 void store_list_run(struct store_request *request);
 void store_delete_run(struct store_request *request);
 void store_stat_run(struct store_request *request);
+void store_lookup_run(struct store_request *request);
+void store_check_run(struct store_request *request);
+void store_maintenance_run(struct store_request *request);
 
 /** store_chunk_reply() - fill in request->reply.chunk from request->chunk. */
 void store_chunk_reply(struct store_request *request);

@@ -77,6 +77,7 @@ static void apply(struct store_chunk *chunk, const struct store_seal *seal)
 	live->found_blocks = seal->length;
 	list_del_init(&live->dirty);
 	list_del_init(&live->log_node);
+	store_tell_changed(chunk);
 	if (had <= seal->length)
 		return;
 	store_space_add(chunk->volume->store,

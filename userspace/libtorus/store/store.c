@@ -35,6 +35,7 @@ static void init_lists(struct store *store)
 	list_init(&store->receive.waiters);
 	list_init(&store->send.waiters);
 	store_background_init(store);
+	store_copies_init(store);
 }
 
 static int allocate(struct store *store)
@@ -95,6 +96,7 @@ void store_free(struct store *store)
 	store_server_release(store);
 	store_walks_release(store);
 	free_requests(store);
+	store_copies_release(store);
 	store_volume_deletes_release(store);
 	store_detached_release(store);
 	store_open_release(store);

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Operations of the maintenance on one copy: read, verify, delete.
+ *
+ *   begin --refused--> store->copy_ended --timer--> done()
+ *     `--> work on store->copy_works --> done()
+ *
+ * The work is the store's and outlives the operation, which its owner may
+ * cancel at any time (work->op becomes NULL); so a read goes through memory of
+ * the work. What the work has begun on the disk always ends.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/delete.h"
+#include "store/maintain.h"
+#include "store/private.h"
+
+struct copy_work {
+	struct list_head node;		/* store->copy_works */
+	struct store *store;
+	struct store_copy_op *op;	/* NULL: cancelled */
+	struct store_chunk *chunk;	/* held; NULL: a deletion */
+	/* read */
+	struct store_file_wait file;
+	struct env_file_op file_op;
+	struct iovec iov;
+	void *buffer;
+	uint32_t block;
+	/* delete */
+	struct store_delete delete;
+};
+
+/* ---- endings --------------------------------------------------------------- */
+
+static void tell_ended(struct env_timer *timer)
+{
+	struct store *store = container_of(timer, struct store, copy_timer);
+	struct store_copy_op *op;
+	struct list_head ended;
+
+	/* What done() begins, and is refused, waits for the next turn. */
+	list_init(&ended);
+	list_splice_tail_init(&store->copy_ended, &ended);
+	while (!list_empty(&ended)) {
+		op = list_first_entry(&ended, struct store_copy_op, node);
+		list_del_init(&op->node);
+		op->done(op, op->err);
+	}
+}
+
+void store_copies_init(struct store *store)
+{
+	list_init(&store->copy_works);
+	list_init(&store->copy_ended);
+	env_timer_init(&store->copy_timer, tell_ended);
+}
+
+static void work_free(struct copy_work *work)
+{
+	list_del_init(&work->node);
+	free(work->buffer);
+	free(work);
+}
+
+void store_copies_release(struct store *store)
+{
+	struct copy_work *work, *next;
+
+	env_timer_cancel(store->env, &store->copy_timer);
+	list_for_each_entry_safe(work, next, &store->copy_works, node)
+		work_free(work);
+}
+
+/* done() comes from the loop, also where the end is known at once. */
+static void end_later(struct store *store, struct store_copy_op *op, int err)
+{
+	op->work = NULL;
+	op->err = err;
+	list_add_tail(&op->node, &store->copy_ended);
+	if (!env_timer_armed(&store->copy_timer))
+		env_timer_after(store->env, &store->copy_timer, 0);
+}
+
+static void work_end(struct copy_work *work, int err)
+{
+	struct store *store = work->store;
+	struct store_copy_op *op = work->op;
+	struct store_chunk *chunk = work->chunk;
+
+	work_free(work);
+	if (op != NULL)
+		end_later(store, op, err);
+	if (chunk != NULL)
+		store_chunk_release(chunk);
+	store_close_step(store);
+}
+
+void store_copy_cancel(struct store *store, struct store_copy_op *op)
+{
+	struct copy_work *work = op->work;
+
+	if (work == NULL) {
+		list_del_init(&op->node);
+		return;
+	}
+	work->op = NULL;
+}
+
+/* ---- beginnings ------------------------------------------------------------ */
+
+static struct store_chunk *find(const struct store *store,
+				const struct store_copy_op *op)
+{
+	struct store_volume *volume = store_volume_find(&store->index,
+							op->volume);
+
+	return volume != NULL ? store_chunk_find(volume, op->chunk) : NULL;
+}
+
+static int check_sealed(const struct store *store,
+			const struct store_chunk *chunk)
+{
+	if (store->state != STORE_SERVING)
+		return -ESHUTDOWN;
+	if (chunk == NULL || (chunk->flags & STORE_CHUNK_DELETING))
+		return -ENOENT;
+	if (chunk->flags & STORE_CHUNK_BAD)
+		return -EUCLEAN;
+	return chunk->flags & STORE_CHUNK_SEALED ? 0 : -EAGAIN;
+}
+
+static struct copy_work *work_new(struct store *store,
+				  struct store_copy_op *op)
+{
+	struct copy_work *work = calloc(1, sizeof(*work));
+
+	if (work == NULL)
+		return NULL;
+	work->store = store;
+	work->op = op;
+	op->work = work;
+	list_add_tail(&work->node, &store->copy_works);
+	return work;
+}
+
+/* ---- read ------------------------------------------------------------------ */
+
+static void read_done(struct env_file_op *file_op)
+{
+	struct copy_work *work = file_op->ctx;
+	int err = 0;
+
+	if (file_op->result < 0)
+		err = (int)file_op->result;
+	else if ((uint64_t)file_op->result < file_op->length)
+		err = -EIO;
+	if (err == 0 && work->op != NULL)
+		memcpy(work->op->buffer, work->buffer, file_op->length);
+	work_end(work, err);
+}
+
+static void read_open(struct store_file_wait *wait, int err)
+{
+	struct copy_work *work = container_of(wait, struct copy_work, file);
+
+	if (err < 0)
+		work_end(work, err == -ENOENT ? -EIO : err);
+	else
+		store_op_read(work->store, &work->file_op,
+			      work->chunk->live->file, &work->iov, 1,
+			      (uint64_t)work->block * BLOCK_SIZE, read_done,
+			      work);
+}
+
+static int read_begin(struct store *store, struct store_copy_op *op,
+		      struct store_chunk *chunk)
+{
+	size_t bytes = (size_t)op->blocks * BLOCK_SIZE;
+	struct copy_work *work;
+
+	if (op->blocks == 0 || op->blocks > STORE_COPY_READ_MAX ||
+	    op->blocks > chunk->length || op->block > chunk->length - op->blocks)
+		return -ERANGE;
+	if (store_chunk_live(chunk) == NULL)
+		return -ENOMEM;
+	work = work_new(store, op);
+	if (work == NULL)
+		return -ENOMEM;
+	work->buffer = aligned_alloc(BLOCK_SIZE, bytes);
+	if (work->buffer == NULL) {
+		work_free(work);
+		return -ENOMEM;
+	}
+	work->iov = (struct iovec){ work->buffer, bytes };
+	work->block = op->block;
+	work->chunk = chunk;
+	store_chunk_hold(chunk);
+	work->file.fn = read_open;
+	if (store_file_get(chunk, false, &work->file) == 0)
+		read_open(&work->file, 0);
+	return 0;
+}
+
+void store_copy_read(struct store *store, struct store_copy_op *op)
+{
+	struct store_chunk *chunk = find(store, op);
+	int err = check_sealed(store, chunk);
+
+	if (err == 0)
+		err = read_begin(store, op, chunk);
+	if (err < 0)
+		end_later(store, op, err);
+}
+
+/* ---- delete ---------------------------------------------------------------- */
+
+static bool still_wanted(struct store_delete *del)
+{
+	struct copy_work *work = container_of(del, struct copy_work, delete);
+
+	return work->op != NULL && work->op->still(work->op);
+}
+
+static void deleted(struct store_delete *del, int err)
+{
+	work_end(container_of(del, struct copy_work, delete), err);
+}
+
+static int delete_begin(struct store *store, struct store_copy_op *op)
+{
+	struct copy_work *work;
+	int err;
+
+	if (store->state != STORE_SERVING)
+		return -ESHUTDOWN;
+	if (store_refuses_changes(store))
+		return -EIO;
+	work = work_new(store, op);
+	if (work == NULL)
+		return -ENOMEM;
+	work->delete.volume = store_volume_find(&store->index, op->volume);
+	work->delete.number = op->chunk;
+	work->delete.done = deleted;
+	if (op->still != NULL)
+		work->delete.still = still_wanted;
+	err = work->delete.volume == NULL ? -ENOENT :
+	      store_chunk_delete(&work->delete);
+	if (err < 0)
+		work_free(work);
+	return err;
+}
+
+void store_copy_delete(struct store *store, struct store_copy_op *op)
+{
+	int err = delete_begin(store, op);
+
+	if (err < 0)
+		end_later(store, op, err);
+}
