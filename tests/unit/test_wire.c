@@ -64,7 +64,7 @@ static void the_format_is_pinned(void **state)
 	assert_memory_equal(&disk, bytes, sizeof(bytes));
 	assert_int_equal(le32_to_cpu(disk.crc), 0x4a4e548b);
 	assert_true(disk.zero == 0);
-	assert_int_equal(WIRE_TYPE_COUNT, 17);
+	assert_int_equal(WIRE_TYPE_COUNT, 19);
 	assert_int_equal(WIRE_STATUS_COUNT, 16);
 }
 

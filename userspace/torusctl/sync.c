@@ -178,7 +178,7 @@ int ctl_cluster_load(struct ctl *ctl)
 	if (err)
 		return err;
 	if (!value.text)
-		return error_set(-ENOENT, "there is no cluster in this metadata store: make one with 'torusctl init'");
+		return error_set(-ENOENT, "there is no cluster in this metadata store: make one with 'torusctl init', or, if its content was lost, rebuild it with 'torusctl recover'");
 	err = cluster_doc_decode(value.key, value.text, &ctl->cluster);
 	ctl_value_release(&value);
 	return err;

@@ -45,7 +45,7 @@ static void unreachable(struct torusd *d, int err)
 static int no_cluster(const struct torusd *d)
 {
 	return error_set(-ENOENT, "%s", d->dir.has_identity ?
-			 "holds no cluster, although this directory belongs to one: wrong --meta, or its content was lost" :
+			 "holds no cluster, although this directory belongs to one: wrong --meta, or its content was lost: 'torusctl recover' rebuilds it from the peers" :
 			 "there is no cluster yet; make one with 'torusctl init'");
 }
 

@@ -114,6 +114,7 @@ static void join_cluster(struct torusd *d)
 {
 	registration_start(d);
 	tombstones_start(d);
+	remembering_start(d);
 	if (d->options.auto_join)
 		joining_start(d);
 }

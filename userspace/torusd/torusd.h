@@ -7,6 +7,7 @@
  *	register.c   peer document and lease
  *	tombstone.c  volumes that were deleted
  *	join.c       membership of the ring
+ *	remember.c   what the store keeps for the day the metadata are lost
  */
 #ifndef TORUSD_TORUSD_H
 #define TORUSD_TORUSD_H
@@ -51,6 +52,11 @@ struct tombstones {
 	struct meta_watch *watch;
 };
 
+struct remembering {
+	struct retry retry;
+	struct meta_watch *watch;
+};
+
 struct joining {
 	struct retry retry;
 	bool done;
@@ -79,6 +85,7 @@ struct torusd {
 	struct env_timer patience;	/* with the metadata store at start */
 	struct registration registration;
 	struct tombstones tombstones;
+	struct remembering remembering;
 	struct joining joining;
 	struct env_timer stop_timer;
 };
@@ -119,6 +126,9 @@ void registration_doc(struct torusd *d, struct peer_doc *doc);
 
 /** tombstones_start() - follow the list of deleted volumes. */
 void tombstones_start(struct torusd *d);
+
+/** remembering_start() - hand the cluster's documents to the store. */
+void remembering_start(struct torusd *d);
 
 /** joining_start() - become a member of the ring, unless it is one. */
 void joining_start(struct torusd *d);

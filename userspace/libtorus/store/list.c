@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* LIST, STAT and STAT_CHUNK: what the store has, from memory. */
+/* LIST, VOLUMES, STAT and STAT_CHUNK: what the store has, from memory. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "store/private.h"
 #include "store/request.h"
@@ -83,6 +86,53 @@ void store_list_run(struct store_request *request)
 	}
 	request->pool_wait.fn = with_buffer;
 	with_buffer(&request->pool_wait);
+}
+
+static void fill_volume(struct wire_volume_entry *entry,
+			const struct store_volume *volume)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->volume = cpu_to_le64(volume->id);
+	entry->chunk_max = cpu_to_le64(volume->chunk_max);
+	entry->root = cpu_to_le64(volume->root);
+	entry->root_sequence = cpu_to_le64(volume->root_sequence);
+	/* Also while its tombstone is on its way to the journal. */
+	if (volume->epoch_seen > STORE_EPOCH_MAX)
+		entry->flags = cpu_to_le32(WIRE_VOLUME_DELETED);
+	else
+		entry->epoch = cpu_to_le64(volume->epoch_seen);
+}
+
+void store_volumes_run(struct store_request *request)
+{
+	const struct wire_volumes *body = &request->body.volumes;
+	uint32_t max = MIN(le32_to_cpu(body->max), WIRE_VOLUMES_MAX), count = 0;
+	uint64_t after = le64_to_cpu(body->after);
+	const struct store_volume *volume;
+	struct wire_volume_entry *entries;
+
+	if (max == 0 || !store_request_maintenance(request)) {
+		store_request_finish(request, WIRE_EINVAL);
+		return;
+	}
+	entries = calloc(max, sizeof(*entries));
+	if (entries == NULL) {
+		store_request_finish(request, WIRE_EIO);
+		return;
+	}
+	while (count < max) {
+		volume = store_volume_next(&request->store->index, after);
+		if (volume == NULL)
+			break;
+		after = volume->id;
+		fill_volume(&entries[count++], volume);
+	}
+	request->copied = entries;	/* freed with the request */
+	request->out_copied.iov_base = entries;
+	request->out_copied.iov_len = count * sizeof(*entries);
+	request->reply.list.count = cpu_to_le32(count);
+	request->reply.list.more = cpu_to_le32(count == max);
+	store_request_finish(request, WIRE_OK);
 }
 
 void store_stat_chunk_run(struct store_request *request)

@@ -164,6 +164,14 @@ static void chunks_made(struct env_file_op *op)
 
 /* ---- both ----------------------------------------------------------------- */
 
+static void documents_read(struct store *store, int err)
+{
+	if (err < 0)
+		store_open_finish(store, err);
+	else
+		store_journal_replay(&store->journal, journal_replayed);
+}
+
 static void identity_read(struct store *store, int err)
 {
 	if (err == -ENOENT)
@@ -172,7 +180,7 @@ static void identity_read(struct store *store, int err)
 	else if (err < 0)
 		store_open_finish(store, err);
 	else
-		store_journal_replay(&store->journal, journal_replayed);
+		store_documents_read(store, documents_read);
 }
 
 static void space_known(struct env_file_op *op)

@@ -55,6 +55,11 @@ void store_identity_read(struct store *store,
 void store_identity_write(struct store *store,
 			  void (*done)(struct store *store, int err));
 
+/** store_documents_read() - documents.c: the file "documents", if there is a
+ * good one; @done gets an error only when there is no memory for it. */
+void store_documents_read(struct store *store,
+			  void (*done)(struct store *store, int err));
+
 /**
  * store_recover() - recover.c: compare the index, as the journal left it, with
  * the files that are there, and read the chains of unsealed chunks.

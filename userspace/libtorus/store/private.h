@@ -21,6 +21,7 @@
 #include "env/env.h"
 #include "store/buffers.h"
 #include "store/condemned.h"
+#include "store/documents.h"
 #include "store/fileop.h"
 #include "store/index.h"
 #include "store/journal.h"
@@ -91,6 +92,7 @@ struct store {
 	struct list_head copy_works;	/* operations on one copy, under way */
 	struct list_head copy_ended;	/* ... to be told of by the timer */
 	struct env_timer copy_timer;
+	struct store_documents documents;
 };
 
 /** store_now() - ns. */

@@ -157,6 +157,8 @@ static const struct {
 	[WIRE_LOOKUP] = { store_lookup_run },
 	[WIRE_CHECK] = { store_check_run },
 	[WIRE_MAINTENANCE] = { store_maintenance_run },
+	[WIRE_VOLUMES] = { store_volumes_run },
+	[WIRE_RECALL] = { store_recall_run },
 };
 
 void store_request_run(struct store_request *request)

@@ -82,6 +82,7 @@ struct store_request {
 		struct wire_lookup lookup;
 		struct wire_check check;
 		struct wire_maintenance maintenance;
+		struct wire_volumes volumes;
 	} body;
 	uint32_t data_len;
 	struct store_buffer in;		/* APPEND: the record */
@@ -176,6 +177,8 @@ void store_stat_run(struct store_request *request);
 void store_lookup_run(struct store_request *request);
 void store_check_run(struct store_request *request);
 void store_maintenance_run(struct store_request *request);
+void store_volumes_run(struct store_request *request);
+void store_recall_run(struct store_request *request);
 
 /** store_chunk_reply() - fill in request->reply.chunk from request->chunk. */
 void store_chunk_reply(struct store_request *request);

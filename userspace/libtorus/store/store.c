@@ -102,6 +102,7 @@ void store_free(struct store *store)
 	store_open_release(store);
 	store_index_release(&store->index);
 	store_condemned_release(&store->condemned);
+	store_documents_release(&store->documents);
 	store_pool_release(&store->receive);
 	store_pool_release(&store->send);
 	if (store->record != NULL)

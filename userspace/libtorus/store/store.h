@@ -3,6 +3,7 @@
  * The chunk store: what a torusd does with its directory.
  *
  *   identity              cluster id, peer uuid (text, written once)
+ *   documents             of cluster and ring, as the metadata store had them
  *   journal               fences, seals, deletes, bad copies, incarnation
  *   chunks/VOLUME/CHUNK   one file per chunk (hex), records only
  *   aside/                files that were found and are no chunks
@@ -105,6 +106,16 @@ const struct env_conn_ops *store_accept(struct store *store,
  */
 void store_delete_volume(struct store *store, uint64_t volume,
 			 store_open_fn done, void *ctx);
+
+/**
+ * store_remember() - keep the documents of cluster and ring (JSON text) beside
+ * the chunks, so that `torusctl recover` finds them there when the metadata
+ * store is lost. Copied; written in the background.
+ * @version: of the ring. An older one than what is remembered is ignored: the
+ * metadata store went back.
+ */
+void store_remember(struct store *store, uint64_t version, const char *cluster,
+		    const char *ring);
 
 struct store_stats {
 	uint64_t size, used, chunks, volumes;

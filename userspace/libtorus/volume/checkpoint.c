@@ -105,10 +105,14 @@ bool checkpoint_needed(const struct volume *v)
 	return v->doc.root.addr == 0 || map_overlay_bytes(v->pages.map) > 0;
 }
 
-/* Whether limits demand one. */
+/*
+ * Whether limits demand one. The first is made as soon as a volume is attached:
+ * only a root tells what a volume is where the metadata are lost.
+ */
 static bool demanded(const struct volume *v)
 {
-	return v->checkpoint.wanted || map_wants_checkpoint(v->pages.map) ||
+	return v->checkpoint.wanted ||
+	       (v->doc.root.addr == 0 && !v->cfg.read_only) || map_wants_checkpoint(v->pages.map) ||
 	       map_wants_checkpoint(chunk_table_map(v->pages.table)) ||
 	       v->log_since_root > v->cfg.checkpoint_log_bytes ||
 	       v->doc.sealed_count > CHECKPOINT_SEALED_MAX;

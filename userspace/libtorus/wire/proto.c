@@ -85,6 +85,15 @@ static const struct type_info types[WIRE_TYPE_COUNT] = {
 		{ BODY(wire_maintenance_reply),
 		  .data_max = WIRE_FINDINGS_MAX * sizeof(struct wire_finding),
 		  .data_unit = sizeof(struct wire_finding) } } },
+	[WIRE_VOLUMES] = { "volumes", {
+		{ BODY(wire_volumes) },
+		{ BODY(wire_list_reply),
+		  .data_max = WIRE_VOLUMES_MAX *
+			      sizeof(struct wire_volume_entry),
+		  .data_unit = sizeof(struct wire_volume_entry) } } },
+	[WIRE_RECALL] = { "recall", {
+		{ .body = 0 },
+		{ .body = 0, .data_max = WIRE_RECALL_MAX, .data_unit = 1 } } },
 };
 
 static const struct {

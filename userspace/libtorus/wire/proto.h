@@ -50,6 +50,8 @@ enum wire_type {
 	WIRE_RESTORE,	/* data = blocks of a sealed chunk */
 	WIRE_CHECK,	/* look after a chunk */
 	WIRE_MAINTENANCE,	/* reply data = array of struct wire_finding */
+	WIRE_VOLUMES,	/* reply data = array of struct wire_volume_entry */
+	WIRE_RECALL,	/* reply data = remembered documents */
 	WIRE_TYPE_COUNT,
 };
 
@@ -450,6 +452,39 @@ struct wire_finding {		/* newest first */
 };
 static_assert(sizeof(struct wire_finding) == 48, "wire size");
 #define WIRE_FINDINGS_MAX 256u
+
+/*
+ * VOLUMES: what a store knows of each volume, also of those that it has no
+ * chunk of. For `torusctl recover`.
+ */
+struct wire_volumes {
+	__le64 after;		/* cursor: ids above */
+	__le32 max;		/* entries, at least 1 */
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_volumes) == 16, "wire size");
+#define WIRE_VOLUMES_MAX 4096u
+
+enum wire_volume_flags { WIRE_VOLUME_DELETED = 1 << 0 };
+
+struct wire_volume_entry {	/* data of the reply, by ascending id */
+	__le64 volume;
+	__le64 epoch;		/* highest seen; of a deleted one 0 */
+	__le64 chunk_max;	/* as in FENCE's reply */
+	__le64 root;
+	__le64 root_sequence;
+	__le32 flags;		/* enum wire_volume_flags */
+	__le32 zero;
+};
+static_assert(sizeof(struct wire_volume_entry) == 48, "wire size");
+/* The reply's body is struct wire_list_reply. */
+
+/*
+ * RECALL: the documents of cluster and ring as this store saw them last, for
+ * the day on which the metadata store is lost: two texts, each with its NUL.
+ * No data: it never saw any.
+ */
+#define WIRE_RECALL_MAX (1u << 20)
 
 /* ---- codec ------------------------------------------------------------ */
 
