@@ -137,6 +137,9 @@ struct ctl_peer {
 	struct peer_doc doc;
 	bool alive;
 	bool member;
+	uint64_t weight;		/* in the ring; 0: drained, or none */
+	uint64_t moved;			/* newest ring version that it has moved
+					 * for, as it has confirmed; 0: none */
 };
 
 /** ctl_peers() - all peers known, sorted by address; free() the array. */
@@ -174,6 +177,8 @@ int cmd_init(struct ctl *ctl, int argc, char **argv);
 int cmd_peer_list(struct ctl *ctl, int argc, char **argv);
 int cmd_peer_add(struct ctl *ctl, int argc, char **argv);
 int cmd_peer_remove(struct ctl *ctl, int argc, char **argv);
+int cmd_peer_drain(struct ctl *ctl, int argc, char **argv);
+int cmd_peer_undrain(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_get(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_set_replication(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_manual_change(struct ctl *ctl, int argc, char **argv);

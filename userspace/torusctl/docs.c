@@ -57,10 +57,40 @@ static int by_address(const void *a, const void *b)
 static void mark_members(struct ctl_peer *peers, size_t count,
 			 const struct ring_spec *ring)
 {
-	for (size_t i = 0; i < count; i++)
-		for (uint32_t m = 0; m < ring->member_count; m++)
-			peers[i].member |= uuid_equal(&peers[i].doc.id,
-						      &ring->members[m].peer);
+	for (size_t i = 0; i < count; i++) {
+		for (uint32_t m = 0; m < ring->member_count; m++) {
+			if (!uuid_equal(&peers[i].doc.id,
+					&ring->members[m].peer))
+				continue;
+			peers[i].member = true;
+			peers[i].weight = ring->members[m].weight;
+		}
+	}
+}
+
+static int mark_moved(struct ctl *ctl, struct ctl_peer *peers, size_t count)
+{
+	char prefix[META_KEY_MAX], text[UUID_TEXT_SIZE];
+	struct ctl_value *moved;
+	size_t moved_count;
+	int err;
+
+	key_prefix(&ctl->cluster.id, "moved", prefix);
+	err = ctl_list(ctl, prefix, &moved, &moved_count);
+	if (err)
+		return err;
+	for (size_t j = 0; !err && j < moved_count; j++) {
+		uint64_t version;
+
+		err = moved_decode(moved[j].key, moved[j].text, &version);
+		for (size_t i = 0; !err && i < count; i++) {
+			uuid_format(&peers[i].doc.id, text);
+			if (strcmp(moved[j].key + strlen(prefix), text) == 0)
+				peers[i].moved = version;
+		}
+	}
+	ctl_values_free(moved, moved_count);
+	return err;
 }
 
 static int mark_alive(struct ctl *ctl, struct ctl_peer *peers, size_t count)
@@ -118,6 +148,8 @@ int ctl_peers(struct ctl *ctl, struct ctl_peer **peers, size_t *count)
 		mark_members(*peers, *count, &ring->current);
 		err = mark_alive(ctl, *peers, *count);
 	}
+	if (!err)
+		err = mark_moved(ctl, *peers, *count);
 	free(ring);
 	ctl_values_free(values, *count);
 	if (err) {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* torusctl ring get|set-replication|manual-change */
+/* torusctl ring set-replication|manual-change; ring_show.c has ring get */
 #include <errno.h>
-#include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,75 +10,12 @@
 #include "ctl.h"
 #include "peer/ring_change.h"
 #include "ringedit.h"
-#include "table.h"
 
-static const struct column ring_columns[] = {
-	{ "UUID", COLUMN_TEXT },	{ "WEIGHT", COLUMN_SIZE },
-	{ "ZONE", COLUMN_TEXT },	{ "RACK", COLUMN_TEXT },
-	{ "HOST", COLUMN_TEXT },
-};
-
-static void print_members(const struct ring_spec *spec)
-{
-	struct table *t = table_new("members", false, ring_columns,
-				    ARRAY_SIZE(ring_columns));
-	char id[UUID_TEXT_SIZE];
-
-	for (uint32_t i = 0; i < spec->member_count; i++) {
-		const struct ring_member *m = &spec->members[i];
-
-		uuid_format(&m->peer, id);
-		table_row(t);
-		table_text(t, id);
-		table_number(t, m->weight);
-		table_text(t, m->zone);
-		table_text(t, m->rack);
-		table_text(t, m->host);
-	}
-	table_print(t);
-}
-
-static int print_json(const struct ring_doc *ring)
-{
-	CLEANUP_FREE char *text = ring_doc_encode(ring);
-	struct json_object *o = text ? json_tokener_parse(text) : NULL;
-
-	if (!o)
-		return ctl_fail(error_set(-ENOMEM, "out of memory"));
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(o);
-	return CTL_OK;
-}
-
-int cmd_ring_get(struct ctl *ctl, int argc, char **argv)
-{
-	CLEANUP_FREE struct ring_doc *ring = malloc(sizeof(*ring));
-	const struct ring_spec *spec;
-	int64_t revision;
-	int err;
-
-	(void)argc;
-	(void)argv;
-	if (!ring)
-		return ctl_fail(error_set(-ENOMEM, "out of memory"));
-	err = ctl_ring_get(ctl, ring, &revision);
-	if (err)
-		return ctl_fail(err);
-	if (ctl->json)
-		return print_json(ring);
-	spec = &ring->current;
-	printf("version:      %" PRIu64 "\ntype:         %s\nreplication:  %u\nmembers:      %u\n",
-	       spec->version, ring_type_name(spec->type), spec->replication,
-	       spec->member_count);
-	if (spec->member_count)
-		print_members(spec);
-	return CTL_OK;
-}
-
-static int edit_replication(struct ctl *ctl, struct ring_spec *spec, void *ctx)
+static int edit_replication(struct ctl *ctl, const struct view *view,
+			    struct ring_spec *spec, void *ctx)
 {
 	(void)ctl;
+	(void)view;
 	spec->replication = *(uint32_t *)ctx;
 	return 0;
 }
@@ -143,20 +78,28 @@ static int add_named(struct ctl *ctl, struct ring_spec *spec,
 	return err;
 }
 
-static int fill_members(struct ctl *ctl, struct ring_spec *spec)
+/* Who types a new ring does not mean to end a drain with it. */
+static void keep_drained(const struct ring_spec *old, struct ring_member *m)
 {
-	struct ctl_peer *peers;
-	size_t count;
-	int err = ctl_peers(ctl, &peers, &count);
+	for (uint32_t i = 0; i < old->member_count; i++)
+		if (uuid_equal(&old->members[i].peer, &m->peer) &&
+		    !old->members[i].weight)
+			m->weight = 0;
+}
 
-	if (err)
-		return err;
+static int fill_members(struct ctl *ctl, const struct view *view,
+			struct ring_spec *spec)
+{
+	bool all = ctl_given(ctl, OPT_ALL_PEERS);
+	int err = 0;
+
 	if (ctl_given(ctl, OPT_UUIDS))
-		err = add_named(ctl, spec, peers, count);
-	for (size_t i = 0; ctl_given(ctl, OPT_ALL_PEERS) && !err && i < count; i++)
-		if (peers[i].alive)
-			err = ring_change_add(spec, &peers[i].doc);
-	free(peers);
+		err = add_named(ctl, spec, view->peers, view->peer_count);
+	for (size_t i = 0; all && !err && i < view->peer_count; i++)
+		if (view->peers[i].alive)
+			err = ring_change_add(spec, &view->peers[i].doc);
+	for (uint32_t i = 0; !err && i < spec->member_count; i++)
+		keep_drained(&view->ring->current, &spec->members[i]);
 	return err;
 }
 
@@ -171,6 +114,8 @@ static int parse_manual(struct ctl *ctl, struct manual *m)
 	const char *type = ctl->option[OPT_TYPE];
 	const char *r = ctl->option[OPT_REPLICATION];
 
+	if (type && strcmp(type, "union") == 0)
+		return error_set(-EINVAL, "--type union: that is what a ring is while it changes from one to the other; use ketama, zones, mod, single or empty");
 	if (type && ring_type_parse(type, &m->type))
 		return error_set(-EINVAL, "--type %s: no such ring type; use ketama, zones, mod, single or empty",
 				 type);
@@ -180,7 +125,8 @@ static int parse_manual(struct ctl *ctl, struct manual *m)
 	return 0;
 }
 
-static int edit_manual(struct ctl *ctl, struct ring_spec *spec, void *ctx)
+static int edit_manual(struct ctl *ctl, const struct view *view,
+		       struct ring_spec *spec, void *ctx)
 {
 	CLEANUP_FREE struct ring_spec *new = calloc(1, sizeof(*new));
 	const struct manual *m = ctx;
@@ -192,7 +138,7 @@ static int edit_manual(struct ctl *ctl, struct ring_spec *spec, void *ctx)
 	new->type = ctl_given(ctl, OPT_TYPE) ? m->type : spec->type;
 	new->replication = ctl_given(ctl, OPT_REPLICATION) ?
 			   (uint32_t)m->replication : spec->replication;
-	err = fill_members(ctl, new);
+	err = fill_members(ctl, view, new);
 	if (!err && !ctl_given(ctl, OPT_FORCE))
 		err = refuse_lost_members(spec, new);
 	if (!err)

@@ -9,6 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/size.h"
+#include "table.h"
 
 #define CHANGE_TRIES 16
 
@@ -31,33 +33,122 @@ const struct ctl_peer *ringedit_find(const struct ctl_peer *peers, size_t count,
  * The store keeps two rings. A tail that names the previous one would not be
  * understood after the change.
  */
-static int check_tails(struct ctl *ctl, const struct ring_spec *current)
+static int check_tails(const struct view *view)
 {
-	struct volume_doc *volumes;
-	size_t count;
-	int err = ctl_volumes(ctl, &volumes, &count);
+	uint64_t version = view->ring->current.version;
 
-	if (err)
-		return err;
-	for (size_t i = 0; !err && i < count; i++) {
-		const struct tail *t = &volumes[i].tail;
+	for (size_t i = 0; i < view->volume_count; i++) {
+		const struct tail *t = &view->volumes[i].tail;
 
-		if (t->last && t->first <= t->last &&
-		    t->ring_version < current->version)
-			err = error_set(-EBUSY, "the log of volume '%s' may still end under ring version %" PRIu64 "; attach it (a volume that is attached moves on by itself in a moment), then repeat",
-					volumes[i].name, t->ring_version);
+		if (t->last && t->first <= t->last && t->ring_version < version)
+			return error_set(-EBUSY, "the log of volume '%s' may still end under ring version %" PRIu64 "; attach it (a volume that is attached moves on by itself in a moment), then repeat",
+					 view->volumes[i].name, t->ring_version);
 	}
-	free(volumes);
+	return 0;
+}
+
+/* ---- a change that is under way ------------------------------------------------ */
+
+void ringedit_progress(const struct ctl_peer *peer,
+		       const struct survey_answer *a, char *text, size_t len)
+{
+	char bytes[32], eta[32];
+
+	size_format(a->m.copy_bytes, bytes, sizeof(bytes));
+	duration_format(a->m.eta_s, eta, sizeof(eta));
+	if (a->err)
+		snprintf(text, len, "%s", peer->alive ? "does not answer" :
+			 "down");
+	else if (!a->maintained)
+		snprintf(text, len, "its torusd moves no chunks: it is too old");
+	else if (a->m.copy_chunks)
+		snprintf(text, len, "%" PRIu64 " chunks, %s to copy, %s",
+			 a->m.copy_chunks, bytes, eta);
+	else if (a->m.drop_chunks)
+		snprintf(text, len, "%" PRIu64 " chunks to give up",
+			 a->m.drop_chunks);
+	else
+		snprintf(text, len, "about to confirm");
+}
+
+/* "127.0.0.1:7000 (down), ...", as far as there is room. */
+static void name_awaited(const struct view *view, const struct survey *survey,
+			 char *text, size_t len)
+{
+	size_t used = 0;
+
+	*text = '\0';
+	for (size_t i = 0; i < view->peer_count && used < len; i++) {
+		char progress[128];
+
+		if (!view_awaits(view, &view->peers[i]))
+			continue;
+		ringedit_progress(&view->peers[i], &survey->answers[i],
+				  progress, sizeof(progress));
+		used += (size_t)snprintf(text + used, len - used, "%s%.200s (%s)",
+					 used ? ", " : "",
+					 view->peers[i].doc.address, progress);
+	}
+}
+
+static int check_moved(struct ctl *ctl, const struct view *view)
+{
+	struct survey survey = { 0 };
+	char names[600];
+	int err;
+
+	if (ctl_given(ctl, OPT_FORCE) || !view_moving(view))
+		return 0;
+	err = survey_run(ctl, view->peers, view->peer_count, &survey);
+	if (!err) {
+		name_awaited(view, &survey, names, sizeof(names));
+		err = error_set(-EBUSY, "the change to ring version %" PRIu64 " is still under way: not yet confirmed by %s; wait ('torusctl ring get' shows it), or repeat with --force",
+				view->ring->current.version, names);
+	}
+	survey_release(&survey);
 	return err;
 }
 
-static int write_ring(struct ctl *ctl, const struct ring_doc *ring,
-		      int64_t revision)
+/* ---- what may be changed ------------------------------------------------------- */
+
+static int refuse_few(uint32_t members, const char *who, uint32_t copies)
 {
-	CLEANUP_FREE char *text = ring_doc_encode(ring);
+	return error_set(-EINVAL, "the ring would have %u %s for data, and %s %u copies; put more in with 'torusctl peer add', or repeat with --force",
+			 members, members == 1 ? "member" : "members", who,
+			 copies);
+}
+
+/* Only what gets worse is refused: a ring that is being built is short too. */
+static int check_members(struct ctl *ctl, const struct view *view,
+			 const struct ring_spec *new)
+{
+	const struct ring_spec *old = &view->ring->current;
+	uint32_t had = ring_members_of_weight(old);
+	uint32_t has = ring_members_of_weight(new);
+
+	if (ctl_given(ctl, OPT_FORCE))
+		return 0;
+	if (has < new->replication &&
+	    (has < had || new->replication > old->replication))
+		return refuse_few(has, "new volumes want", new->replication);
+	for (size_t i = 0; has < had && i < view->volume_count; i++) {
+		char who[VOLUME_NAME_MAX + 32];
+
+		snprintf(who, sizeof(who), "volume %s has",
+			 view->volumes[i].name);
+		if (has < view->volumes[i].replication)
+			return refuse_few(has, who,
+					  view->volumes[i].replication);
+	}
+	return 0;
+}
+
+static int write_ring(struct ctl *ctl, const struct view *view)
+{
+	CLEANUP_FREE char *text = ring_doc_encode(view->ring);
 	char key[META_KEY_MAX];
 	struct meta_txn txn = {
-		.compare = { { key, revision } }, .compare_count = 1,
+		.compare = { { key, view->ring_revision } }, .compare_count = 1,
 		.put = { { key, text, 0 } }, .put_count = 1,
 	};
 
@@ -75,39 +166,63 @@ static bool is_same(const struct ring_spec *a, const struct ring_spec *b)
 		      a->member_count * sizeof(a->members[0])) == 0;
 }
 
-static int change_once(struct ctl *ctl, ringedit_fn edit, void *ctx,
-		       struct ring_doc *ring)
+static int check_ring(const struct ring_spec *spec)
 {
 	struct ring *check;
-	int64_t revision;
-	int err = ctl_ring_get(ctl, ring, &revision);
+	int err = ring_create(spec, &check);
 
 	if (!err)
-		err = check_tails(ctl, &ring->current);
+		ring_free(check);
+	return err;
+}
+
+static int change_view(struct ctl *ctl, struct view *view, ringedit_fn edit,
+		       void *ctx, struct ring_spec *new)
+{
+	struct ring_doc *ring = view->ring;
+	int err;
+
+	*new = ring->current;
+	err = edit(ctl, view, new, ctx);
+	/* The ring before this one is worth more than a copy of this one. */
+	if (err || is_same(&ring->current, new))
+		return err;
+	new->version = ring->current.version + 1;
+	err = check_ring(new);
+	if (!err)
+		err = check_tails(view);
+	if (!err)
+		err = check_members(ctl, view, new);
+	if (!err)
+		err = check_moved(ctl, view);
 	if (err)
 		return err;
 	ring->previous = ring->current;
 	ring->has_previous = true;
-	err = edit(ctl, &ring->current, ctx);
-	/* The ring before this one is worth more than a copy of this one. */
-	if (err || is_same(&ring->previous, &ring->current))
-		return err;
-	ring->current.version = ring->previous.version + 1;
-	err = ring_create(&ring->current, &check);
-	if (err)
-		return err;
-	ring_free(check);
-	return write_ring(ctl, ring, revision);
+	ring->current = *new;
+	return write_ring(ctl, view);
+}
+
+static int change_once(struct ctl *ctl, ringedit_fn edit, void *ctx)
+{
+	CLEANUP_FREE struct ring_spec *new = malloc(sizeof(*new));
+	struct view view;
+	int err;
+
+	if (!new)
+		return error_set(-ENOMEM, "out of memory");
+	err = view_load(ctl, &view);
+	if (!err)
+		err = change_view(ctl, &view, edit, ctx, new);
+	view_release(&view);
+	return err;
 }
 
 int ringedit_change(struct ctl *ctl, ringedit_fn edit, void *ctx)
 {
-	CLEANUP_FREE struct ring_doc *ring = malloc(sizeof(*ring));
 	int err = -EAGAIN;
 
-	if (!ring)
-		return error_set(-ENOMEM, "out of memory");
 	for (int i = 0; err == -EAGAIN && i < CHANGE_TRIES; i++)
-		err = change_once(ctl, edit, ctx, ring);
+		err = change_once(ctl, edit, ctx);
 	return err;
 }

@@ -36,7 +36,7 @@ static int json_type(enum column_kind kind)
 
 static void add_column(struct table *t, const struct column *c)
 {
-	bool right = c->kind == COLUMN_SIZE || c->kind == COLUMN_NUMBER;
+	bool right = c->kind != COLUMN_TEXT && c->kind != COLUMN_FLAG;
 	struct libscols_column *cl;
 	char title[64];
 	size_t i;
@@ -49,6 +49,25 @@ static void add_column(struct table *t, const struct column *c)
 	if (!cl || scols_column_set_json_type(cl, json_type(c->kind)))
 		out_of_memory();
 	t->kinds[t->columns++] = c->kind;
+}
+
+void duration_format(uint64_t seconds, char *text, size_t len)
+{
+	static const struct { uint64_t seconds; const char *unit; } units[] = {
+		{ 86400, "days" }, { 3600, "h" }, { 60, "min" }, { 1, "s" },
+	};
+	size_t i = 0;
+
+	if (seconds == UINT64_MAX) {
+		snprintf(text, len, "unknown");
+		return;
+	}
+	/* At least two of a unit, since they are rounded. */
+	while (i < 3 && seconds < 2 * units[i].seconds)
+		i++;
+	snprintf(text, len, "%" PRIu64 " %s",
+		 (seconds + units[i].seconds / 2) / units[i].seconds,
+		 units[i].unit);
 }
 
 struct table *table_new(const char *name, bool json,
@@ -94,6 +113,10 @@ void table_number(struct table *t, uint64_t value)
 		snprintf(text, sizeof(text), "%s", value ? "yes" : "no");
 	else if (kind == COLUMN_SIZE && !t->json)
 		size_format(value, text, sizeof(text));
+	else if (kind == COLUMN_TIME && !t->json)
+		duration_format(value, text, sizeof(text));
+	else if (kind == COLUMN_TIME && value == UINT64_MAX)
+		snprintf(text, sizeof(text), "null");
 	else
 		snprintf(text, sizeof(text), "%" PRIu64, value);
 	table_text(t, text);

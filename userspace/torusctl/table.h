@@ -7,6 +7,7 @@
 #define TORUSCTL_TABLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct table;
@@ -15,6 +16,8 @@ enum column_kind {
 	COLUMN_TEXT,
 	COLUMN_SIZE,		/* bytes: "1.5 GiB"; JSON: a number */
 	COLUMN_NUMBER,
+	COLUMN_TIME,		/* seconds: "5 min"; JSON: a number, or null
+				 * when it is not known (UINT64_MAX) */
 	COLUMN_FLAG,		/* yes or no; JSON: true or false */
 };
 
@@ -26,6 +29,10 @@ struct column {
 /** table_new() - @name: of the array in JSON. Exits when out of memory. */
 struct table *table_new(const char *name, bool json,
 			const struct column *columns, unsigned int count);
+
+/** duration_format() - seconds as "40 s", "5 min", "3 h", "2 days"; or of
+ * UINT64_MAX "unknown". */
+void duration_format(uint64_t seconds, char *text, size_t len);
 
 /** table_row() - begin a row; cells are filled from left to right. */
 void table_row(struct table *table);
