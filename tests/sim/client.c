@@ -40,251 +40,22 @@ static struct sim *client_sim(const struct client *c)
 
 bool client_superseded(const struct client *c)
 {
-	return c->rival || c->claim != c->world->claims;
+	return c->rival || c->claim != c->tenant->claims;
 }
 
-void client_init(struct world *w, unsigned int i)
+void client_init(struct tenant *t, unsigned int i)
 {
-	struct client *c = &w->clients[i];
+	struct client *c = &t->clients[i];
 	char name[16];
 
-	snprintf(name, sizeof(name), "client%u", i);
-	c->world = w;
-	c->node = sim_node_new(w->sim, name);
+	snprintf(name, sizeof(name), "client%u", t->index * CLIENTS + i);
+	c->world = t->world;
+	c->tenant = t;
+	c->node = sim_node_new(t->world->sim, name);
+	world_draw_clock(c->world, c->node);
 	list_init(&c->ops);
+	list_init(&c->resends);
 	sim_node_kill(c->node);
-}
-
-/* ---- requests ----------------------------------------------------------- */
-
-static void op_free(struct client_op *op)
-{
-	list_del_init(&op->node);
-	op->client->op_count--;
-	free(op->req.buffer);
-	free(op->read.before);
-	free(op);
-}
-
-/* Is there a reason for this error that is not a bug? */
-static bool error_explained(const struct client *c, int err)
-{
-	const struct world *w = c->world;
-
-	if (client_superseded(c) || c->failed)
-		return true;
-	switch (err) {
-	case -ETIMEDOUT:
-		return !w->quiet && faults_active(w);
-	case -EIO:
-		return w->wide_loss;	/* it may be gone from everywhere */
-	default:
-		return false;
-	}
-}
-
-static void op_error(struct client_op *op, int err)
-{
-	struct client *c = op->client;
-
-	c->world->stats.errors++;
-	if (!error_explained(c, err))
-		world_fail(c->world, "operation %u (type %d, block %" PRIu64
-			   ") of %s failed without a reason: %s", op->id,
-			   op->req.op, op->req.offset / BLOCK_SIZE,
-			   sim_node_name(c->node), strerror(-err));
-}
-
-static void check_read_done(struct client_op *op, int err);
-
-static void op_done(struct volume_request *req, int err)
-{
-	struct client_op *op = container_of(req, struct client_op, req);
-	struct client *c = op->client;
-	struct world *w = c->world;
-	struct log_position at = volume_acknowledged(c->volume);
-
-	sim_trace(w->sim, c->node, "done: op %llu type %llu error %llu at %llu",
-		  op->id, req->op, (uint64_t)-err, req->offset);
-	if (op->submitting)
-		world_fail(w, "a request completed inside volume_submit()");
-	if (op->checking) {
-		check_read_done(op, err);
-		return;
-	}
-	if (op->last) {
-		c->last_done = true;
-		c->last_err = err;
-	}
-	if (err)
-		op_error(op, err);
-	if (req->op == VOLUME_READ && !err)
-		model_read_done(w->model, &op->read, req->buffer);
-	else if (req->op != VOLUME_READ)
-		model_done(w->model, op->id, err, sim_now(w->sim));
-	if (!err && req->op != VOLUME_READ) {
-		if (at.sequence < c->remembered.sequence)
-			world_fail(w, "acknowledged sequence went back from %"
-				   PRIu64 " to %" PRIu64,
-				   c->remembered.sequence, at.sequence);
-		c->remembered = at;
-		c->acked_at = sim_now(w->sim);
-		inspect_acknowledged(c, at);
-	}
-	op_free(op);
-}
-
-static struct client_op *op_new(struct client *c, enum volume_op type,
-				uint64_t offset, uint64_t length)
-{
-	struct client_op *op = calloc(1, sizeof(*op));
-
-	if (!op)
-		abort();
-	op->client = c;
-	op->req.op = type;
-	op->req.offset = offset;
-	op->req.length = length;
-	op->req.done = op_done;
-	op->started = sim_now(client_sim(c));
-	if (type == VOLUME_READ || type == VOLUME_WRITE) {
-		op->req.buffer = aligned_alloc(BLOCK_SIZE, (length +
-			BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE);
-		if (!op->req.buffer)
-			abort();
-	}
-	list_add_tail(&op->node, &c->ops);
-	c->op_count++;
-	return op;
-}
-
-static void op_submit(struct client_op *op)
-{
-	sim_trace(client_sim(op->client), op->client->node,
-		  "submit: op %llu type %llu at %llu length %llu", op->id,
-		  op->req.op, op->req.offset, op->req.length);
-	op->submitting = true;
-	volume_submit(op->client->volume, &op->req);
-	op->submitting = false;
-}
-
-static void op_begin(struct client_op *op)
-{
-	struct client *c = op->client;
-	struct world *w = c->world;
-	uint64_t now = sim_now(w->sim), i;
-	uint8_t *out = op->req.buffer;
-
-	w->stats.operations++;
-	if (op->req.op == VOLUME_READ) {
-		op->read.first = op->req.offset / SECTOR;
-		op->read.count = op->req.length / SECTOR;
-		op->read.before = malloc(sizeof(uint32_t) * op->read.count);
-		if (!op->read.before)
-			abort();
-		model_read_begin(w->model, &op->read, c->owner, now);
-		memset(out, 0xee, op->req.length);
-	} else {
-		op->id = model_submit(w->model, c->owner, &op->req, now);
-	}
-	for (i = 0; op->req.op == VOLUME_WRITE && i < op->req.length / SECTOR;
-	     i++)
-		model_fill(op->req.offset / SECTOR + i, op->id,
-			   out + i * SECTOR);
-	op_submit(op);
-}
-
-static enum volume_op random_type(struct sim *sim)
-{
-	uint64_t n = sim_below(sim, 100);
-
-	if (n < 35)
-		return VOLUME_READ;
-	if (n < 83)
-		return VOLUME_WRITE;
-	if (n < 88)
-		return VOLUME_TRIM;
-	if (n < 93)
-		return VOLUME_ZERO;
-	return VOLUME_FLUSH;
-}
-
-/* Sectors: most are few whole blocks, some up to 64, some not whole. */
-static void random_range(struct client *c, enum volume_op type, uint64_t *first,
-			 uint64_t *count)
-{
-	struct sim *sim = client_sim(c);
-	uint64_t blocks = c->world->blocks, start, n;
-	static const uint64_t most[] = { 1, 4, 4, 16, 64 };
-
-	n = 1 + sim_below(sim, most[sim_below(sim, ARRAY_SIZE(most))]);
-	if ((type == VOLUME_TRIM || type == VOLUME_ZERO) &&
-	    sim_chance(sim, 1, 8))
-		n = 1 + sim_below(sim, blocks);
-	start = sim_chance(sim, 1, 2) ? sim_below(sim, blocks / 8)
-				      : sim_below(sim, blocks);
-	n = MIN(n, blocks - start);
-	*first = start * BLOCK_SECTORS;
-	*count = n * BLOCK_SECTORS;
-	if (!sim_chance(sim, 1, 10))
-		return;
-	start = sim_below(sim, MIN(*count, 2 * BLOCK_SECTORS));
-	*first += start;
-	*count = 1 + sim_below(sim, *count - start);
-}
-
-bool client_submit_random(struct client *c)
-{
-	struct sim *sim = client_sim(c);
-	enum volume_op type = random_type(sim);
-	uint64_t first = 0, count = 0;
-	struct client_op *op;
-
-	if (c->state != CLIENT_SERVING || c->op_count >= c->world->depth)
-		return false;
-	if (type != VOLUME_FLUSH)
-		random_range(c, type, &first, &count);
-	op = op_new(c, type, first * SECTOR, count * SECTOR);
-	op->req.fua = (type == VOLUME_WRITE || type == VOLUME_ZERO) &&
-		      sim_chance(sim, 1, 10);
-	op_begin(op);
-	return true;
-}
-
-bool client_submit_last(struct client *c, bool fua)
-{
-	struct client_op *op;
-
-	if (c->state != CLIENT_SERVING)
-		return false;
-	op = fua ? op_new(c, VOLUME_WRITE, 0, BLOCK_SIZE) :
-		   op_new(c, VOLUME_FLUSH, 0, 0);
-	op->req.fua = fua;
-	op->last = true;
-	c->last_done = false;
-	op_begin(op);
-	return true;
-}
-
-void client_check_ages(struct client *c)
-{
-	uint64_t now = sim_now(client_sim(c));
-	struct world *w = c->world;
-	struct client_op *op;
-
-	list_for_each_entry(op, &c->ops, node)
-		if (now - op->started > w->io_timeout * 2) {
-			world_fail(w, "operation %u (type %d) of %s has waited "
-				   "for %llu s", op->id, op->req.op,
-				   sim_node_name(c->node),
-				   (now - op->started) / NSEC_PER_SEC);
-			return;
-		}
-	if ((c->state == CLIENT_ATTACHING || c->state == CLIENT_DETACHING) &&
-	    now - c->began > w->io_timeout * 10)
-		world_fail(w, "%s is %s for %llu s", sim_node_name(c->node),
-			   client_state_name(c), (now - c->began) /
-			   NSEC_PER_SEC);
 }
 
 /* ---- the check of the whole volume -------------------------------------- */
@@ -292,18 +63,19 @@ void client_check_ages(struct client *c)
 static void check_finish(struct client *c)
 {
 	struct world *w = c->world;
+	struct tenant *t = c->tenant;
 
 	/* Overtaken while it read: what it saw is what a fenced reader may. */
-	if (c->owner == w->owner)
-		model_recovered(w->model, c->image);
+	if (c->owner == t->owner) {
+		model_recovered(t->model, c->image);
+		t->wide_loss = false;
+		w->stats.recoveries++;
+		sim_task_after(&t->recovered, 1000);
+	}
 	free(c->image);
 	c->image = NULL;
 	c->state = CLIENT_SERVING;
-	if (c->owner != w->owner)
-		return;
-	w->wide_loss = false;
-	w->stats.recoveries++;
-	sim_task_after(&w->recovered, 1000);
+	client_resend(c);
 }
 
 static void check_read(struct client *c, uint64_t offset, uint64_t length)
@@ -316,7 +88,7 @@ static void check_read(struct client *c, uint64_t offset, uint64_t length)
 
 void client_check_pump(struct client *c)
 {
-	uint64_t size = c->world->blocks * BLOCK_SIZE, length;
+	uint64_t size = c->tenant->blocks * BLOCK_SIZE, length;
 
 	while (c->state == CLIENT_CHECKING && c->check_next < size &&
 	       c->op_count < CHECK_DEPTH) {
@@ -329,7 +101,7 @@ void client_check_pump(struct client *c)
 		check_finish(c);
 }
 
-static void check_read_done(struct client_op *op, int err)
+void client_check_read_done(struct client_op *op, int err)
 {
 	struct client *c = op->client;
 	uint64_t offset = op->req.offset, length = op->req.length;
@@ -367,14 +139,11 @@ static void count_stats(struct client *c)
 /* The engine is gone, with everything that was in flight. */
 static void drop_volume(struct client *c)
 {
-	struct client_op *op, *tmp;
-
 	count_stats(c);
 	if (c->volume)
 		volume_free(c->volume);
 	c->volume = NULL;
-	list_for_each_entry_safe(op, tmp, &c->ops, node)
-		op_free(op);
+	client_drop_requests(c);
 	free(c->image);
 	c->image = NULL;
 	c->state = CLIENT_OFF;
@@ -395,6 +164,7 @@ static void on_failed(void *ctx, enum volume_failure why)
 {
 	struct client *c = ctx;
 	struct world *w = c->world;
+	struct tenant *t = c->tenant;
 
 	sim_trace(w->sim, c->node, "the volume failed: %llu", why, 0, 0, 0);
 	c->failed = true;
@@ -402,7 +172,7 @@ static void on_failed(void *ctx, enum volume_failure why)
 	c->device = false;
 	if (why == VOLUME_LOST_DATA) {
 		w->stats.lost_devices++;
-		if (!w->wide_loss)
+		if (!t->wide_loss)
 			world_fail(w, "%s says that data is lost, but no two "
 				   "stores lost power", sim_node_name(c->node));
 	} else if (!client_superseded(c)) {
@@ -435,13 +205,14 @@ static bool says(int err, const char *part)
 static bool needs_person(const struct client *c, int err)
 {
 	const struct world *w = c->world;
+	const struct tenant *t = c->tenant;
 
 	if (err == -ETIMEDOUT && faults_few_good_disks(w) &&
 	    says(err, "durable copies"))
 		return true;
 	if (c->surviving || err != -EUCLEAN)
 		return false;
-	return w->wide_loss ||
+	return t->wide_loss ||
 	       (w->one_gone && says(err, "where its log may end, is damaged"));
 }
 
@@ -478,6 +249,7 @@ static void on_attach(void *ctx, int err)
 {
 	struct client *c = ctx;
 	struct world *w = c->world;
+	struct tenant *t = c->tenant;
 
 	if (err) {
 		attach_failed(c, err);
@@ -490,19 +262,19 @@ static void on_attach(void *ctx, int err)
 	sim_trace(w->sim, c->node, "attached as %llu", c->owner, 0, 0, 0);
 	if (!c->first_owner)
 		c->first_owner = c->owner;
-	if (c->owner <= w->owner) {	/* overtaken before it heard */
+	if (c->owner <= t->owner) {	/* overtaken before it heard */
 		c->state = CLIENT_SERVING;
 		return;
 	}
-	w->owner = c->owner;
+	t->owner = c->owner;
 	c->state = CLIENT_CHECKING;
 	c->check_next = 0;
-	c->image = calloc(w->blocks, BLOCK_SIZE);
+	c->image = calloc(t->blocks, BLOCK_SIZE);
 	if (!c->image)
 		abort();
-	model_attached(w->model, c->owner, sim_now(w->sim));
+	model_attached(t->model, c->owner, sim_now(w->sim));
 	if (c->surviving)
-		model_survived(w->model, c->first_owner);
+		model_survived(t->model, c->first_owner);
 	client_check_pump(c);
 }
 
@@ -515,24 +287,27 @@ static void new_device(struct client *c)
 	uuid_from_random(&c->incarnation);
 	c->remembered = (struct log_position){ 0 };
 	c->first_owner = 0;
+	c->device = false;
+	client_drop_requests(c);
 }
 
 void client_attach(struct client *c, bool force, bool surviving)
 {
 	struct world *w = c->world;
-	struct volume_config cfg = w->config;
+	struct tenant *t = c->tenant;
+	struct volume_config cfg = t->config;
 	unsigned int i;
 
 	sim_node_start(c->node);
 	if (!surviving)
 		new_device(c);
 	c->others_came = surviving && (c->others_came || client_superseded(c));
-	c->claim = ++w->claims;
-	c->expect_free = w->detached;
-	w->detached = false;
+	c->claim = ++t->claims;
+	c->expect_free = t->detached;
+	t->detached = false;
 	c->rival = false;
 	for (i = 0; i < CLIENTS; i++)
-		c->rival |= w->clients[i].state == CLIENT_ATTACHING;
+		c->rival |= t->clients[i].state == CLIENT_ATTACHING;
 	c->force = force;
 	c->surviving = surviving;
 	c->failed = false;
@@ -563,15 +338,16 @@ static void on_detach(void *ctx, int err)
 {
 	struct client *c = ctx;
 	struct world *w = c->world;
+	struct tenant *t = c->tenant;
 
 	sim_trace(w->sim, c->node, "detached: %llu", (uint64_t)-err, 0, 0, 0);
 	if (err && !client_superseded(c) && !c->failed && w->quiet)
 		world_fail(w, "%s cannot detach though all is well: %s",
 			   sim_node_name(c->node), error_text(err));
 	if (!err) {
-		model_detached(w->model, c->owner);
+		model_detached(t->model, c->owner);
 		w->stats.detaches++;
-		w->detached = !client_superseded(c);
+		t->detached = !client_superseded(c);
 	}
 	c->device = false;
 	client_kill(c, false);

@@ -19,9 +19,11 @@ static struct store_node *any_store(struct world *w)
 
 static struct client *any_client(struct world *w)
 {
-	if (w->current && sim_chance(w->sim, 3, 4))
-		return w->current;
-	return &w->clients[sim_below(w->sim, CLIENTS)];
+	struct tenant *t = world_any_tenant(w);
+
+	if (t->current && sim_chance(w->sim, 3, 4))
+		return t->current;
+	return &t->clients[sim_below(w->sim, CLIENTS)];
 }
 
 /* Mostly short, sometimes long enough for every timeout. */
@@ -118,63 +120,68 @@ static void fault_all_stores(struct world *w)
  * some have lost what was not synced, the others come back late. What was
  * flushed must be found all the same.
  */
-static void dark(struct world *w)
+static void dark(struct tenant *t)
 {
+	struct world *w = t->world;
 	uint64_t late = sim_between(w->sim, 500, 20000) * MSEC;
-	unsigned int i, at, first = (unsigned int)sim_below(w->sim,
-							    w->store_count);
+	unsigned int i, first = (unsigned int)sim_below(w->sim, w->store_count);
 	unsigned int keep = (unsigned int)sim_between(w->sim, MIN_REPLICAS,
 						      w->store_count);
 	uint64_t crash = sim_below(w->sim, 3);	/* none, some, all */
 	bool worst = sim_chance(w->sim, 1, 2);
+	struct store_node *s;
 
 	if (sim_chance(w->sim, 1, 2))
 		keep = MIN_REPLICAS;
-	client_kill(w->current, sim_chance(w->sim, 1, 2));
+	if (t->current)
+		client_kill(t->current, sim_chance(w->sim, 1, 2));
 	for (i = 0; i < w->store_count; i++) {
-		at = (first + i) % w->store_count;
-		sim_node_disk_faults(w->stores[at].node)->lose_all = worst;
+		s = &w->stores[(first + i) % w->store_count];
+		sim_node_disk_faults(s->node)->lose_all = worst;
 		if (sim_below(w->sim, 2) < crash)
-			store_node_crash(&w->stores[at], i < keep ? MSEC : late);
+			store_node_crash(s, i < keep ? MSEC : late);
 		else if (i >= keep)
-			store_node_kill(&w->stores[at], late);
-		sim_node_disk_faults(w->stores[at].node)->lose_all = false;
+			store_node_kill(s, late);
+		sim_node_disk_faults(s->node)->lose_all = false;
 	}
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim) + late);
 }
 
 static void fault_dark(struct world *w)
 {
-	if (!w->current)
+	struct tenant *t = world_any_tenant(w);
+
+	if (!t->current)
 		return;
 	if (sim_chance(w->sim, 2, 3) &&
-	    client_submit_last(w->current, sim_chance(w->sim, 1, 2)))
-		sim_run_until(w->sim, &w->current->last_done,
+	    client_submit_last(t->current, sim_chance(w->sim, 1, 2)))
+		sim_run_until(w->sim, &t->current->last_done,
 			      sim_below(w->sim, 50 * MSEC));
-	dark(w);
-	w->dark_again = sim_chance(w->sim, 1, 2);
+	dark(t);
+	t->dark_again = sim_chance(w->sim, 1, 2);
 }
 
-void faults_recovered(struct world *w)
+void faults_recovered(struct tenant *t)
 {
-	if (!w->dark_again || w->quiet)
+	struct world *w = t->world;
+
+	if (!t->dark_again || w->quiet)
 		return;
-	w->dark_again = false;
+	t->dark_again = false;
 	w->stats.faults++;
 	sim_trace(w->sim, NULL, "fault again", 0, 0, 0, 0);
-	dark(w);
+	dark(t);
 }
 
 /* The first chunk of the declared tail. */
-static uint64_t tail_first(struct world *w)
+static uint64_t tail_first(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
-	char key[META_KEY_MAX];
 	uint64_t first;
 
-	key_volume(&w->cluster, VOLUME_NAME, key);
-	if (!doc || volume_doc_decode(key, sim_meta_value(w->sim, key), doc))
+	if (!doc)
 		abort();
+	world_volume_doc(t, doc);
 	first = doc->tail.first;
 	free(doc);
 	return first;
@@ -186,14 +193,16 @@ static uint64_t tail_first(struct world *w)
  */
 static void fault_rot(struct world *w)
 {
-	uint64_t first = tail_first(w);
+	struct tenant *t = world_any_tenant(w);
+	uint64_t first = tail_first(t);
 	char path[64];
 	int tries;
 
 	if (!w->rotten)
 		w->rotten = any_store(w);
 	for (tries = 0; tries < 20 && first > 1; tries++) {
-		snprintf(path, sizeof(path), "chunks/%016x/%012llx", 1,
+		snprintf(path, sizeof(path), "chunks/%016llx/%012llx",
+			 (unsigned long long)t->id,
 			 (unsigned long long)sim_between(w->sim, 1, first - 1));
 		if (!sim_disk_flip(w->rotten->node, path,
 				   sim_below(w->sim, 256 * BLOCK_SIZE)))
@@ -251,10 +260,11 @@ static void fault_client_hang(struct world *w)
 /* Another host takes the volume while the old one goes on, seeing little. */
 static void fault_takeover(struct world *w)
 {
-	struct client *old = w->current;
+	struct tenant *t = world_any_tenant(w);
+	struct client *old = t->current;
 
-	supervisor_takeover(w);
-	if (!old || old == w->current)
+	supervisor_takeover(t);
+	if (!old || old == t->current)
 		return;
 	if (sim_chance(w->sim, 1, 2))
 		partition(w, old);
@@ -266,7 +276,7 @@ static void fault_takeover(struct world *w)
 
 static void fault_handover(struct world *w)
 {
-	supervisor_handover(w);
+	supervisor_handover(world_any_tenant(w));
 }
 
 static void fault_meta_down(struct world *w)
@@ -305,6 +315,67 @@ static void fault_leases(struct world *w)
 		sim_meta_lose_leases(any_store(w)->node);
 }
 
+/* A store that is away for long comes back with what it had. */
+static void fault_store_away(struct world *w)
+{
+	uint64_t ns = sim_between(w->sim, 30, 600) * NSEC_PER_SEC;
+
+	if (sim_chance(w->sim, 1, 2))
+		store_node_crash(any_store(w), ns);
+	else
+		store_node_kill(any_store(w), ns);
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
+}
+
+/* All that goes to one node or comes from it takes long. */
+static void fault_slow_node(struct world *w)
+{
+	struct sim_node *node = sim_chance(w->sim, 1, 3) ?
+		any_client(w)->node : any_store(w)->node;
+
+	sim_net_slow(node, duration(w), sim_between(w->sim, 1, 300) * MSEC);
+}
+
+/* A whole zone: off, dead, or alone. */
+static void fault_zone(struct world *w)
+{
+	uint64_t zone = sim_below(w->sim, w->zone_count), ns = duration(w);
+	uint64_t kind = sim_below(w->sim, 3);
+	struct store_node *s, *other;
+
+	for_each_store(s, w) {
+		if (s->zone != zone)
+			continue;
+		if (kind == 0)
+			store_node_kill(s, ns);
+		else if (kind == 1)
+			store_node_crash(s, ns);
+		for_each_store(other, w)
+			if (kind == 2 && other->zone != zone) {
+				sim_net_block(s->node, other->node, ns);
+				sim_net_block(other->node, s->node, ns);
+			}
+	}
+}
+
+/* What people see as time jumps, and nobody may decide anything by it. */
+static void fault_clock_jump(struct world *w)
+{
+	struct sim_node *node = sim_chance(w->sim, 1, 2) ?
+		any_client(w)->node : any_store(w)->node;
+
+	sim_node_clock_jump(node, (int64_t)sim_below(w->sim, 7200 *
+			    NSEC_PER_SEC) - 3600 * (int64_t)NSEC_PER_SEC);
+}
+
+static void fault_meta_slow(struct world *w)
+{
+	struct sim_meta_faults *f = sim_meta_faults(w->sim);
+
+	f->slow_until = sim_now(w->sim) + duration(w);
+	f->slow_extra = sim_between(w->sim, 10, 1000) * MSEC;
+}
+
 static const struct fault {
 	void (*run)(struct world *w);
 	uint32_t weight;
@@ -331,13 +402,29 @@ static const struct fault {
 	{ fault_meta_timeouts, 8 },
 	{ fault_leases, 3 },
 	{ fault_flips, 4 },
+	{ fault_store_away, 4 },
+	{ fault_slow_node, 4 },
+	{ fault_zone, 3 },
+	{ fault_clock_jump, 2 },
+	{ fault_meta_slow, 3 },
+	{ ring_change_random, 8 },
 };
 
+static bool is_skipped(const struct world *w, uint32_t n)
+{
+	return n < w->limits.skip_bits &&
+	       (w->limits.skip[n / 64] >> (n % 64) & 1);
+}
+
+/* What it does is the same whatever was skipped before. */
 void fault_random(struct world *w)
 {
-	uint32_t total = 0, n;
+	uint32_t total = 0, n, number = w->fault_count++;
 	size_t i;
 
+	if (is_skipped(w, number))
+		return;
+	world_draw(w, DRAW_FAULT, number);
 	for (i = 0; i < ARRAY_SIZE(faults); i++)
 		total += faults[i].weight;
 	n = (uint32_t)sim_below(w->sim, total);
@@ -345,8 +432,9 @@ void fault_random(struct world *w)
 		n -= faults[i].weight;
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 	w->stats.faults++;
-	sim_trace(w->sim, NULL, "fault %llu", i, 0, 0, 0);
+	sim_trace(w->sim, NULL, "fault %llu of kind %llu", number, i, 0, 0);
 	faults[i].run(w);
+	world_draw_end(w);
 }
 
 bool faults_active(const struct world *w)
@@ -371,14 +459,16 @@ bool faults_few_good_disks(const struct world *w)
 
 void faults_end(struct world *w)
 {
-	unsigned int i;
+	struct store_node *s;
+	struct tenant *t;
 
 	sim_meta_faults(w->sim)->txn_timeout = 0;
 	sim_delays(w->sim)->net_flip = 0;
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
-	w->dark_again = false;
-	for (i = 0; i < w->store_count; i++)
-		store_node_heal(&w->stores[i]);
-	for (i = 0; i < w->store_count; i++)
-		store_node_start(&w->stores[i]);
+	for_each_tenant(t, w)
+		t->dark_again = false;
+	for_each_store(s, w)
+		store_node_heal(s);
+	for_each_store(s, w)
+		store_node_start(s);
 }

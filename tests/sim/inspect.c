@@ -20,6 +20,7 @@
 #define SEEN_ROOM 4096		/* records remembered; a power of two */
 #define CHUNKS_ROOM 1024
 #define LOOK_BACK 200		/* chunk numbers; some are never used */
+#define CLOSED UINT32_MAX
 #define RECENT (5 * NSEC_PER_SEC)
 
 struct seen {
@@ -30,93 +31,115 @@ struct seen {
 struct inspect_store {
 	struct seen seen[SEEN_ROOM];
 	uint32_t next[CHUNKS_ROOM];	/* per chunk: first block not looked at */
-	struct record *record;
 };
+
+static struct inspect_store *inspect_new(void)
+{
+	struct inspect_store *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		abort();
+	return in;
+}
+
+static void chunk_path(const struct tenant *t, uint64_t chunk, char path[64])
+{
+	snprintf(path, 64, "chunks/%016" PRIx64 "/%012" PRIx64, t->id, chunk);
+}
 
 void inspect_init(struct world *w)
 {
-	unsigned int i;
+	struct store_node *s;
+	struct tenant *t;
 
-	w->chunks_seen = calloc(1, CHUNKS_ROOM);
-	if (!w->chunks_seen)
-		abort();
-	for (i = 0; i < w->store_count; i++) {
-		w->stores[i].inspect = calloc(1, sizeof(struct inspect_store));
-		if (!w->stores[i].inspect)
+	w->record = record_new();
+	for_each_tenant(t, w) {
+		t->chunks_seen = calloc(1, CHUNKS_ROOM);
+		if (!t->chunks_seen || !w->record)
 			abort();
-		w->stores[i].inspect->record = record_new();
+		for_each_store(s, w)
+			s->inspect[t->index] = inspect_new();
 	}
 }
 
 void inspect_free(struct world *w)
 {
-	unsigned int i;
+	struct store_node *s;
+	struct tenant *t;
 
-	ring_free(w->ring);
-	free(w->chunks_seen);
-	for (i = 0; i < w->store_count; i++) {
-		record_free(w->stores[i].inspect->record);
-		free(w->stores[i].inspect);
+	ring_free(w->rings[0]);
+	ring_free(w->rings[1]);
+	record_free(w->record);
+	for_each_tenant(t, w) {
+		free(t->chunks_seen);
+		for_each_store(s, w)
+			free(s->inspect[t->index]);
 	}
 }
 
 void inspect_power_loss(struct store_node *s)
 {
-	struct record *record = s->inspect->record;
+	struct tenant *t;
 
-	memset(s->inspect, 0, sizeof(*s->inspect));
-	s->inspect->record = record;
+	for_each_tenant(t, s->world)
+		memset(s->inspect[t->index], 0, sizeof(*s->inspect[0]));
 }
 
 /* Look at what was added to one chunk's file since the last time. */
-static void chunk_update(struct store_node *s, uint64_t volume, uint64_t chunk)
+static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 {
 	static uint8_t buf[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
-	uint32_t *next = &s->inspect->next[chunk % CHUNKS_ROOM];
-	struct record *r = s->inspect->record;
+	struct inspect_store *in = s->inspect[t->index];
+	uint32_t *next = &in->next[chunk % CHUNKS_ROOM];
 	struct world *w = s->world;
+	struct record *r = w->record;
 	struct seen *seen;
 	char path[64];
 	int64_t n;
 
-	snprintf(path, sizeof(path), "chunks/%016" PRIx64 "/%012" PRIx64,
-		 volume, chunk);
+	if (*next == CLOSED)
+		return;
+	chunk_path(t, chunk, path);
 	for (;;) {
 		n = sim_disk_peek(s->node, path, (uint64_t)*next * BLOCK_SIZE,
 				  buf, sizeof(buf), false);
 		if (n < BLOCK_SIZE || record_decode(buf, (size_t)n, r) ||
-		    r->volume != volume || r->chunk != chunk ||
+		    r->volume != t->id || r->chunk != chunk ||
 		    r->block != *next)
 			return;
-		seen = &s->inspect->seen[r->sequence % SEEN_ROOM];
+		seen = &in->seen[r->sequence % SEEN_ROOM];
 		/* Of two with one sequence the higher chunk's counts. */
 		if (seen->sequence != r->sequence || seen->chunk <= chunk)
 			*seen = (struct seen){ r->sequence, chunk, r->crc };
+		w->stats.chunks += !t->chunks_seen[chunk % CHUNKS_ROOM];
+		t->chunks_seen[chunk % CHUNKS_ROOM] = 1;
 		*next += record_blocks(r);
-		w->stats.chunks += !w->chunks_seen[chunk % CHUNKS_ROOM];
-		w->chunks_seen[chunk % CHUNKS_ROOM] = 1;
+		if (r->flags & RECORD_LAST) {
+			*next = CLOSED;
+			return;
+		}
 	}
 }
 
 static const struct seen *find(const struct store_node *s,
-			       struct log_position at)
+			       const struct tenant *t, struct log_position at)
 {
-	const struct seen *seen = &s->inspect->seen[at.sequence % SEEN_ROOM];
+	const struct seen *seen = &s->inspect[t->index]->
+				  seen[at.sequence % SEEN_ROOM];
 
 	if (seen->sequence == at.sequence && seen->crc == at.header_crc)
 		return seen;
 	return NULL;
 }
 
-static void update_all(struct world *w, const struct volume_doc *doc)
+static void update(struct tenant *t, uint64_t first, uint64_t end)
 {
-	uint64_t chunk, first = doc->next_chunk > LOOK_BACK ?
-				doc->next_chunk - LOOK_BACK : 1;
-	unsigned int i;
+	struct store_node *s;
+	uint64_t chunk;
 
-	for (i = 0; i < w->store_count; i++)
-		for (chunk = first; chunk < doc->next_chunk; chunk++)
-			chunk_update(&w->stores[i], doc->id, chunk);
+	for_each_store(s, t->world)
+		for (chunk = first; chunk < end; chunk++)
+			chunk_update(s, t, chunk);
 }
 
 static struct store_node *store_of(struct world *w, const struct uuid *id)
@@ -135,36 +158,58 @@ static bool excused(const struct store_node *s)
 	       sim_now(s->world->sim) - s->power_loss < RECENT;
 }
 
-static struct ring *ring_of(struct world *w)
+static void rings_load(struct world *w)
 {
 	struct ring_doc *doc = calloc(1, sizeof(*doc));
 	char key[META_KEY_MAX];
-	struct ring *ring = NULL;
 
 	key_ring(&w->cluster, key);
-	if (!doc || ring_doc_decode(key, sim_meta_value(w->sim, key), doc) ||
-	    ring_create(&doc->current, &ring))
+	if (!doc || ring_doc_decode(key, sim_meta_value(w->sim, key), doc))
+		abort();
+	ring_free(w->rings[0]);
+	ring_free(w->rings[1]);
+	w->rings[0] = w->rings[1] = NULL;
+	if (ring_create(&doc->current, &w->rings[doc->current.version % 2]) ||
+	    (doc->has_previous &&
+	     ring_create(&doc->previous, &w->rings[doc->previous.version % 2])))
 		abort();
 	free(doc);
-	return ring;
+}
+
+/* NULL: forgotten by all. */
+const struct ring *inspect_ring(struct world *w, uint64_t version)
+{
+	struct ring **ring = &w->rings[version % 2];
+
+	if (!*ring || ring_spec(*ring)->version != version)
+		rings_load(w);
+	if (!*ring || ring_spec(*ring)->version != version)
+		return NULL;
+	return *ring;
 }
 
 /* Every declared member of @chunk has the record. */
-static void demand_members(struct world *w, const struct volume_doc *doc,
+static void demand_members(struct tenant *t, const struct volume_doc *doc,
 			   uint64_t chunk, struct log_position at)
 {
+	const struct ring *ring = inspect_ring(t->world, doc->tail.ring_version);
 	struct uuid members[RING_REPLICATION_MAX];
+	struct world *w = t->world;
 	struct store_node *s;
 	uint32_t i, count;
 
-	if (!w->ring)
-		w->ring = ring_of(w);
-	count = ring_ensemble(w->ring, doc->id, chunk, doc->replication,
+	if (!ring) {
+		world_fail(w, "the log of %s may end under ring version %"
+			   PRIu64 ", which is forgotten", t->name,
+			   doc->tail.ring_version);
+		return;
+	}
+	count = ring_ensemble(ring, doc->id, chunk, doc->replication,
 			      doc->tail.excluded, doc->tail.excluded_count,
 			      members);
 	for (i = 0; i < count; i++) {
 		s = store_of(w, &members[i]);
-		if (!find(s, at) && !excused(s))
+		if (!find(s, t, at) && !excused(s))
 			world_fail(w, "record %" PRIu64 " of chunk %" PRIu64
 				   " was acknowledged, but %s has not got it",
 				   at.sequence, chunk,
@@ -172,43 +217,60 @@ static void demand_members(struct world *w, const struct volume_doc *doc,
 	}
 }
 
+/* Who has the record; @lost: of those who have not, how many may have had. */
+static unsigned int count_copies(struct tenant *t, struct log_position at,
+				 const struct seen **seen, unsigned int *lost)
+{
+	const struct seen *found;
+	unsigned int have = 0;
+	struct store_node *s;
+
+	*lost = 0;
+	for_each_store(s, t->world) {
+		found = find(s, t, at);
+		have += found != NULL;
+		*lost += !found && excused(s);
+		*seen = found ? found : *seen;
+	}
+	return have;
+}
+
 void inspect_acknowledged(struct client *c, struct log_position at)
 {
 	const struct volume_doc *doc = volume_doc(c->volume);
 	const struct seen *seen = NULL;
-	struct world *w = c->world;
-	unsigned int i, have = 0, lost = 0;
+	struct tenant *t = c->tenant;
+	unsigned int have, lost;
 
 	if (!at.sequence)
 		return;
-	update_all(w, doc);
-	for (i = 0; i < w->store_count; i++) {
-		if (find(&w->stores[i], at)) {
-			seen = find(&w->stores[i], at);
-			have++;
-		} else {
-			lost += excused(&w->stores[i]);
-		}
+	update(t, doc->tail.first, doc->next_chunk);
+	have = count_copies(t, at, &seen, &lost);
+	if (have + lost < t->replication / 2 + 1) {
+		update(t, doc->tail.first > LOOK_BACK ?
+		       doc->tail.first - LOOK_BACK : 1, doc->tail.first);
+		have = count_copies(t, at, &seen, &lost);
 	}
 	if (seen && seen->chunk >= doc->tail.first &&
 	    seen->chunk <= doc->tail.last)
-		demand_members(w, doc, seen->chunk, at);
-	else if (have + lost < w->replication / 2 + 1)
-		world_fail(w, "record %" PRIu64 " was acknowledged, but only "
-			   "%u stores have it", at.sequence, have);
+		demand_members(t, doc, seen->chunk, at);
+	else if (have + lost < t->replication / 2 + 1)
+		world_fail(t->world, "record %" PRIu64 " was acknowledged, but "
+			   "only %u stores have it", at.sequence, have);
 }
 
 /* The chain of records in one file: where it ends, and with what. */
-static void dump_chunk(struct store_node *s, uint64_t chunk, FILE *out)
+static void dump_chunk(struct store_node *s, const struct tenant *t,
+		       uint64_t chunk, FILE *out)
 {
 	static uint8_t buf[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
-	struct record *r = s->inspect->record;
+	struct record *r = s->world->record;
 	uint64_t first = 0, last = 0, epoch = 0;
 	uint32_t block = 0;
 	char path[64];
 	int64_t n;
 
-	snprintf(path, sizeof(path), "chunks/%016x/%012" PRIx64, 1, chunk);
+	chunk_path(t, chunk, path);
 	for (;;) {
 		n = sim_disk_peek(s->node, path, (uint64_t)block * BLOCK_SIZE,
 				  buf, sizeof(buf), false);
@@ -221,27 +283,38 @@ static void dump_chunk(struct store_node *s, uint64_t chunk, FILE *out)
 		epoch = r->epoch;
 		block += record_blocks(r);
 	}
-	fprintf(out, "%s chunk %" PRIu64 ": %u blocks, records %" PRIu64 "-%"
+	fprintf(out, "%s %s chunk %" PRIu64 ": %u blocks, records %" PRIu64 "-%"
 		PRIu64 ", epoch %" PRIu64 "%s\n", sim_node_name(s->node),
-		chunk, block, first, last, epoch,
+		t->name, chunk, block, first, last, epoch,
 		block && (r->flags & RECORD_LAST) ? ", last" : "");
+}
+
+static void dump_tenant(struct tenant *t, FILE *out)
+{
+	struct world *w = t->world;
+	char key[META_KEY_MAX];
+	struct store_node *s;
+	uint64_t chunk;
+
+	key_volume(&w->cluster, t->name, key);
+	fprintf(out, "%s\n", sim_meta_value(w->sim, key));
+	for (chunk = 1; chunk < CHUNKS_ROOM; chunk++)
+		for_each_store(s, w)
+			dump_chunk(s, t, chunk, out);
 }
 
 void inspect_dump(struct world *w, FILE *out)
 {
-	char key[META_KEY_MAX];
-	uint64_t chunk;
-	unsigned int i;
+	char key[META_KEY_MAX], id[UUID_TEXT_SIZE];
+	struct store_node *s;
+	struct tenant *t;
 
-	key_volume(&w->cluster, VOLUME_NAME, key);
+	key_ring(&w->cluster, key);
 	fprintf(out, "%s\n", sim_meta_value(w->sim, key));
-	for (i = 0; i < w->store_count; i++) {
-		char id[UUID_TEXT_SIZE];
-
-		uuid_format(&w->stores[i].id, id);
-		fprintf(out, "%s = %s\n", sim_node_name(w->stores[i].node), id);
+	for_each_store(s, w) {
+		uuid_format(&s->id, id);
+		fprintf(out, "%s = %s\n", sim_node_name(s->node), id);
 	}
-	for (chunk = 1; chunk < CHUNKS_ROOM; chunk++)
-		for (i = 0; i < w->store_count; i++)
-			dump_chunk(&w->stores[i], chunk, out);
+	for_each_tenant(t, w)
+		dump_tenant(t, out);
 }

@@ -12,10 +12,12 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -24,17 +26,18 @@
 
 #define JOBS_MAX 64
 #define TAIL_LINES 40
+#define SKIP_BITS 4096
 #define KNOWN_SEEDS "tests/sim/seeds"	/* that failed once */
 
 struct options {
 	uint64_t first, last;
 	const char *file;
-	uint32_t steps;
+	struct world_limits limits;
+	uint64_t skip[SKIP_BITS / 64];	/* limits.skip points here */
 	unsigned int jobs;
 	bool trace, verify, one, known, dump, stop_first;
 	unsigned int limit;		/* seconds of one seed */
 	unsigned int tail;
-	int64_t gap;			/* -1: the seed decides */
 };
 
 struct result {
@@ -47,6 +50,7 @@ static void usage(FILE *out)
 {
 	fputs("usage: sim [--seed N | --seeds A-B | --count K | --file FILE]\n"
 	      "           [--steps M] [--jobs J] [--verify] [--trace] [--tail L]\n"
+	      "           [--peers P] [--volumes V] [--gap G] [--skip LIST]\n"
 	      "\n"
 	      "  --seed N     run one seed, here\n"
 	      "  --seeds A-B  run the seeds from A to B\n"
@@ -55,6 +59,8 @@ static void usage(FILE *out)
 	      "  --file FILE  run the seeds that FILE lists, one a line\n"
 	      "  --steps M    client operations of a seed (default 320)\n"
 	      "  --jobs J     in so many processes (default: one per processor)\n"
+	      "  --peers P    at most so many stores, --volumes V: so many volumes\n"
+	      "  --skip LIST  leave out these faults: 0-4,7,9-12\n"
 	      "  --gap G      operations between two faults; 0 = no faults\n"
 	      "  --first      stop at the first failure\n"
 	      "  --limit S    seconds that one seed may take (default 120)\n"
@@ -75,17 +81,15 @@ static void report(struct world *w, const struct options *opt)
 	if (opt->dump)
 		inspect_dump(w, stderr);
 	fprintf(stderr, "replay: sim --seed %" PRIu64 " --steps %" PRIu32
-		" --trace\n", w->seed, w->target);
+		" --trace\n", w->seed, w->limits.target);
 }
 
 static struct result run_once(uint64_t seed, const struct options *opt)
 {
-	struct world *w = world_new(seed, opt->steps,
+	struct world *w = world_new(seed, &opt->limits,
 				    opt->trace ? stdout : NULL);
 	struct result r = { .seed = seed };
 
-	if (opt->gap >= 0)
-		w->fault_gap = (uint32_t)opt->gap;
 	scenario_run(w);
 	r.hash = sim_hash(w->sim);
 	r.failed = w->failed;
@@ -282,24 +286,50 @@ static struct totals run_many(const struct seeds *list,
 	return t;
 }
 
-static void summary(const struct totals *t)
-{
-	const struct world_stats *s = &t->sum;
-	double n = (double)MAX(t->passed + t->failed, 1ull);
+/* What is counted, in the order of the printed line. */
+static const struct {
+	size_t at;
+	const char *name;
+} figures[] = {
+	{ offsetof(struct world_stats, operations), "operations" },
+	{ offsetof(struct world_stats, faults), "faults" },
+	{ offsetof(struct world_stats, ring_changes), "ring changes" },
+	{ offsetof(struct world_stats, chunks), "chunks" },
+	{ offsetof(struct world_stats, ensemble_changes), "ensemble changes" },
+	{ offsetof(struct world_stats, checkpoints), "checkpoints" },
+	{ offsetof(struct world_stats, recoveries), "recoveries" },
+	{ offsetof(struct world_stats, resends), "requests sent again" },
+	{ offsetof(struct world_stats, takeovers), "takeovers" },
+	{ offsetof(struct world_stats, detaches), "detaches" },
+	{ offsetof(struct world_stats, errors), "failed operations" },
+	{ offsetof(struct world_stats, lost_devices), "lost devices" },
+	{ offsetof(struct world_stats, stuck), "stuck" },
+	{ offsetof(struct world_stats, events), "events" },
+};
 
-	printf("per seed: %.0f operations, %.1f faults, %.1f chunks, "
-	       "%.1f ensemble changes, %.1f checkpoints, %.1f recoveries, "
-	       "%.1f takeovers, %.1f detaches, %.1f failed operations, "
-	       "%.2f lost devices, %.2f stuck, %.1f s simulated, %.0f events\n",
-	       (double)s->operations / n, (double)s->faults / n,
-	       (double)s->chunks / n, (double)s->ensemble_changes / n,
-	       (double)s->checkpoints / n, (double)s->recoveries / n,
-	       (double)s->takeovers / n, (double)s->detaches / n,
-	       (double)s->errors / n, (double)s->lost_devices / n,
-	       (double)s->stuck / n,
-	       (double)s->virtual_ns / n / 1e9, (double)s->events / n);
+static void summary(const struct totals *t, double seconds)
+{
+	double n = (double)MAX(t->passed + t->failed, 1ull);
+	double simulated = (double)t->sum.virtual_ns / 1e9;
+	size_t i;
+
+	printf("per seed:");
+	for (i = 0; i < ARRAY_SIZE(figures); i++)
+		printf(" %.2f %s,", (double)*(const uint64_t *)((const char *)
+		       &t->sum + figures[i].at) / n, figures[i].name);
+	printf(" %.0f s simulated\n", simulated / n);
+	printf("%.1f simulated hours in %.0f s: %.0f simulated hours per hour\n",
+	       simulated / 3600, seconds, simulated / MAX(seconds, 0.001));
 	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed,
 	       t->failed);
+}
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* ---- command line ------------------------------------------------------- */
@@ -337,6 +367,31 @@ static void parse_range(const char *text, struct options *opt)
 	}
 }
 
+/* Faults are counted from 0; @text: 0-4,7,9-12. */
+static void parse_skip(const char *text, struct options *opt)
+{
+	uint64_t first, last;
+	char *rest;
+
+	for (;;) {
+		first = last = number("skip", text, &rest);
+		if (*rest == '-')
+			last = number("skip", rest + 1, &rest);
+		if (last >= SKIP_BITS || last < first || (*rest && *rest != ',')) {
+			fprintf(stderr, "sim: --skip: '%s' is no list of faults\n",
+				text);
+			exit(2);
+		}
+		for (; first <= last; first++)
+			opt->skip[first / 64] |= 1ull << first % 64;
+		if (!*rest)
+			break;
+		text = rest + 1;
+	}
+	opt->limits.skip = opt->skip;
+	opt->limits.skip_bits = SKIP_BITS;
+}
+
 static void parse_option(int c, const char *arg, struct options *opt)
 {
 	switch (c) {
@@ -356,13 +411,22 @@ static void parse_option(int c, const char *arg, struct options *opt)
 		opt->file = arg;
 		break;
 	case 'm':
-		opt->steps = (uint32_t)number("steps", arg, NULL);
+		opt->limits.target = (uint32_t)number("steps", arg, NULL);
+		break;
+	case 'p':
+		opt->limits.stores = (uint32_t)number("peers", arg, NULL);
+		break;
+	case 'V':
+		opt->limits.volumes = (uint32_t)number("volumes", arg, NULL);
+		break;
+	case 'k':
+		parse_skip(arg, opt);
 		break;
 	case 'j':
 		opt->jobs = (unsigned int)number("jobs", arg, NULL);
 		break;
 	case 'g':
-		opt->gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
+		opt->limits.gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
 		break;
 	case 'l':
 		opt->tail = (unsigned int)number("tail", arg, NULL);
@@ -401,6 +465,9 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "steps", required_argument, NULL, 'm' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "gap", required_argument, NULL, 'g' },
+		{ "peers", required_argument, NULL, 'p' },
+		{ "volumes", required_argument, NULL, 'V' },
+		{ "skip", required_argument, NULL, 'k' },
 		{ "tail", required_argument, NULL, 'l' },
 		{ "first", no_argument, NULL, '1' },
 		{ "limit", required_argument, NULL, 'x' },
@@ -427,13 +494,15 @@ static void parse(int argc, char **argv, struct options *opt)
 int main(int argc, char **argv)
 {
 	struct options opt = {
-		.first = 1, .last = 100, .steps = 320, .tail = TAIL_LINES,
+		.first = 1, .last = 100, .tail = TAIL_LINES,
+		.limits = { .target = 320, .gap = -1 },
 		.jobs = (unsigned int)MIN(sysconf(_SC_NPROCESSORS_ONLN), JOBS_MAX),
-		.known = true, .limit = 120, .gap = -1,
+		.known = true, .limit = 120,
 	};
 	struct totals t = { 0 };
 	struct result r;
 	struct seeds list = { 0 };
+	double began = seconds_now();
 
 	parse(argc, argv, &opt);
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
@@ -448,6 +517,6 @@ int main(int argc, char **argv)
 		t = run_many(&list, &opt);
 		free(list.seed);
 	}
-	summary(&t);
+	summary(&t, seconds_now() - began);
 	return t.failed ? 1 : 0;
 }

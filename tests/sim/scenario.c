@@ -36,57 +36,46 @@ static uint64_t pause_ns(struct world *w)
 }
 
 /* Those who have lost the volume, and do not know or care. */
-static void zombies_try(struct world *w)
+static void zombies_try(struct tenant *t)
 {
-	unsigned int i;
+	struct client *c;
 
-	for (i = 0; i < CLIENTS; i++)
-		if (&w->clients[i] != w->current && sim_chance(w->sim, 1, 3) &&
-		    w->clients[i].op_count < 4)
-			client_submit_random(&w->clients[i]);
+	for_each_client(c, t)
+		if (c != t->current && sim_chance(t->world->sim, 1, 3) &&
+		    c->op_count < 4)
+			client_submit_random(c);
 }
 
+static void work(struct world *w)
+{
+	struct tenant *t;
+
+	for_each_tenant(t, w) {
+		if (t->current)
+			client_submit_random(t->current);
+		zombies_try(t);
+	}
+}
+
+/* A fault now? And the pause after it. */
 static void storm_step(struct world *w)
 {
-	uint64_t before = w->stats.operations;
+	uint64_t before = w->stats.operations, pause;
+	bool fault;
 
 	supervisor_turn(w);
-	if (w->current)
-		client_submit_random(w->current);
-	zombies_try(w);
-	if (w->stats.operations > before) {
-		if (sim_chance(w->sim, 1, w->fault_gap))
-			fault_random(w);
-		sim_run(w->sim, pause_ns(w));
-	} else {
-		if (sim_chance(w->sim, 1, w->fault_gap * 20))
-			fault_random(w);
-		sim_run(w->sim, sim_below(w->sim, TURN));
+	work(w);
+	world_draw(w, DRAW_PAUSE, w->stats.operations);
+	fault = sim_chance(w->sim, 1, w->fault_gap);
+	pause = pause_ns(w);
+	world_draw_end(w);
+	if (w->stats.operations == before) {
+		fault = sim_chance(w->sim, 1, w->fault_gap * 20);
+		pause = sim_below(w->sim, TURN);
 	}
-}
-
-/* Until @c serves and has nothing in flight. */
-static bool settled(const struct world *w)
-{
-	const struct client *c = w->current;
-
-	return c && c->state == CLIENT_SERVING && !c->op_count && !c->failed;
-}
-
-static void settle(struct world *w, const char *when)
-{
-	uint64_t end = sim_now(w->sim) + CALM_MAX;
-
-	while (!w->failed && !w->stuck && !settled(w)) {
-		supervisor_turn(w);
-		sim_run(w->sim, TURN);
-		if (sim_now(w->sim) > end)
-			world_fail(w, "%s: nothing fails any more, but %s is "
-				   "still %s with %u operations", when,
-				   sim_node_name(w->current->node),
-				   client_state_name(w->current),
-				   w->current->op_count);
-	}
+	if (fault)
+		fault_random(w);
+	sim_run(w->sim, pause);
 }
 
 static bool is_over(const struct world *w)
@@ -94,26 +83,66 @@ static bool is_over(const struct world *w)
 	return w->failed || w->stuck;
 }
 
+/* Serves and has nothing in flight. */
+static bool settled(const struct tenant *t)
+{
+	const struct client *c = t->current;
+
+	return c && c->state == CLIENT_SERVING && !c->op_count && !c->failed;
+}
+
+static struct tenant *unsettled(struct world *w)
+{
+	struct tenant *t;
+
+	for_each_tenant(t, w)
+		if (!settled(t))
+			return t;
+	return NULL;
+}
+
+static void settle(struct world *w, const char *when)
+{
+	uint64_t end = sim_now(w->sim) + CALM_MAX;
+	struct tenant *t;
+
+	while (!is_over(w) && (t = unsettled(w)) != NULL) {
+		supervisor_turn(w);
+		sim_run(w->sim, TURN);
+		if (sim_now(w->sim) > end)
+			world_fail(w, "%s: nothing fails any more, but %s is "
+				   "still %s with %u operations", when,
+				   sim_node_name(t->current->node),
+				   client_state_name(t->current),
+				   t->current->op_count);
+	}
+}
+
 static void end_others(struct world *w)
 {
-	unsigned int i;
+	struct tenant *t;
+	struct client *c;
 
-	for (i = 0; i < CLIENTS; i++)
-		if (&w->clients[i] != w->current)
-			client_kill(&w->clients[i], true);
+	for_each_tenant(t, w)
+		for_each_client(c, t)
+			if (c != t->current)
+				client_kill(c, true);
 }
 
 static void some_operations(struct world *w, unsigned int count)
 {
-	while (count-- && !is_over(w) &&
-	       w->current->state == CLIENT_SERVING) {
-		client_submit_random(w->current);
+	struct tenant *t;
+
+	while (count-- && !is_over(w)) {
+		for_each_tenant(t, w)
+			client_submit_random(t->current);
 		sim_run(w->sim, sim_below(w->sim, 2 * NSEC_PER_MSEC));
 	}
 }
 
 static void calm(struct world *w)
 {
+	struct tenant *t;
 	uint64_t end;
 
 	faults_end(w);
@@ -126,8 +155,9 @@ static void calm(struct world *w)
 	}
 	if (is_over(w))
 		return;
-	if (w->current)
-		w->current->errors = 0;
+	for_each_tenant(t, w)
+		if (t->current)
+			t->current->errors = 0;
 	w->last_fault = 0;
 	w->quiet = true;
 	settle(w, "after the faults");
@@ -143,7 +173,7 @@ static void storm(struct world *w)
 {
 	uint64_t operations = 0, since = sim_now(w->sim);
 
-	while (!is_over(w) && w->stats.operations < w->target) {
+	while (!is_over(w) && w->stats.operations < w->limits.target) {
 		storm_step(w);
 		if (w->stats.operations != operations)
 			since = sim_now(w->sim);
@@ -172,25 +202,40 @@ static struct store_node *to_be_lost(struct world *w)
 
 static void everybody_loses_power(struct world *w)
 {
-	struct store_node *lost = to_be_lost(w);
-	unsigned int i;
+	struct store_node *lost = to_be_lost(w), *s;
+	struct tenant *t;
 
-	client_kill(w->current, true);
+	for_each_tenant(t, w)
+		if (t->current)
+			client_kill(t->current, true);
 	if (lost)
 		lost->gone = true;
-	for (i = 0; i < w->store_count; i++)
-		store_node_crash(&w->stores[i], 0);
-	for (i = 0; i < w->store_count; i++)
-		store_node_start(&w->stores[i]);
+	for_each_store(s, w)
+		store_node_crash(s, 0);
+	for_each_store(s, w)
+		store_node_start(s);
 	sim_run(w->sim, NSEC_PER_SEC);
+}
+
+/* Flush all volumes; false if one cannot. */
+static bool flush_all(struct world *w, uint64_t patience)
+{
+	struct tenant *t;
+	bool good = true;
+
+	for_each_tenant(t, w)
+		good &= t->current && client_submit_last(t->current, false);
+	for_each_tenant(t, w)
+		good = good &&
+		       sim_run_until(w->sim, &t->current->last_done, patience) &&
+		       !t->current->last_err && !t->current->failed;
+	return good;
 }
 
 /* In the middle of the storm: what was flushed must have its copies by then. */
 static void sudden_end(struct world *w)
 {
-	if (!client_submit_last(w->current, false) ||
-	    !sim_run_until(w->sim, &w->current->last_done, SUDDEN_MAX) ||
-	    w->current->last_err || w->current->failed)
+	if (!flush_all(w, SUDDEN_MAX))
 		return;
 	w->stats.faults++;
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
@@ -199,20 +244,24 @@ static void sudden_end(struct world *w)
 
 static void ordeal(struct world *w)
 {
-	if (!client_submit_last(w->current, false))
-		world_fail(w, "nobody serves the volume");
+	struct tenant *t;
+
+	if (!flush_all(w, CALM_MAX))
+		world_fail(w, "nobody serves a volume, or it cannot be flushed");
 	settle(w, "at the last flush");
 	if (is_over(w))
 		return;
 	everybody_loses_power(w);
 	w->last_fault = 0;
-	w->wide_loss = false;		/* all was flushed */
+	for_each_tenant(t, w)
+		t->wide_loss = false;	/* all was flushed */
 	settle(w, "after the power came back");
 	if (is_over(w))
 		return;
 	some_operations(w, 10);
 	settle(w, "before the last detach");
-	supervisor_handover(w);
+	for_each_tenant(t, w)
+		supervisor_handover(t);
 	sim_run(w->sim, NSEC_PER_SEC);
 	settle(w, "after the last detach");
 }

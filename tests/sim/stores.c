@@ -67,6 +67,7 @@ void store_node_init(struct world *w, unsigned int i)
 	s->world = w;
 	s->node = sim_node_new(w->sim, name);
 	snprintf(s->address, sizeof(s->address), "%s:1", name);
+	world_draw_clock(w, s->node);
 	sim_task_init(w->sim, &s->restart, restart_task);
 	sim_task_init(w->sim, &s->heal, heal_task);
 	sim_task_init(w->sim, &s->give_up, give_up_task);
@@ -119,7 +120,8 @@ void store_node_start(struct store_node *s)
 	struct store_config cfg = {
 		.cluster = w->cluster, .peer = s->id,
 		.new_incarnation = s->force_incarnation,
-		.sync_interval_ns = w->config.sync_interval_ns,
+		.sync_interval_ns = w->sync_interval,
+		.chunk_size = (uint64_t)w->chunk_blocks * BLOCK_SIZE,
 	};
 
 	if (s->store || s->gone)
@@ -161,14 +163,18 @@ void store_node_kill(struct store_node *s, uint64_t after)
 void store_node_suspect(struct store_node *s)
 {
 	struct world *w = s->world;
-	unsigned int i;
+	struct store_node *other;
+	bool wide = false;
+	struct tenant *t;
 
-	for (i = 0; i < w->store_count; i++)
-		if (&w->stores[i] != s && w->stores[i].power_loss &&
-		    sim_now(w->sim) - w->stores[i].power_loss < WIDE_LOSS)
-			w->wide_loss = true;
+	for_each_store(other, w)
+		wide |= other != s && other->power_loss &&
+			sim_now(w->sim) - other->power_loss < WIDE_LOSS;
 	s->power_loss = sim_now(w->sim);
-	model_power_loss(w->model, s->power_loss, w->wide_loss);
+	for_each_tenant(t, w) {
+		t->wide_loss |= wide;
+		model_power_loss(t->model, s->power_loss, t->wide_loss);
+	}
 }
 
 void store_node_crash(struct store_node *s, uint64_t after)

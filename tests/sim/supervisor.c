@@ -1,75 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Keeps somebody attached: starts the one who is to have the volume, and tries
+ * Keeps somebody attached: starts the one who is to have a volume, and tries
  * again; ends those whose volume has failed, after they went on for a while.
  */
 #include "world.h"
 
 #define ZOMBIE_MAX (20 * NSEC_PER_SEC)
 
-static struct client *other_client(struct world *w)
+static struct client *other_client(struct tenant *t)
 {
 	struct client *c;
 
 	do {
-		c = &w->clients[sim_below(w->sim, CLIENTS)];
-	} while (c == w->current);
+		c = &t->clients[sim_below(t->world->sim, CLIENTS)];
+	} while (c == t->current);
 	return c;
 }
 
 /* The device goes with its helper only when the machine does. */
 static void start(struct client *c)
 {
-	struct world *w = c->world;
-
-	if (sim_now(w->sim) < c->retry_at)
+	if (sim_now(c->world->sim) < c->retry_at)
 		return;
-	client_attach(c, !w->detached && !c->device, c->device);
+	client_attach(c, !c->tenant->detached && !c->device, c->device);
 }
 
 static void bury(struct client *c)
 {
-	struct world *w = c->world;
-	uint64_t now = sim_now(w->sim);
+	struct sim *sim = c->world->sim;
 
 	if (c->failed && c->state != CLIENT_OFF &&
-	    (c == w->current ||
-	     now - c->failed_at > sim_below(w->sim, ZOMBIE_MAX)))
+	    (c == c->tenant->current ||
+	     sim_now(sim) - c->failed_at > sim_below(sim, ZOMBIE_MAX)))
 		client_kill(c, false);
+}
+
+static void turn(struct tenant *t)
+{
+	struct client *c;
+
+	for_each_client(c, t) {
+		bury(c);
+		client_check_ages(c);
+	}
+	if (!t->current || (t->current->state == CLIENT_OFF &&
+			    !t->current->device &&
+			    sim_chance(t->world->sim, 1, 3)))
+		t->current = other_client(t);
+	if (t->current->state == CLIENT_OFF)
+		start(t->current);
 }
 
 void supervisor_turn(struct world *w)
 {
-	unsigned int i;
+	struct tenant *t;
 
-	for (i = 0; i < CLIENTS; i++) {
-		bury(&w->clients[i]);
-		client_check_ages(&w->clients[i]);
-	}
-	if (!w->current || (w->current->state == CLIENT_OFF &&
-			    !w->current->device && sim_chance(w->sim, 1, 3)))
-		w->current = other_client(w);
-	if (w->current->state == CLIENT_OFF)
-		start(w->current);
+	for_each_tenant(t, w)
+		turn(t);
 }
 
-void supervisor_takeover(struct world *w)
+void supervisor_takeover(struct tenant *t)
 {
-	struct client *c = other_client(w);
+	struct client *c = other_client(t);
 
-	if (!w->current || w->current->state == CLIENT_OFF)
+	if (!t->current || t->current->state == CLIENT_OFF)
 		return;
-	w->stats.takeovers++;
+	t->world->stats.takeovers++;
 	if (c->state != CLIENT_OFF)
 		client_kill(c, true);
 	c->device = false;
 	c->retry_at = 0;
-	w->current = c;
+	t->current = c;
 	client_attach(c, true, false);
 }
 
-void supervisor_handover(struct world *w)
+void supervisor_handover(struct tenant *t)
 {
-	if (w->current)
-		client_detach(w->current);
+	if (t->current)
+		client_detach(t->current);
 }

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "ring/ring.h"
 
-#define VOLUME_ID 1
+#define CLOCK_PPM_MAX 1000
 
 void world_fail(struct world *w, const char *fmt, ...)
 {
@@ -31,7 +31,7 @@ static void on_fail(void *ctx, const char *what)
 
 static void recovered_task(struct sim_task *task)
 {
-	faults_recovered(container_of(task, struct world, recovered));
+	faults_recovered(container_of(task, struct tenant, recovered));
 }
 
 static void random_uuid(struct world *w, struct uuid *id)
@@ -43,8 +43,7 @@ static void random_uuid(struct world *w, struct uuid *id)
 	uuid_from_random(id);
 }
 
-/* Put the text that an encoder made, and free it. */
-static void put(struct world *w, const char *key, char *text)
+void world_put(struct world *w, const char *key, char *text)
 {
 	if (!text)
 		abort();
@@ -59,28 +58,20 @@ static void put_cluster(struct world *w)
 		.chunk_size = (uint64_t)w->chunk_blocks * BLOCK_SIZE,
 	};
 
-	put(w, KEY_CLUSTER, cluster_doc_encode(&doc));
+	world_put(w, KEY_CLUSTER, cluster_doc_encode(&doc));
 }
 
-static void put_ring(struct world *w)
+void world_peer_doc(const struct world *w, unsigned int store,
+		    struct peer_doc *doc)
 {
-	struct ring_doc *doc = calloc(1, sizeof(*doc));
-	char key[META_KEY_MAX];
-	unsigned int i;
+	const struct store_node *s = &w->stores[store];
 
-	if (!doc)
-		abort();
-	doc->current.version = 1;
-	doc->current.type = sim_chance(w->sim, 1, 3) ? RING_MOD : RING_KETAMA;
-	doc->current.replication = w->replication;
-	doc->current.member_count = w->store_count;
-	for (i = 0; i < w->store_count; i++) {
-		doc->current.members[i].peer = w->stores[i].id;
-		doc->current.members[i].weight = 1ull << 30;
-	}
-	key_ring(&w->cluster, key);
-	put(w, key, ring_doc_encode(doc));
-	free(doc);
+	memset(doc, 0, sizeof(*doc));
+	doc->id = s->id;
+	snprintf(doc->address, sizeof(doc->address), "%s", s->address);
+	snprintf(doc->zone, sizeof(doc->zone), "zone%u", s->zone);
+	snprintf(doc->host, sizeof(doc->host), "host%u", store);
+	doc->size = 1ull << 30;
 }
 
 static void put_peers(struct world *w)
@@ -90,37 +81,44 @@ static void put_peers(struct world *w)
 	unsigned int i;
 
 	for (i = 0; i < w->store_count; i++) {
-		memset(&doc, 0, sizeof(doc));
-		doc.id = w->stores[i].id;
-		snprintf(doc.address, sizeof(doc.address), "%s",
-			 w->stores[i].address);
-		doc.size = 1ull << 30;
+		world_peer_doc(w, i, &doc);
 		key_peer(&w->cluster, &doc.id, key);
-		put(w, key, peer_doc_encode(&doc));
+		world_put(w, key, peer_doc_encode(&doc));
 	}
 }
 
-static void put_volume(struct world *w)
+static void put_volume(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
+	struct world *w = t->world;
 	char key[META_KEY_MAX];
 
 	if (!doc)
 		abort();
-	snprintf(doc->name, sizeof(doc->name), VOLUME_NAME);
-	doc->id = VOLUME_ID;
-	doc->size = w->blocks * BLOCK_SIZE;
-	doc->replication = w->replication;
+	snprintf(doc->name, sizeof(doc->name), "%s", t->name);
+	doc->id = t->id;
+	doc->size = t->blocks * BLOCK_SIZE;
+	doc->replication = t->replication;
 	doc->chunk_blocks = w->chunk_blocks;
 	doc->tail.first = 1;
 	doc->next_chunk = 1;
-	key_volume(&w->cluster, VOLUME_NAME, key);
-	put(w, key, volume_doc_encode(doc));
-	key_volume_id(&w->cluster, VOLUME_ID, key);
-	put(w, key, name_encode(VOLUME_NAME));
+	key_volume(&w->cluster, t->name, key);
+	world_put(w, key, volume_doc_encode(doc));
+	key_volume_id(&w->cluster, t->id, key);
+	world_put(w, key, name_encode(t->name));
 	key_next_volume(&w->cluster, key);
-	put(w, key, counter_encode(VOLUME_ID + 1));
+	world_put(w, key, counter_encode(t->id + 1));
 	free(doc);
+}
+
+void world_volume_doc(struct tenant *t, struct volume_doc *doc)
+{
+	struct world *w = t->world;
+	char key[META_KEY_MAX];
+
+	key_volume(&w->cluster, t->name, key);
+	if (volume_doc_decode(key, sim_meta_value(w->sim, key), doc))
+		abort();
 }
 
 static void draw_delays(struct world *w)
@@ -136,73 +134,158 @@ static void draw_delays(struct world *w)
 	}
 }
 
-static void draw_config(struct world *w)
+/* Most worlds are small: they are fast, and have most of what can go wrong. */
+static void draw_size(struct world *w)
 {
-	struct volume_config *cfg = &w->config;
-	struct sim *sim = w->sim;
+	static const struct {
+		uint32_t stores_min, stores_max, tenants_min, tenants_max;
+	} sizes[] = {
+		{ 3, 5, 1, 1 }, { 3, 5, 1, 1 }, { 3, 5, 1, 1 },
+		{ 3, 6, 1, 2 }, { 4, 7, 2, 2 }, { 6, STORES_MAX, 1, VOLUMES_MAX },
+	};
+	uint64_t i = sim_below(w->sim, ARRAY_SIZE(sizes));
 
-	w->store_count = (unsigned int)sim_between(sim, 3, STORES_MAX);
-	w->replication = sim_chance(sim, 1, 3) ? 2 : 3;
-	w->chunk_blocks = 256u << sim_below(sim, 2);
-	w->blocks = sim_between(sim, 256, 1200);
-	w->depth = (uint32_t)sim_between(sim, 1, 16);
+	w->store_count = (uint32_t)sim_between(w->sim, sizes[i].stores_min,
+					       sizes[i].stores_max);
+	w->tenant_count = (uint32_t)sim_between(w->sim, sizes[i].tenants_min,
+						sizes[i].tenants_max);
+	w->zone_count = (uint32_t)sim_between(w->sim, 1, ZONES_MAX);
+	w->replication = sim_chance(w->sim, 1, 3) ? 2 : 3;
+	w->chunk_blocks = 256u << sim_below(w->sim, 2);
+	if (w->limits.stores)
+		w->store_count = MIN(w->store_count, w->limits.stores);
+	w->store_count = MAX(w->store_count, w->replication);
+	if (w->limits.volumes)
+		w->tenant_count = MIN(w->tenant_count, w->limits.volumes);
+}
+
+static void draw_world(struct world *w)
+{
+	struct sim *sim = w->sim;
+	unsigned int i;
+
+	draw_size(w);
 	w->fault_gap = (uint32_t)sim_between(sim, 10, 60);
+	if (w->limits.gap >= 0)
+		w->fault_gap = (uint32_t)w->limits.gap;
 	w->replica_timeout = sim_between(sim, 100, 600) * NSEC_PER_MSEC;
 	w->io_timeout = 30 * NSEC_PER_SEC;
-	snprintf(cfg->name, sizeof(cfg->name), VOLUME_NAME);
+	w->sync_interval = sim_between(sim, 50, 5000) * NSEC_PER_MSEC;
+	draw_delays(w);
+	random_uuid(w, &w->cluster);
+	for (i = 0; i < STORES_MAX; i++) {
+		random_uuid(w, &w->stores[i].id);
+		w->stores[i].zone = i % w->zone_count;
+	}
+}
+
+static void draw_tenant(struct tenant *t)
+{
+	struct volume_config *cfg = &t->config;
+	struct world *w = t->world;
+	struct sim *sim = w->sim;
+
+	t->blocks = sim_between(sim, 256, 1200);
+	if (w->tenant_count > 1)
+		t->blocks /= 2;
+	t->depth = (uint32_t)sim_between(sim, 1, 16);
+	t->replication = w->replication;
+	if (t->index && w->store_count > 2)
+		t->replication = (uint32_t)sim_between(sim, 2, 3);
+	snprintf(cfg->name, sizeof(cfg->name), "%s", t->name);
 	cfg->replica_timeout_ns = w->replica_timeout;
 	cfg->io_timeout_ns = w->io_timeout;
 	cfg->map_cache_bytes = sim_between(sim, 8, 64) * BLOCK_SIZE;
 	cfg->overlay_bytes = sim_between(sim, 4, 64) << 10;
 	cfg->checkpoint_log_bytes = sim_between(sim, 2, 32) << 20;
 	cfg->tail_chunks = sim_between(sim, 2, 6);
-	cfg->sync_interval_ns = sim_between(sim, 50, 5000) * NSEC_PER_MSEC;
+	cfg->sync_interval_ns = w->sync_interval;
 }
 
-struct world *world_new(uint64_t seed, uint32_t target, FILE *trace)
+/* Clocks differ by less than two in 1000. */
+void world_draw_clock(struct world *w, struct sim_node *node)
+{
+	sim_node_clock_rate(node, (int32_t)sim_below(w->sim, 2 * CLOCK_PPM_MAX) -
+				  CLOCK_PPM_MAX);
+}
+
+static void tenant_init(struct world *w, unsigned int index)
+{
+	struct tenant *t = &w->tenants[index];
+	unsigned int i;
+
+	t->world = w;
+	t->index = index;
+	t->id = index + 1;
+	snprintf(t->name, sizeof(t->name), "vol%u", index);
+	draw_tenant(t);
+	sim_task_init(w->sim, &t->recovered, recovered_task);
+	t->model = model_new(t->blocks * BLOCK_SECTORS, on_fail, w);
+	put_volume(t);
+	for (i = 0; i < CLIENTS; i++)
+		client_init(t, i);
+}
+
+struct world *world_new(uint64_t seed, const struct world_limits *limits,
+			FILE *trace)
 {
 	struct world *w = calloc(1, sizeof(*w));
+	struct store_node *s;
 	unsigned int i;
 
 	if (!w)
 		abort();
 	w->seed = seed;
-	w->target = target;
+	w->limits = *limits;
 	w->sim = sim_new(seed);
 	sim_trace_live(w->sim, trace);
 	sim_log_attach(w->sim);
 	sim_fail_hook(w->sim, on_fail, w);
-	sim_task_init(w->sim, &w->recovered, recovered_task);
-	draw_config(w);
-	draw_delays(w);
-	random_uuid(w, &w->cluster);
-	w->model = model_new(w->blocks * BLOCK_SECTORS, on_fail, w);
-	for (i = 0; i < w->store_count; i++) {
-		store_node_init(w, i);
-		random_uuid(w, &w->stores[i].id);
-	}
-	put_cluster(w);
-	put_ring(w);
-	put_peers(w);
-	put_volume(w);
-	inspect_init(w);
+	world_draw(w, DRAW_WORLD, 0);
+	draw_world(w);
 	for (i = 0; i < w->store_count; i++)
-		store_node_start(&w->stores[i]);
-	for (i = 0; i < CLIENTS; i++)
-		client_init(w, i);
+		store_node_init(w, i);
+	put_cluster(w);
+	put_peers(w);
+	rings_put_first(w);
+	for (i = 0; i < w->tenant_count; i++)
+		tenant_init(w, i);
+	world_draw_end(w);
+	inspect_init(w);
+	for_each_store(s, w)
+		store_node_start(s);
 	return w;
 }
 
 void world_free(struct world *w)
 {
-	unsigned int i;
+	struct store_node *s;
+	struct tenant *t;
+	struct client *c;
 
-	for (i = 0; i < CLIENTS; i++)
-		client_kill(&w->clients[i], false);
-	for (i = 0; i < w->store_count; i++)
-		store_node_free(&w->stores[i]);
+	for_each_tenant(t, w)
+		for_each_client(c, t)
+			client_kill(c, true);
+	for_each_store(s, w)
+		store_node_free(s);
 	inspect_free(w);
-	model_free(w->model);
+	for_each_tenant(t, w)
+		model_free(t->model);
 	sim_free(w->sim);
 	free(w);
+}
+
+struct tenant *world_any_tenant(struct world *w)
+{
+	return &w->tenants[sim_below(w->sim, w->tenant_count)];
+}
+
+void world_draw(struct world *w, enum draw kind, uint64_t number)
+{
+	sim_random_push(w->sim, w->seed ^ (uint64_t)kind << 56 ^ number << 24);
+}
+
+void world_draw_end(struct world *w)
+{
+	sim_random_pop(w->sim);
 }

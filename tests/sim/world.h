@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One seed: a cluster of stores, hosts that attach its one volume, what is
- * done to it, and what went wrong.
+ * One seed: a cluster of stores, volumes with the hosts that attach them, what
+ * is done to all of it, and what went wrong.
  *
  *   world.c     makes it and takes it down
  *   stores.c    the store processes and their deaths
- *   client.c    one host with a volume attached: life and requests
- *   supervisor.c  who has the volume next
+ *   client.c    one host with a volume attached: its life
+ *   request.c   its requests
+ *   supervisor.c  who has each volume next
  *   faults.c    what is done to all of them
+ *   faults_disk.c  and to the disks
  *   inspect.c   looks at the stores' disks behind their backs
  *   scenario.c  the course of one seed
  *   main.c      many seeds
@@ -23,11 +25,13 @@
 #include "store/store.h"
 #include "volume/volume.h"
 
-#define STORES_MAX 5
+#define STORES_MAX 9
+#define ZONES_MAX 3
+#define VOLUMES_MAX 3
 #define CLIENTS 3
-#define VOLUME_NAME "vol"
 
 struct world;
+struct tenant;
 struct client;
 
 struct store_node {
@@ -35,6 +39,7 @@ struct store_node {
 	struct sim_node *node;
 	struct store *store;		/* NULL: not running */
 	struct uuid id;
+	uint32_t zone;
 	char address[24];
 	bool serving;
 	bool force_incarnation;
@@ -43,7 +48,7 @@ struct store_node {
 	struct sim_task restart, heal, give_up;
 	int64_t lease;
 	/* inspect.c */
-	struct inspect_store *inspect;
+	struct inspect_store *inspect[VOLUMES_MAX];
 };
 
 enum client_state {
@@ -69,12 +74,14 @@ struct client_op {
 
 struct client {
 	struct world *world;
+	struct tenant *tenant;
 	struct sim_node *node;
 	struct volume *volume;
 	enum client_state state;
 	uint32_t owner;			/* epoch of its attachment */
 	struct list_head ops;
 	uint32_t op_count;
+	struct list_head resends;	/* of a device without a helper */
 	bool last_done;			/* see client_submit_last() */
 	int last_err;
 	/* What the kernel would remember of the device. */
@@ -103,54 +110,98 @@ struct client {
 
 struct world_stats {
 	uint64_t operations, faults, recoveries, takeovers, detaches;
-	uint64_t chunks, ensemble_changes, checkpoints, records, errors;
-	uint64_t lost_devices, stuck, virtual_ns, events;
+	uint64_t ring_changes, chunks, ensemble_changes, checkpoints, records, errors;
+	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
 
-struct world {
-	struct sim *sim;
-	uint64_t seed;
-	uint32_t target;		/* client operations */
+/* A volume, the hosts that may attach it, and what it may contain. */
+struct tenant {
+	struct world *world;
+	unsigned int index;
+	char name[VOLUME_NAME_MAX];
+	uint64_t id;
 	/* drawn from the seed */
 	uint64_t blocks;
-	uint32_t store_count, replication, chunk_blocks, depth;
-	uint32_t fault_gap;		/* operations between two faults, on average */
-	uint64_t io_timeout, replica_timeout;
+	uint32_t replication, depth;
 	struct volume_config config;	/* what every attach has in common */
 
-	struct uuid cluster;
-	struct store_node stores[STORES_MAX];
 	struct client clients[CLIENTS];
 	struct client *current;		/* who is to have the volume */
 	uint32_t owner;			/* highest epoch that was attached */
 	uint32_t claims;		/* attach calls so far */
 	bool detached;			/* in order, and nobody claimed since */
-	uint64_t last_fault;		/* end of the last fault's effect */
 	bool wide_loss;			/* two stores lost power since the last
 					 * recovery, soon after each other */
 	struct sim_task recovered;
 	bool dark_again;		/* a second blow after the recovery */
+	struct model *model;
+	uint8_t *chunks_seen;		/* inspect.c: which have records */
+};
+
+/* What a seed draws may be made smaller, to find what a failure needs. */
+struct world_limits {
+	uint32_t target;		/* client operations */
+	uint32_t stores, volumes;	/* 0: the seed decides */
+	int64_t gap;			/* operations between faults; -1: same */
+	const uint64_t *skip;		/* bits: faults that do not happen */
+	uint32_t skip_bits;
+};
+
+struct world {
+	struct sim *sim;
+	uint64_t seed;
+	struct world_limits limits;
+	/* drawn from the seed */
+	uint32_t store_count, zone_count, tenant_count;
+	uint32_t replication, chunk_blocks;
+	uint32_t fault_gap;		/* operations between two faults, on average */
+	uint64_t io_timeout, replica_timeout, sync_interval;
+
+	struct uuid cluster;
+	struct store_node stores[STORES_MAX];
+	struct tenant tenants[VOLUMES_MAX];
+	uint32_t fault_count;		/* also those that were skipped */
+	uint64_t last_fault;		/* end of the last fault's effect */
 	struct store_node *rotten;	/* whose disk rots */
 	bool one_gone;
 	bool disk_errors;		/* a disk has refused something ... */
 	uint32_t bad_disks;		/* ... one of these (bits) */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
-	struct model *model;
-	struct ring *ring;		/* inspect.c */
-	uint8_t *chunks_seen;		/* inspect.c: which have records */
+	struct ring *rings[2];		/* inspect.c: by version modulo 2 */
+	struct record *record;		/* its scratch */
 	struct world_stats stats;
 	bool failed;
 	char failure[512];
 };
+
+#define for_each_tenant(t, w) \
+	for (t = (w)->tenants; t < (w)->tenants + (w)->tenant_count; t++)
+#define for_each_client(c, t) \
+	for (c = (t)->clients; c < (t)->clients + CLIENTS; c++)
+#define for_each_store(s, w) \
+	for (s = (w)->stores; s < (w)->stores + (w)->store_count; s++)
 
 /** world_fail() - an invariant is broken; the first sentence is kept. */
 void world_fail(struct world *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* world.c */
-struct world *world_new(uint64_t seed, uint32_t target, FILE *trace);
+struct world *world_new(uint64_t seed, const struct world_limits *limits,
+			FILE *trace);
 void world_free(struct world *w);
+enum draw { DRAW_WORLD = 1, DRAW_OPERATION, DRAW_PAUSE, DRAW_FAULT };
+/* Draws until world_draw_end() do not depend on what happened so far. */
+void world_draw(struct world *w, enum draw kind, uint64_t number);
+void world_draw_end(struct world *w);
+struct tenant *world_any_tenant(struct world *w);
+void world_draw_clock(struct world *w, struct sim_node *node);
+/* Put the text that an encoder made, and free it. */
+void world_put(struct world *w, const char *key, char *text);
+void world_peer_doc(const struct world *w, unsigned int store,
+		    struct peer_doc *doc);
+/* The volume's value as it is now. */
+void world_volume_doc(struct tenant *t, struct volume_doc *doc);
 
 /* stores.c */
 void store_node_init(struct world *w, unsigned int i);
@@ -166,25 +217,36 @@ void store_node_free(struct store_node *s);
 unsigned int stores_serving(const struct world *w);
 
 /* client.c */
-void client_init(struct world *w, unsigned int i);
+void client_init(struct tenant *t, unsigned int i);
 void client_attach(struct client *c, bool force, bool surviving);
 void client_detach(struct client *c);
 /* The process ends at once; @power: the host too, and the device with it. */
 void client_kill(struct client *c, bool power);
-bool client_submit_random(struct client *c);
-/* A flush or a FUA write; c->last_done says when it is over. */
-bool client_submit_last(struct client *c, bool fua);
 void client_check_pump(struct client *c);
-/* Look for requests that wait too long. */
-void client_check_ages(struct client *c);
+void client_check_read_done(struct client_op *op, int err);
 /* Somebody else has tried to attach since this one did. */
 bool client_superseded(const struct client *c);
 const char *client_state_name(const struct client *c);
 
+/* request.c */
+bool client_submit_random(struct client *c);
+/* A flush or a FUA write; c->last_done says when it is over. */
+bool client_submit_last(struct client *c, bool fua);
+/* Look for requests that wait too long. */
+void client_check_ages(struct client *c);
+/* No done() follows; the driver's part, if the device survives. */
+void client_drop_requests(struct client *c);
+void client_resend(struct client *c);
+struct client_op *op_new(struct client *c, enum volume_op type,
+			 uint64_t offset, uint64_t length);
+void op_submit(struct client_op *op);
+void op_error(struct client_op *op, int err);
+void op_free(struct client_op *op);
+
 /* supervisor.c: keeps somebody attached. */
 void supervisor_turn(struct world *w);
-void supervisor_takeover(struct world *w);
-void supervisor_handover(struct world *w);
+void supervisor_takeover(struct tenant *t);
+void supervisor_handover(struct tenant *t);
 
 /* faults.c */
 void fault_random(struct world *w);
@@ -194,11 +256,17 @@ bool faults_active(const struct world *w);
 /* So many disks have spoilt copies that the others are too few for a volume. */
 bool faults_few_good_disks(const struct world *w);
 /* Somebody has recovered the volume. */
-void faults_recovered(struct world *w);
+void faults_recovered(struct tenant *t);
+
+/* rings.c */
+void rings_put_first(struct world *w);
+void ring_change_random(struct world *w);
 
 /* inspect.c */
 void inspect_init(struct world *w);
 void inspect_free(struct world *w);
+/* The ring of that version; NULL: neither the current one nor the previous. */
+const struct ring *inspect_ring(struct world *w, uint64_t version);
 void inspect_power_loss(struct store_node *s);
 /** inspect_dump() - the volume's value and every chunk file, for people. */
 void inspect_dump(struct world *w, FILE *out);

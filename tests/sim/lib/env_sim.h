@@ -58,6 +58,11 @@ uint64_t sim_below(struct sim *sim, uint64_t n);
 uint64_t sim_between(struct sim *sim, uint64_t lo, uint64_t hi);
 bool sim_chance(struct sim *sim, uint32_t num, uint32_t den);
 
+/** sim_random_push() - what is drawn until sim_random_pop() depends on @seed
+ * alone, and what is drawn after that not on it. Not nested. */
+void sim_random_push(struct sim *sim, uint64_t seed);
+void sim_random_pop(struct sim *sim);
+
 /** sim_step() - run the next event; false when there is none. */
 bool sim_step(struct sim *sim);
 
@@ -144,10 +149,21 @@ void sim_node_start(struct sim_node *node);
 /** sim_node_hang() - the process does nothing for @ns (SIGSTOP, SIGCONT). */
 void sim_node_hang(struct sim_node *node, uint64_t ns);
 
+/** sim_node_clock_rate() - before anything runs there: its clock goes by @ppm
+ * millionths too fast. */
+void sim_node_clock_rate(struct sim_node *node, int32_t ppm);
+
+/** sim_node_clock_jump() - the wall clock goes @ns forward, or back. */
+void sim_node_clock_jump(struct sim_node *node, int64_t ns);
+
 /* ---- network faults --------------------------------------------------- */
 
 /** sim_net_block() - nothing gets from @from to @to for @ns. */
 void sim_net_block(struct sim_node *from, struct sim_node *to, uint64_t ns);
+
+/** sim_net_slow() - for @ns, what goes to or comes from @node takes up to
+ * @extra longer. */
+void sim_net_slow(struct sim_node *node, uint64_t ns, uint64_t extra);
 
 /** sim_net_break() - reset every connection between @a and @b (NULL: any). */
 void sim_net_break(struct sim_node *a, struct sim_node *b);
@@ -182,6 +198,8 @@ struct sim_meta_faults {
 	uint64_t timeout_ns;	/* when that answer comes */
 	uint64_t late_max_ns;	/* how long after its answer it may land */
 	uint64_t watch_extra;	/* events of watches come so much later */
+	uint64_t slow_until;	/* until then each request and answer ... */
+	uint64_t slow_extra;	/* ... takes up to so much longer */
 	uint64_t down_until;	/* all calls fail or time out until then */
 };
 struct sim_meta_faults *sim_meta_faults(struct sim *sim);

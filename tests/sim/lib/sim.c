@@ -64,6 +64,29 @@ uint64_t sim_random(struct sim *sim)
 	return result;
 }
 
+static void seed_prng(struct sim *sim, uint64_t seed)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		sim->prng[i] = splitmix(&seed);
+}
+
+void sim_random_push(struct sim *sim, uint64_t seed)
+{
+	if (sim->pushed)
+		abort();
+	sim->pushed = true;
+	memcpy(sim->saved_prng, sim->prng, sizeof(sim->prng));
+	seed_prng(sim, seed);
+}
+
+void sim_random_pop(struct sim *sim)
+{
+	sim->pushed = false;
+	memcpy(sim->prng, sim->saved_prng, sizeof(sim->prng));
+}
+
 uint64_t sim_below(struct sim *sim, uint64_t n)
 {
 	return n ? sim_random(sim) % n : 0;
@@ -335,7 +358,6 @@ struct sim_delays *sim_delays(struct sim *sim)
 struct sim *sim_new(uint64_t seed)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
-	unsigned int i;
 
 	if (!sim)
 		return NULL;
@@ -345,8 +367,7 @@ struct sim *sim_new(uint64_t seed)
 		free(sim);
 		return NULL;
 	}
-	for (i = 0; i < 4; i++)
-		sim->prng[i] = splitmix(&seed);
+	seed_prng(sim, seed);
 	sim->now = NSEC_PER_SEC;
 	list_init(&sim->listeners);
 	sim->delays = (struct sim_delays){

@@ -103,6 +103,13 @@ uint64_t sim_net_delay(struct sim *sim)
 	return sim_between(sim, d->net_min, d->net_max);
 }
 
+static uint64_t slow_extra(struct sim_node *node)
+{
+	struct sim *sim = node->sim;
+
+	return sim->now < node->slow_until ? sim_below(sim, node->slow_extra) : 0;
+}
+
 void sim_deliver_arm(struct env_conn *c)
 {
 	struct frame *f;
@@ -125,6 +132,9 @@ struct frame *sim_frame_push(struct env_conn *to, enum frame_kind kind,
 	f->kind = kind;
 	f->err = 0;
 	f->data = NULL;
+	delay += slow_extra(to->owner);
+	if (to->remote)
+		delay += slow_extra(to->remote);
 	f->due = MAX(sim->now + delay, to->last_due);
 	to->last_due = f->due;
 	list_add_tail(&f->node, &to->in);
@@ -339,6 +349,13 @@ void sim_net_block(struct sim_node *from, struct sim_node *to, uint64_t ns)
 	sim_trace(sim, from, "cannot reach node %llu for %llu us", to->id,
 		  ns / 1000, 0, 0);
 	*until = MAX(*until, sim->now + ns);
+}
+
+void sim_net_slow(struct sim_node *node, uint64_t ns, uint64_t extra)
+{
+	sim_trace(node->sim, node, "slow network for %llu us", ns / 1000, 0, 0, 0);
+	node->slow_until = node->sim->now + ns;
+	node->slow_extra = extra;
 }
 
 void sim_net_break(struct sim_node *a, struct sim_node *b)

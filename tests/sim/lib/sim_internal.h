@@ -42,7 +42,8 @@ struct trace_entry {
 };
 
 struct sim {
-	uint64_t prng[4];
+	uint64_t prng[4], saved_prng[4];
+	bool pushed;
 	uint64_t now, events, hash, order;
 	uint64_t same_time;		/* events since the clock moved */
 	struct sim_delays delays;
@@ -71,6 +72,9 @@ struct sim_node {
 	unsigned int boots;
 	uint64_t hung_until;
 	uint64_t clock_offset;
+	int32_t clock_ppm;		/* how much too fast it goes */
+	int64_t wall_offset;
+	uint64_t slow_until, slow_extra;
 	/* network */
 	struct list_head conns;
 	struct list_head orphans;	/* sent() functions of closed ones */

@@ -92,7 +92,13 @@ static bool is_cut(const struct sim_meta_client *c)
 
 static uint64_t meta_delay(struct sim *sim)
 {
-	return sim_between(sim, sim->delays.meta_min, sim->delays.meta_max);
+	const struct sim_meta_faults *f = sim_meta_faults(sim);
+	uint64_t delay = sim_between(sim, sim->delays.meta_min,
+				     sim->delays.meta_max);
+
+	if (sim->now < f->slow_until)
+		delay += sim_below(sim, f->slow_extra);
+	return delay;
 }
 
 /* ---- watches ------------------------------------------------------------ */

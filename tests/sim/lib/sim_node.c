@@ -19,14 +19,39 @@ static struct sim_node *to_node(struct env *env)
 	return container_of(env, struct sim_node, env);
 }
 
+/* Clocks may run at rates of their own. */
+static uint64_t clock_at(const struct sim_node *node, uint64_t now)
+{
+	int64_t drift = (int64_t)(now / 1000) * node->clock_ppm / 1000;
+
+	return now + node->clock_offset + (uint64_t)drift;
+}
+
+/* When that clock shows @when. */
+static uint64_t clock_reaches(const struct sim_node *node, uint64_t when)
+{
+	uint64_t now = node->sim->now, shows = clock_at(node, now), wait;
+
+	if (when <= shows)
+		return now;
+	wait = when - shows;
+	now += wait - (uint64_t)((int64_t)(wait / 1000) * node->clock_ppm / 1000);
+	while ((shows = clock_at(node, now)) < when)
+		now += when - shows;
+	return now;
+}
+
 static uint64_t node_now(struct env *env)
 {
-	return to_node(env)->sim->now + to_node(env)->clock_offset;
+	return clock_at(to_node(env), to_node(env)->sim->now);
 }
 
 static uint64_t node_realtime(struct env *env)
 {
-	return to_node(env)->sim->now + 1700000000ull * NSEC_PER_SEC;
+	struct sim_node *node = to_node(env);
+
+	return node_now(env) - node->clock_offset + (uint64_t)node->wall_offset +
+	       1700000000ull * NSEC_PER_SEC;
 }
 
 static void node_random(struct env *env, void *buf, size_t len)
@@ -46,11 +71,10 @@ static void node_timer_set(struct env *env, struct env_timer *timer,
 			   uint64_t when)
 {
 	struct sim_node *node = to_node(env);
-	uint64_t own = when > node->clock_offset ? when - node->clock_offset : 0;
 
 	if (!node->running)
 		return;
-	sim_timer_set(node->sim, node, timer, own);
+	sim_timer_set(node->sim, node, timer, clock_reaches(node, when));
 	timer->when = when;
 }
 
@@ -137,6 +161,18 @@ void sim_node_hang(struct sim_node *node, uint64_t ns)
 		return;
 	sim_trace(node->sim, node, "hangs for %llu us", ns / 1000, 0, 0, 0);
 	node->hung_until = node->sim->now + ns;
+}
+
+void sim_node_clock_rate(struct sim_node *node, int32_t ppm)
+{
+	node->clock_ppm = ppm;
+}
+
+void sim_node_clock_jump(struct sim_node *node, int64_t ns)
+{
+	sim_trace(node->sim, node, "wall clock moves by %lld s",
+		  (uint64_t)(ns / (int64_t)NSEC_PER_SEC), 0, 0, 0);
+	node->wall_offset += ns;
 }
 
 const char *sim_node_name(const struct sim_node *node)
