@@ -19,6 +19,9 @@
 #define peer_usable		bed_peer_usable
 #define peer_call		bed_peer_call
 #define peer_call_cancel	bed_peer_call_cancel
+#define peer_call_abandon	bed_peer_call_abandon
+#define peer_call_receiving	bed_peer_call_receiving
+#define peer_stats(peer)	bed_peer_stats(peer)
 
 #include <errno.h>
 #include <setjmp.h>
@@ -36,6 +39,7 @@
 #include "volume/reader.h"
 
 #include "../../userspace/libtorus/volume/reader.c"
+#include "../../userspace/libtorus/volume/reader_hedge.c"
 #include "../../userspace/libtorus/volume/reader_peers.c"
 #include "../../userspace/libtorus/volume/reader_run.c"
 
@@ -50,7 +54,7 @@ struct peer {
 	enum behaviour behaviour;
 	uint64_t latency_ns;
 	struct peer_stats stats;
-	uint32_t asked, cancelled, blocks_asked;
+	uint32_t asked, cancelled, abandoned, blocks_asked;
 	bool undocumented;		/* the cluster has no document of it */
 };
 
@@ -59,7 +63,7 @@ struct pending_call {
 	struct peer *peer;
 	struct peer_call *call;
 	struct wire_read body;
-	uint64_t due;
+	uint64_t since, due;
 };
 
 static struct peer peers[PEERS];
@@ -165,6 +169,16 @@ bool peer_usable(struct peer *peer)
 	return peer->behaviour != DOWN;
 }
 
+const struct peer_stats *peer_stats(const struct peer *peer)
+{
+	return &peer->stats;
+}
+
+bool peer_call_receiving(const struct peer_call *call)
+{
+	return call->receiving;
+}
+
 void peer_call(struct peer *peer, struct peer_call *call)
 {
 	struct pending_call *pending = calloc(1, sizeof(*pending));
@@ -174,6 +188,7 @@ void peer_call(struct peer *peer, struct peer_call *call)
 	pending->peer = peer;
 	pending->call = call;
 	memcpy(&pending->body, call->body, sizeof(pending->body));
+	pending->since = now;
 	pending->due = now + peer->latency_ns + 1;
 	if (peer->behaviour == SILENT)
 		pending->due = now + call->timeout_ns;
@@ -199,6 +214,17 @@ void peer_call_cancel(struct peer_call *call)
 		}
 }
 
+void peer_call_abandon(struct peer_call *call)
+{
+	struct pending_call *pending;
+
+	assert_false(call->receiving);
+	list_for_each_entry(pending, &calls, node)
+		if (pending->call == call)
+			pending->peer->abandoned++;
+	peer_call_cancel(call);
+}
+
 /* ---- stored data ------------------------------------------------------ */
 
 static void block_content(uint64_t volume, block_addr_t addr, uint8_t *block)
@@ -221,6 +247,8 @@ static struct map_entry entry_of(block_addr_t addr, uint16_t lineage)
 	};
 }
 
+static char scratch_memory[RECORD_PAYLOAD_BLOCKS_MAX * BLOCK_SIZE];
+
 static void fill_reply(struct pending_call *pending)
 {
 	static uint64_t block[BLOCK_SIZE / 8];
@@ -229,8 +257,18 @@ static void fill_reply(struct pending_call *pending)
 	uint32_t first = le32_to_cpu(pending->body.block);
 	struct iovec *iov = pending->call->reply_data;
 	enum behaviour how = pending->peer->behaviour;
+	static struct iovec scratch[2], whole;
 
-	assert_int_equal(pending->call->reply_data_count, 1);
+	/* In two pieces, to see that they are put together. */
+	if (iov == NULL) {
+		scratch[0] = (struct iovec){ scratch_memory, 512 };
+		scratch[1] = (struct iovec){ scratch_memory + 512,
+					     n * BLOCK_SIZE - 512 };
+		pending->call->scratch = scratch;
+		pending->call->scratch_count = 2;
+		whole = (struct iovec){ scratch_memory, n * BLOCK_SIZE };
+		iov = &whole;
+	}
 	assert_int_equal(iov->iov_len, n * BLOCK_SIZE);
 	if (how == SHORT)
 		n--;
@@ -258,6 +296,9 @@ static void answer(struct pending_call *pending)
 	call->status = WIRE_OK;
 	call->reply = &reply;
 	call->reply_len = 0;
+	if (pending->peer->behaviour != SILENT)
+		latency_add(&pending->peer->stats.reads, now,
+			    now - pending->since);
 	switch (pending->peer->behaviour) {
 	case NO_CHUNK:
 		call->status = WIRE_ENOCHUNK;

@@ -437,6 +437,14 @@ void helper_signal(struct helper *h)
 	}
 }
 
+void helper_log_stats(const struct helper *h)
+{
+	if (h->volume && has_session(h))
+		volume_log_stats(h->volume);
+	else
+		log_info("no volume is served at the moment");
+}
+
 /* The engine first: it writes from and into the channel's arena. */
 void helper_release(struct helper *h)
 {

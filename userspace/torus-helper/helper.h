@@ -68,6 +68,9 @@ int helper_start(struct helper *h, const struct helper_options *opt,
 /** helper_signal() - SIGTERM or SIGINT came. */
 void helper_signal(struct helper *h);
 
+/** helper_log_stats() - SIGUSR1 came. */
+void helper_log_stats(const struct helper *h);
+
 /** helper_release() - drop what is left. */
 void helper_release(struct helper *h);
 

@@ -24,6 +24,12 @@ static void on_signal(void *ctx, int signo)
 	helper_signal(ctx);
 }
 
+static void on_stats_wanted(void *ctx, int signo)
+{
+	(void)signo;
+	helper_log_stats(ctx);
+}
+
 static int fail(int err)
 {
 	log_error("%s", error_text(err));
@@ -38,6 +44,8 @@ static int run(struct helper *h, const struct helper_options *opt,
 
 	if (!err)
 		err = env_uring_on_signal(env, SIGINT, on_signal, h);
+	if (!err)
+		err = env_uring_on_signal(env, SIGUSR1, on_stats_wanted, h);
 	if (!err)
 		err = helper_start(h, opt, env, meta);
 	if (!err)

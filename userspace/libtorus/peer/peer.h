@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/uuid.h"
 #include "env/env.h"
+#include "peer/latency.h"
 #include "wire/proto.h"
 
 struct peer_set;
@@ -71,6 +72,7 @@ struct peer_call {
 	uint8_t body_copy[PEER_CALL_BODY_MAX];
 	uint64_t request;
 	uint64_t submitted;
+	uint64_t sent;			/* all of its data has left; 0: not yet */
 	bool receiving;			/* reply_data is in the env's hands */
 	struct peer_flight *flight;	/* data is in the env's hands */
 };
@@ -87,12 +89,13 @@ struct peer_set_config {
 	struct uuid cluster;
 	struct uuid self;		/* null for clients */
 	enum wire_role role;
-	uint64_t replica_timeout_ns;	/* calls outstanding and no progress (a
-					 * frame sent, a reply begun or ended)
-					 * for so long, or a ping unanswered
-					 * when all of them wait for the store's
-					 * disk: the connection is given up;
-					 * 0 = 1 s */
+	uint64_t replica_timeout_ns;	/* the oldest call was sent, and then
+					 * there was no progress (a reply begun
+					 * or ended; a frame sent, while the
+					 * call waits for that) for so long, or
+					 * a ping unanswered when all of them
+					 * wait for the store's disk: the
+					 * connection is given up; 0 = 1 s */
 	uint64_t connect_timeout_ns;	/* TCP and HELLO together; 0 = 3 s */
 	const struct peer_set_ops *ops;	/* may be NULL */
 	void *ctx;
@@ -159,10 +162,27 @@ void peer_call(struct peer *peer, struct peer_call *call);
  */
 void peer_call_cancel(struct peer_call *call);
 
-/* Latency of answered calls of a peer, for status and hedging (ns). */
+/** peer_call_receiving() - a reply is coming into reply_data: to cancel would
+ * cost the connection. */
+bool peer_call_receiving(const struct peer_call *call);
+
+/**
+ * peer_call_abandon() - peer_call_cancel(), since the answer came from another
+ * peer meanwhile: the time that it has taken until now counts as latency. A
+ * peer of which nothing was heard since the submit is asked whether it is
+ * alive, and given up after the no-progress timeout.
+ */
+void peer_call_abandon(struct peer_call *call);
+
+/*
+ * For status, hedging and the choice of a replica. Latencies are those of
+ * calls that were answered, from submit to the whole reply, in ns; syncs are
+ * everything that waits for the store's disk to become durable.
+ */
 struct peer_stats {
 	uint64_t calls, failures, bytes_sent, bytes_received;
 	uint64_t latency_sum_ns, latency_max_ns;
+	struct latency reads, appends, syncs;
 };
 const struct peer_stats *peer_stats(const struct peer *peer);
 

@@ -98,16 +98,29 @@ static void call_fail(struct peer_call *call, int err)
 	peer_set_kick(peer->set);
 }
 
+static void measure(struct peer_stats *stats, const struct peer_call *call,
+		    uint64_t now)
+{
+	uint64_t latency = now - call->submitted;
+
+	stats->latency_sum_ns += latency;
+	stats->latency_max_ns = MAX(stats->latency_max_ns, latency);
+	if (call->type == WIRE_READ)
+		latency_add(&stats->reads, now, latency);
+	else if (call->type == WIRE_SYNC || (call->flags & WIRE_DURABLE))
+		latency_add(&stats->syncs, now, latency);
+	else if (call->type == WIRE_APPEND)
+		latency_add(&stats->appends, now, latency);
+}
+
 static void call_answered(struct peer_call *call, uint32_t status,
 			  const void *body, const struct iovec *data,
 			  int data_count, uint32_t data_len)
 {
 	struct peer *peer = call->peer;
-	uint64_t latency = env_now(peer->set->env) - call->submitted;
 
 	peer->stats.bytes_received += data_len;
-	peer->stats.latency_sum_ns += latency;
-	peer->stats.latency_max_ns = MAX(peer->stats.latency_max_ns, latency);
+	measure(&peer->stats, call, env_now(peer->set->env));
 	peer->failures = 0;
 	peer->resending = false;
 	call->err = 0;
@@ -149,6 +162,23 @@ void peer_call_cancel(struct peer_call *call)
 	call->peer = NULL;
 }
 
+bool peer_call_receiving(const struct peer_call *call)
+{
+	return call->peer != NULL && call->receiving;
+}
+
+void peer_call_abandon(struct peer_call *call)
+{
+	struct peer *peer = call->peer;
+
+	if (peer == NULL)
+		return;
+	measure(&peer->stats, call, env_now(peer->set->env));
+	peer_call_cancel(call);
+	if (peer->heard_at <= call->submitted)
+		peer_conn_suspect(peer);
+}
+
 void peer_calls_fail(struct peer *peer, int err)
 {
 	struct peer_call *call, *tmp;
@@ -175,6 +205,17 @@ bool peer_calls_outstanding(const struct peer *peer)
 {
 	return !list_empty(&peer->in_flight) ||
 	       (peer->resending && !list_empty(&peer->queued));
+}
+
+/* Data of some call is on its way out. */
+bool peer_calls_sending(const struct peer *peer)
+{
+	const struct peer_call *call;
+
+	list_for_each_entry(call, &peer->in_flight, node)
+		if (call->flight != NULL)
+			return true;
+	return false;
 }
 
 /* Waits for the store's disk, for as long as its own timeout allows. */
@@ -224,7 +265,8 @@ static void flight_sent(void *arg, int err)
 		return;
 	}
 	call->flight = NULL;
-	peer_conn_progress(call->peer);
+	call->sent = env_now(call->peer->set->env);
+	call->peer->last_sent = call->sent;
 	if (!flight->answered) {
 		flight_put(flight);
 		return;
@@ -305,6 +347,7 @@ void peer_call(struct peer *peer, struct peer_call *call)
 	call->peer = peer;
 	call->request = ++peer->set->next_request;
 	call->submitted = env_now(env);
+	call->sent = 0;
 	call->receiving = false;
 	call->flight = NULL;
 	list_init(&call->node);

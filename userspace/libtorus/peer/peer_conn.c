@@ -35,6 +35,7 @@ static void conn_drop(struct peer *peer)
 		env_conn_close(env, peer->conn);
 	peer->conn = NULL;
 	peer->pinged_at = 0;
+	peer->suspected = false;
 	env_timer_cancel(env, &peer->handshake);
 }
 
@@ -179,6 +180,8 @@ static void heard(struct peer *peer, const struct wire_header *hdr)
 	uint64_t now = env_now(peer->set->env);
 
 	peer->last_heard = now;
+	peer->heard_at = now;
+	peer->suspected = false;
 	if (hdr->type != WIRE_PING)
 		peer->last_progress = now;
 	if (peer->pinged_at == 0)
@@ -262,11 +265,25 @@ static void handshake_fired(struct env_timer *timer)
 
 /* ---- progress ----------------------------------------------------------- */
 
-/* A call has got on, or the first one after a silence was made. */
+/* The first call after a silence was made. */
 void peer_conn_progress(struct peer *peer)
 {
 	peer->last_progress = env_now(peer->set->env);
 	peer->last_heard = peer->last_progress;
+}
+
+/*
+ * What a hung peer is sent disappears into buffers for as long as there is
+ * something new to send. So frames that leave count only while what is waited
+ * for has not left itself.
+ */
+static uint64_t waits_since(const struct peer *peer,
+			    const struct peer_call *call)
+{
+	uint64_t left = call->flight != NULL ? peer->last_sent : call->sent;
+
+	left = MAX(left, call->submitted);
+	return MAX(left, peer->last_progress);
 }
 
 /* When the peer is given up, unless something is heard until then. */
@@ -274,16 +291,18 @@ static uint64_t give_up_at(const struct peer *peer)
 {
 	const struct peer_call *urgent = peer_calls_urgent(peer);
 	uint64_t timeout = peer->set->cfg.replica_timeout_ns;
-	uint64_t when = UINT64_MAX;
+	uint64_t when = UINT64_MAX, heard;
 
 	if (urgent != NULL)
-		when = MAX(peer->last_progress, urgent->submitted) + timeout;
+		when = waits_since(peer, urgent) + timeout;
 	if (peer->state != PEER_UP)
 		return MIN(when, peer->last_heard + timeout);
-	if (peer->pinged_at != 0)
-		when = MIN(when, MAX(peer->pinged_at, peer->last_heard) +
-				 timeout);
-	return when;
+	if (peer->pinged_at == 0)
+		return when;
+	heard = MAX(peer->pinged_at, peer->last_heard);
+	if (peer_calls_sending(peer))
+		heard = MAX(heard, peer->last_sent);
+	return MIN(when, heard + timeout);
 }
 
 /* 0 or -errno. The answer is no call's: it is only heard. */
@@ -322,7 +341,7 @@ static void progress_fired(struct env_timer *timer)
 	uint64_t half = peer->set->cfg.replica_timeout_ns / 2;
 	int err = 0;
 
-	if (!peer_calls_outstanding(peer)) {
+	if (!peer_calls_outstanding(peer) && !peer->suspected) {
 		peer->pinged_at = 0;
 		return;
 	}
@@ -336,7 +355,20 @@ static void progress_fired(struct env_timer *timer)
 		peer_conn_watch(peer);
 }
 
-/* Calls are outstanding. */
+/* Somebody waited for it in vain. There may be no other call to tell. */
+void peer_conn_suspect(struct peer *peer)
+{
+	if (peer->state != PEER_UP || peer->suspected)
+		return;
+	peer->suspected = true;
+	if (peer->pinged_at == 0 && ping(peer) < 0) {
+		peer_conn_fail(peer, -ENOMEM);
+		return;
+	}
+	peer_conn_watch(peer);
+}
+
+/* Calls are outstanding, or an answer to a ping. */
 void peer_conn_watch(struct peer *peer)
 {
 	uint64_t silent = peer->last_heard +

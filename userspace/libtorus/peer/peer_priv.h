@@ -51,13 +51,17 @@ struct peer {
 	struct env_timer handshake;	/* armed while PEER_CONNECTING */
 	struct env_timer progress;
 	struct env_timer retry;		/* armed during a back-off */
-	uint64_t last_progress;		/* of calls */
+	uint64_t last_progress;		/* of calls: replies */
+	uint64_t last_sent;		/* of a call's data */
+	uint64_t heard_at;		/* anything, ever */
 	uint64_t last_heard;		/* the same, or the answer to a ping */
 	uint64_t pinged_at;		/* nothing was heard since; 0: no ping */
 	uint64_t up_since;
 	unsigned int failures;		/* since a call was answered */
 	int last_err;
 	bool tried, reachable;
+	bool suspected;			/* a call was abandoned, and nothing
+					 * heard since */
 	bool resending;			/* reconnected for a cancelled call, and
 					 * no answer since */
 	bool changed;			/* to be reported by kick ... */
@@ -73,6 +77,7 @@ void peer_conn_init(struct peer *peer);
 void peer_conn_release(struct peer *peer);
 void peer_conn_progress(struct peer *peer);
 void peer_conn_watch(struct peer *peer);
+void peer_conn_suspect(struct peer *peer);
 
 /* peer_call.c */
 void peer_calls_init(struct peer_set *set);
@@ -81,6 +86,7 @@ void peer_calls_flush(struct peer *peer);
 void peer_calls_fail(struct peer *peer, int err);
 void peer_calls_requeue(struct peer *peer);
 bool peer_calls_outstanding(const struct peer *peer);
+bool peer_calls_sending(const struct peer *peer);
 const struct peer_call *peer_calls_urgent(const struct peer *peer);
 int peer_calls_room(struct peer *peer, const struct wire_header *hdr,
 		    struct iovec *iov, int max);

@@ -69,6 +69,7 @@
 #include "volume/pages.h"
 #include "volume/reader.h"
 #include "volume/readpath.h"
+#include "volume/readrepair.h"
 #include "volume/sealer.h"
 #include "volume/sync.h"
 #include "volume/tail.h"
@@ -123,6 +124,7 @@ struct volume {
 	/* Made by volume_open_reader(), which attach.c calls when it has
 	 * claimed the volume. */
 	struct reader *reader;
+	struct readrepair readrepair;
 
 	/* Made by pages_open(), which attach.c calls when it knows the root. */
 	struct pages pages;		/* holds map and chunk table */

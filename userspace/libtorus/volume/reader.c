@@ -18,7 +18,8 @@
 #include "base/cleanup.h"
 #include "volume/reader_private.h"
 
-#define IO_TIMEOUT_NS	(120 * NSEC_PER_SEC)
+#define IO_TIMEOUT_NS	   (120 * NSEC_PER_SEC)
+#define REPLICA_TIMEOUT_NS NSEC_PER_SEC
 
 static void turn_timer(struct env_timer *timer)
 {
@@ -37,6 +38,8 @@ struct reader *reader_new(struct env *env, struct cluster *cluster,
 	reader->cfg = *cfg;
 	if (!reader->cfg.io_timeout_ns)
 		reader->cfg.io_timeout_ns = IO_TIMEOUT_NS;
+	if (!reader->cfg.replica_timeout_ns)
+		reader->cfg.replica_timeout_ns = REPLICA_TIMEOUT_NS;
 	list_init(&reader->queue);
 	list_init(&reader->finished);
 	list_init(&reader->spare);
@@ -45,6 +48,7 @@ struct reader *reader_new(struct env *env, struct cluster *cluster,
 	for (unsigned int i = 0; i < READER_RUNS_MAX; i++)
 		list_add_tail(&reader->runs[i].node, &reader->spare);
 	env_timer_init(&reader->turn, turn_timer);
+	reader_hedge_init(reader);
 	return reader;
 }
 
@@ -54,8 +58,13 @@ void reader_free(struct reader *reader)
 
 	if (!reader)
 		return;
-	list_for_each_entry(run, &reader->asking, node)
-		peer_call_cancel(&run->call);
+	list_for_each_entry(run, &reader->asking, node) {
+		if (run->active)
+			peer_call_cancel(&run->call);
+		if (run->hedge.active)
+			peer_call_cancel(&run->hedge.call);
+	}
+	reader_hedge_release(reader);
 	env_timer_cancel(reader->env, &reader->turn);
 	reader->dead = true;
 	if (!reader->in_callback)

@@ -19,6 +19,7 @@ struct reader_config {
 	uint64_t volume;		/* attached volume */
 	uint32_t replication;		/* R of the volume; 0 = the ring's */
 	uint64_t io_timeout_ns;		/* 0 = 120 s */
+	uint64_t replica_timeout_ns;	/* what one slow peer may cost; 0 = 1 s */
 	/* A peer says a higher epoch exists: we are fenced. */
 	void (*fenced)(void *ctx, uint64_t epoch);
 	/*
@@ -80,6 +81,8 @@ void reader_read(struct reader *reader, struct block_read *read);
 
 struct reader_stats {
 	uint64_t reads, bytes, retries, crc_errors;
+	uint64_t hedges, hedge_wins;	/* asked of a second peer; and that one
+					 * was sooner */
 };
 const struct reader_stats *reader_stats(const struct reader *reader);
 

@@ -7,7 +7,8 @@
  * go to the same peer, so that read-ahead in a store still works), unless that
  * peer is more than twice as costly as the cheapest; cost = smoothed latency *
  * calls outstanding. Every 32nd choice keeps to the spread anyway, so that a
- * peer that was slow once gets measured again.
+ * peer that was slow once gets measured again; but none goes to a peer that
+ * lets a hedged call wait (reader_hedge.c), while there is another.
  *
  * When nobody of the group is left, all peers are walked in the order of the
  * design: current ring, previous ring, everybody else who is known.
@@ -95,6 +96,17 @@ static struct chunk_hint *get_hint(struct reader *reader, uint64_t volume,
 	return hint;
 }
 
+bool reader_owns(struct reader *reader, uint64_t volume, uint64_t chunk,
+		 uint32_t peer)
+{
+	const struct chunk_hint *hint = get_hint(reader, volume, chunk);
+
+	for (uint32_t i = 0; i < hint->owner_count; i++)
+		if (hint->owner[i] == peer)
+			return true;
+	return false;
+}
+
 void reader_hint_had(struct reader *reader, uint64_t volume, uint64_t chunk,
 		     uint32_t peer)
 {
@@ -149,7 +161,7 @@ static uint64_t cost(const struct reader_peer *p)
 {
 	uint64_t latency = MAX(p->latency, (uint64_t)1);
 
-	if (peer_state(p->peer) != PEER_UP)
+	if (peer_state(p->peer) != PEER_UP || p->overdue > 0)
 		latency += COST_NOT_UP;
 	return latency * (p->outstanding + 1);
 }
@@ -176,7 +188,7 @@ static uint32_t choose_in_group(struct reader *reader, const uint32_t *group,
 	if (best == PEER_NONE)
 		return PEER_NONE;
 	if (peer_state(peers->peer[first].peer) == PEER_UP &&
-	    ++peers->choices % REMEASURE == 0)
+	    peers->peer[first].overdue == 0 && ++peers->choices % REMEASURE == 0)
 		return first;
 	return cost(&peers->peer[first]) / 2 > cost(&peers->peer[best]) ?
 	       best : first;
@@ -230,6 +242,23 @@ uint32_t reader_choose(struct reader *reader, uint64_t volume, uint64_t chunk,
 		if (may_ask(reader, i, bad, tried))
 			return i;
 	return PEER_NONE;
+}
+
+uint32_t reader_choose_second(struct reader *reader, uint64_t volume,
+			      uint64_t chunk, uint32_t block,
+			      const struct peer_bits *bad,
+			      const struct peer_bits *tried)
+{
+	uint32_t group[RING_REPLICATION_MAX];
+	uint32_t count = find_group(reader, volume, chunk, group);
+	uint64_t spread = hash_u64_pair(chunk, block / SPREAD_BLOCKS);
+	uint32_t i = choose_in_group(reader, group, count, spread, bad, tried);
+
+	if (i == PEER_NONE ||
+	    peer_state(reader->peers.peer[i].peer) != PEER_UP ||
+	    reader->peers.peer[i].overdue > 0)
+		return PEER_NONE;
+	return i;
 }
 
 struct all_bad {

@@ -35,6 +35,7 @@ static inline void peer_bit_set(struct peer_bits *bits, uint32_t i)
 struct reader_peer {
 	struct peer *peer;
 	uint32_t outstanding;
+	uint32_t overdue;		/* of these, hedged */
 	uint64_t latency;		/* smoothed, ns; 0 = not known */
 };
 
@@ -63,9 +64,20 @@ uint32_t reader_choose(struct reader *reader, uint64_t volume, uint64_t chunk,
 		       uint32_t block, const struct peer_bits *bad,
 		       const struct peer_bits *tried);
 
+/** reader_choose_second() - likewise, of those only that should all have the
+ * chunk and are connected: for a hedge. */
+uint32_t reader_choose_second(struct reader *reader, uint64_t volume,
+			      uint64_t chunk, uint32_t block,
+			      const struct peer_bits *bad,
+			      const struct peer_bits *tried);
+
 /** reader_all_bad() - every peer of the current ring, and every other one that
  * the cluster knows, is in @bad. */
 bool reader_all_bad(struct reader *reader, const struct peer_bits *bad);
+
+/** reader_owns() - by the current ring it should have the chunk. */
+bool reader_owns(struct reader *reader, uint64_t volume, uint64_t chunk,
+		 uint32_t peer);
 
 /** reader_hint_had() - @peer had the chunk where another did not. */
 void reader_hint_had(struct reader *reader, uint64_t volume, uint64_t chunk,

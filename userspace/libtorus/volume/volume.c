@@ -120,6 +120,17 @@ static uint32_t holders(void *ctx, uint64_t number, struct uuid *out,
 	return count;
 }
 
+/* Chunks that are not sealed have their writer to look after them. */
+static void bad_copy(void *ctx, const struct uuid *peer, uint64_t volume,
+		     uint64_t number)
+{
+	struct volume *v = ctx;
+
+	if (volume != v->doc.id || active_find(v, number) == NULL)
+		readrepair_note(&v->readrepair, v->cluster, peer, volume,
+				number);
+}
+
 static void ring_changed(void *ctx)
 {
 	struct volume *v = ctx;
@@ -198,7 +209,9 @@ int volume_open_reader(struct volume *v)
 	const struct reader_config cfg = {
 		.volume = v->doc.id, .replication = v->doc.replication,
 		.io_timeout_ns = v->cfg.io_timeout_ns,
-		.fenced = fenced, .holders = holders, .ctx = v,
+		.replica_timeout_ns = v->cfg.replica_timeout_ns,
+		.fenced = fenced, .holders = holders, .bad_copy = bad_copy,
+		.ctx = v,
 	};
 
 	v->reader = reader_new(v->env, v->cluster, &cfg);
@@ -234,6 +247,7 @@ static int init_parts(struct volume *v)
 	int err = 0;
 
 	metacalls_init(&v->metacalls, v->meta);
+	readrepair_init(&v->readrepair, v->env);
 	health_init(v);
 	active_init(v);
 	tail_init(v);
@@ -429,6 +443,7 @@ static void attach_ended(struct volume *v)
 	/* What is under way for the attachment ends where that was. */
 	reader_free(v->reader);
 	v->reader = NULL;
+	readrepair_release(&v->readrepair);
 	metacalls_release(&v->metacalls);
 	v->failing = true;
 	v->failed_told = true;		/* attached() tells it */
@@ -574,6 +589,7 @@ void volume_free(struct volume *v)
 	writer_release(v);
 	active_release(v);
 	readpath_release(v);
+	readrepair_release(&v->readrepair);
 	if (v->reader != NULL)
 		reader_free(v->reader);
 	pages_release(v);
@@ -620,4 +636,7 @@ void volume_stats(const struct volume *v, struct volume_stats *stats)
 	reads = reader_stats(v->reader);
 	stats->read_retries = reads->retries;
 	stats->crc_errors = reads->crc_errors;
+	stats->hedged_reads = reads->hedges;
+	stats->hedge_wins = reads->hedge_wins;
+	stats->read_repairs = v->readrepair.sent;
 }

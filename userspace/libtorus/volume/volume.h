@@ -143,7 +143,15 @@ struct volume_stats {
 	uint64_t records, record_bytes, header_bytes, map_page_bytes;
 	uint64_t checkpoints, ensemble_changes, read_retries, crc_errors;
 	uint64_t log_bytes_since_root, overlay_bytes;
+	uint64_t hedged_reads, hedge_wins;	/* asked of a second peer; and
+						 * that one was sooner */
+	uint64_t read_repairs;			/* peers told that a copy of
+						 * theirs is bad or missing */
 };
 void volume_stats(const struct volume *volume, struct volume_stats *stats);
+
+/** volume_log_stats() - the same for people, and the recent latencies of each
+ * peer, into the log. */
+void volume_log_stats(const struct volume *volume);
 
 #endif
