@@ -5,9 +5,11 @@
  * does no I/O of its own.
  *
  *	maint.c      life, events, progress
- *	place.c      is each sealed chunk on all of its owners?
+ *	place.c      is each sealed chunk on all of its owners? (and walk.c,
+ *	             item.c, lookup.c, members.c, volumes.c: see private.h)
  *	push.c       one copy on its way to one owner
  *	drop.c       copies that do not belong here
+ *	moved.c      when the previous ring may go
  *	rate.c       how fast
  *	scrub.c      is each copy good?
  *	garbage.c    chunks that no root needs
@@ -52,6 +54,9 @@ void maint_free(struct maint *maint);
 
 void maint_ring_changed(struct maint *maint);
 void maint_peer_changed(struct maint *maint, struct peer *peer, int err);
+/* Of cluster_ops: a peer's lease came, or went. */
+void maint_alive_changed(struct maint *maint, const struct uuid *peer,
+			 bool alive);
 
 /** maint_idle() - nothing is left to copy, to drop, to heal: for tests. */
 bool maint_idle(const struct maint *maint);

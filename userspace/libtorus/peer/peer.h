@@ -50,7 +50,7 @@ struct peer_call {
 	uint64_t timeout_ns;		/* from submit to the whole reply; 0 = none:
 					 * only the peer's no-progress timeout. With
 					 * one, what waits for the store's disk to
-					 * become durable (SYNC, SEAL, FENCE, DELETE,
+					 * become durable (SYNC, SEAL, FENCE, DELETE, RESTORE,
 					 * durable APPEND) may take all of it, as
 					 * long as the peer answers pings */
 	void (*done)(struct peer_call *call);

@@ -228,6 +228,7 @@ static bool is_patient(const struct peer_call *call)
 	case WIRE_SEAL:
 	case WIRE_FENCE:
 	case WIRE_DELETE:
+	case WIRE_RESTORE:
 		return true;
 	case WIRE_APPEND:
 		return call->flags & WIRE_DURABLE;

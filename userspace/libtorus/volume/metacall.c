@@ -17,6 +17,7 @@ struct metacall {
 	struct list_head node;
 	struct metacalls *owner;	/* NULL: orphan */
 	meta_get_fn get;
+	meta_list_fn list;
 	meta_txn_fn txn;
 	meta_lease_fn granted;
 	meta_lease_lost_fn lost;
@@ -79,6 +80,28 @@ int metacall_get(struct metacalls *mc, const char *key, meta_get_fn done,
 		return -ENOMEM;
 	call->get = done;
 	mc->meta->ops->get(mc->meta, key, get_answered, call);
+	return 0;
+}
+
+static void list_answered(void *ctx, int err, int64_t revision,
+			  const struct meta_kv *kv, size_t count)
+{
+	struct metacall call = *(struct metacall *)ctx;
+
+	metacall_free(ctx);
+	if (call.owner != NULL)
+		call.list(call.ctx, err, revision, kv, count);
+}
+
+int metacall_list(struct metacalls *mc, const char *prefix, meta_list_fn done,
+		  void *ctx)
+{
+	struct metacall *call = metacall_new(mc, ctx);
+
+	if (call == NULL)
+		return -ENOMEM;
+	call->list = done;
+	mc->meta->ops->list(mc->meta, prefix, list_answered, call);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ void metacalls_release(struct metacalls *mc);
 /* As the operations of meta.h; 0 or -ENOMEM (no callback then). */
 int metacall_get(struct metacalls *mc, const char *key, meta_get_fn done,
 		 void *ctx);
+int metacall_list(struct metacalls *mc, const char *prefix, meta_list_fn done,
+		  void *ctx);
 int metacall_txn(struct metacalls *mc, const struct meta_txn *txn,
 		 meta_txn_fn done, void *ctx);
 int metacall_lease_grant(struct metacalls *mc, unsigned int ttl_s,

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is to be done about one chunk, when those that it concerns have said
+ * what they have of it.
+ *
+ * Owners are the first R peers of the chunk's permutation. Targets are those
+ * that should have it now: the owners, but those that are lost (or full) are
+ * passed over, and the next ones stand in for them, which is where readers look
+ * next. All whom it may concern are ranked: owners, those that stand in, owners
+ * by the previous ring. The first of them that has a good copy pushes it to the
+ * first target that lacks one; others only see whether it does.
+ *
+ * A copy counts if it is sealed at the same length with the same last CRC. Of
+ * two that differ, the one that was sealed by the higher epoch is right, and
+ * whoever has it replaces the other. Two of one epoch cannot be: nothing is
+ * done about them but to say so.
+ *
+ * Mine goes only if I am neither owner nor target, and every owner, following
+ * the very ring that I follow, has a good copy: mine, or one that supersedes
+ * it. drop.c looks at the ring once more in the step that unlinks. An owner
+ * never drops: with two changes of the ring under way at R=2, each of two peers
+ * could take the other for an owner.
+ */
+#include "maint/private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define AGAIN_MIN	(5 * NSEC_PER_SEC)
+#define AGAIN_MAX	(600 * NSEC_PER_SEC)
+#define OPEN_AGAIN	(10 * NSEC_PER_SEC)	/* its SEAL may be on the way */
+#define LEAVE_MIN	(15 * NSEC_PER_SEC)
+#define TAKE_OVER	(120 * NSEC_PER_SEC)	/* the first one does not do it */
+
+enum verdict { UNKNOWN, GOOD, LACKS, OPEN, NEWER, CONFLICT, DELETED };
+
+/* ---- whom to ask ------------------------------------------------------------ */
+
+static void add_answer(struct maint *m, struct query *q, const struct uuid *id,
+		       bool owner, bool target)
+{
+	struct maint_peer *p = members_find(m, id);
+	uint8_t i;
+
+	if (p == NULL)
+		return;
+	for (i = 0; i < q->count && q->answer[i].peer != p; i++)
+		;
+	if (i == MAINT_ASK_MAX)
+		return;
+	if (i == q->count) {
+		memset(&q->answer[i], 0, sizeof(q->answer[i]));
+		q->answer[i].peer = p;
+		q->count++;
+	}
+	q->answer[i].owner |= owner;
+	q->answer[i].target |= target;
+}
+
+/* Whether @id is this store, which has its rank but no answer. */
+static bool is_me(struct maint *m, struct query *q, const struct uuid *id)
+{
+	if (!uuid_equal(id, members_self(m)))
+		return false;
+	q->me_rank = MIN(q->me_rank, q->count);
+	return true;
+}
+
+static void plan_owners(struct maint *m, struct query *q)
+{
+	struct uuid id[RING_REPLICATION_MAX];
+	uint32_t i, n = ring_ensemble(m->ring, q->mine.volume, q->mine.chunk,
+				      q->replication, NULL, 0, id);
+
+	q->owners = (uint8_t)n;
+	for (i = 0; i < n; i++) {
+		if (is_me(m, q, &id[i]))
+			q->me_owner = true;
+		else
+			add_answer(m, q, &id[i], true, false);
+	}
+}
+
+static void plan_targets(struct maint *m, struct query *q)
+{
+	struct maint_peer *avoid = q->item->avoid;
+	struct uuid id[RING_REPLICATION_MAX], not[MAINT_LOST_MAX + 1];
+	uint32_t i, n, not_count = m->lost_count;
+
+	memcpy(not, m->lost, sizeof(m->lost));
+	if (avoid != NULL && avoid->full_until > env_now(m->env))
+		not[not_count++] = avoid->id;
+	else
+		q->item->avoid = NULL;
+	n = ring_ensemble(m->ring, q->mine.volume, q->mine.chunk,
+			  q->replication, not, not_count, id);
+	q->targets = (uint8_t)n;
+	for (i = 0; i < n; i++) {
+		if (is_me(m, q, &id[i]))
+			q->me_target = true;
+		else
+			add_answer(m, q, &id[i], false, true);
+	}
+}
+
+static void plan_previous(struct maint *m, struct query *q)
+{
+	struct uuid id[RING_REPLICATION_MAX];
+	uint32_t i, n;
+
+	if (m->previous == NULL)
+		return;
+	n = ring_ensemble(m->previous, q->mine.volume, q->mine.chunk,
+			  q->replication, NULL, 0, id);
+	for (i = 0; i < n; i++)
+		if (!is_me(m, q, &id[i]))
+			add_answer(m, q, &id[i], false, false);
+}
+
+void place_plan(struct maint *m, struct query *q)
+{
+	q->ring_version = m->ring_version;
+	q->count = 0;
+	q->me_rank = UINT8_MAX;
+	q->me_owner = false;
+	q->me_target = false;
+	q->replication = MIN(q->replication, (uint8_t)RING_REPLICATION_MAX);
+	plan_owners(m, q);
+	plan_targets(m, q);
+	plan_previous(m, q);
+}
+
+/* ---- what they said ----------------------------------------------------------- */
+
+static enum verdict judge(const struct store_copy *mine,
+			  const struct answer *a)
+{
+	if (!a->answered)
+		return UNKNOWN;
+	switch (a->state) {
+	case WIRE_COPY_DELETED:
+		return DELETED;
+	case WIRE_COPY_OPEN:
+		return OPEN;
+	case WIRE_COPY_SEALED:
+		if (a->length == mine->length && a->end_crc == mine->end_crc)
+			return GOOD;
+		if (a->epoch == mine->epoch)
+			return CONFLICT;
+		return a->epoch > mine->epoch ? NEWER : LACKS;
+	default:
+		return LACKS;
+	}
+}
+
+struct summary {
+	unsigned int verdicts[DELETED + 1];	/* of all that were asked */
+	unsigned int waiting;		/* targets that are down */
+	bool unknown;			/* a target that is up said nothing */
+	struct maint_peer *lacks;	/* the first target that does */
+	struct maint_peer *open;
+	bool other_first;		/* one before me has a good copy */
+};
+
+static void summarise_target(struct summary *s, struct maint_peer *p,
+			     enum verdict v)
+{
+	if (v == UNKNOWN && !p->up)
+		s->waiting++;
+	else if (v == UNKNOWN)
+		s->unknown = true;
+	else if (v == LACKS && s->lacks == NULL)
+		s->lacks = p;
+	else if (v == OPEN && s->open == NULL)
+		s->open = p;
+}
+
+static void summarise(const struct query *q, struct summary *s)
+{
+	uint8_t i;
+
+	memset(s, 0, sizeof(*s));
+	for (i = 0; i < q->count; i++) {
+		const struct answer *a = &q->answer[i];
+		enum verdict v = judge(&q->mine, a);
+
+		s->verdicts[v]++;
+		if (v == GOOD && i < q->me_rank)
+			s->other_first = true;
+		if (a->target)
+			summarise_target(s, a->peer, v);
+	}
+}
+
+static uint64_t back_off(const struct item *item, uint64_t first)
+{
+	unsigned int doublings = MIN(item->tries, 10);
+
+	return MIN(first << doublings, AGAIN_MAX);
+}
+
+/* ---- dropping mine ------------------------------------------------------------- */
+
+/* An owner's copy that makes mine superfluous, and is as the first one's. */
+static bool makes_superfluous(const struct query *q, const struct answer *a,
+			      const struct answer *first)
+{
+	const struct store_copy *mine = &q->mine;
+
+	if (!a->answered || a->state != WIRE_COPY_SEALED ||
+	    a->ring_version != q->ring_version ||
+	    a->length != first->length || a->end_crc != first->end_crc)
+		return false;
+	return (mine->state == WIRE_COPY_SEALED && a->length == mine->length &&
+		a->end_crc == mine->end_crc) || a->epoch > mine->epoch;
+}
+
+static bool may_drop(const struct maint *m, const struct query *q)
+{
+	const struct answer *first = NULL;
+	uint32_t members = ring_spec(m->ring)->member_count;
+	uint8_t i, confirmed = 0;
+
+	if (!q->known || q->me_owner || q->me_target ||
+	    q->ring_version != m->ring_version)
+		return false;
+	for (i = 0; i < q->count; i++) {
+		const struct answer *a = &q->answer[i];
+
+		if (!a->owner)
+			continue;
+		if (first == NULL)
+			first = a;
+		if (!makes_superfluous(q, a, first))
+			return false;
+		confirmed++;
+	}
+	return confirmed > 0 && confirmed == q->owners &&
+	       confirmed == MIN(q->replication, members);
+}
+
+static void drop(struct maint *m, const struct query *q)
+{
+	q->item->ring_version = q->ring_version;
+	q->item->looked = env_now(m->env);
+	item_drop(q->item);
+}
+
+static bool owners_are_up(const struct query *q)
+{
+	uint8_t i;
+
+	for (i = 0; i < q->count; i++)
+		if (q->answer[i].owner && !q->answer[i].peer->up)
+			return false;
+	return true;
+}
+
+/*
+ * It need not be here, so it goes as soon as it may. While an owner is away it
+ * stays, and the owner's return has it looked at.
+ */
+static void decide_surplus(struct maint *m, const struct query *q)
+{
+	if (may_drop(m, q))
+		drop(m, q);
+	else if (!q->known || q->me_target || !owners_are_up(q))
+		item_settled(q->item);
+	else
+		item_later(q->item, back_off(q->item, AGAIN_MIN));
+}
+
+/* Mine is open or bad. Who has a good one replaces it, if I should have one. */
+static void decide_unsealed(struct maint *m, const struct query *q)
+{
+	struct item *item = q->item;
+
+	if (!may_drop(m, q)) {
+		item_settled(item);
+	} else if (q->mine.state == WIRE_COPY_OPEN && !item->opened) {
+		item->opened = true;
+		item_later(item, OPEN_AGAIN);
+	} else {
+		drop(m, q);
+	}
+}
+
+/* ---- pushing mine ---------------------------------------------------------------- */
+
+static void decide_push(struct maint *m, const struct query *q,
+			struct maint_peer *target, bool other_first)
+{
+	struct item *item = q->item;
+	uint64_t now = env_now(m->env);
+
+	if (target->full_until > now) {
+		if (item->avoid == NULL) {
+			item->avoid = target;
+			item_again(item);
+		} else {
+			item_later(item, back_off(item, 6 * AGAIN_MIN));
+		}
+		return;
+	}
+	if (item->since == 0)
+		item->since = now;
+	if (other_first && now - item->since < TAKE_OVER)
+		item_later(item, back_off(item, LEAVE_MIN));
+	else
+		item_push(item, target);
+}
+
+static void count_waiting(const struct query *q)
+{
+	uint8_t i;
+
+	for (i = 0; i < q->count; i++)
+		if (q->answer[i].target && !q->answer[i].peer->up)
+			q->answer[i].peer->waiting++;
+}
+
+static void decide_sealed(struct maint *m, const struct query *q,
+			  const struct summary *s)
+{
+	struct item *item = q->item;
+
+	if (s->lacks != NULL) {
+		decide_push(m, q, s->lacks, s->other_first);
+	} else if (s->open != NULL && item->opened) {
+		decide_push(m, q, s->open, s->other_first);
+	} else if (s->open != NULL) {
+		item->opened = true;
+		item_later(item, OPEN_AGAIN);
+	} else if (s->unknown) {
+		item_later(item, back_off(item, AGAIN_MIN));
+	} else if (s->waiting > 0) {
+		count_waiting(q);
+		item_settled(item);
+	} else if (!q->me_owner) {
+		decide_surplus(m, q);
+	} else {
+		item_settled(item);
+	}
+}
+
+static void say_conflict(struct maint *m, const struct query *q)
+{
+	m->conflicts++;
+	log_error("volume %016" PRIx64 ", chunk %" PRIu64 ": two copies that epoch %" PRIu64 " sealed differ; both are left as they are",
+		  q->mine.volume, q->mine.chunk, q->mine.epoch);
+}
+
+void place_decide(struct maint *m, const struct query *q)
+{
+	struct item *item = q->item;
+	struct summary s;
+
+	if (item->again) {
+		item_again(item);
+		return;
+	}
+	summarise(q, &s);
+	item->copies = (uint8_t)(s.verdicts[GOOD] + 1);
+	item->replication = q->replication;
+	item->length = q->mine.length;
+	if (s.verdicts[DELETED] > 0) {
+		item_settled(item);
+	} else if (q->mine.state != WIRE_COPY_SEALED) {
+		decide_unsealed(m, q);
+	} else if (s.verdicts[CONFLICT] > 0) {
+		say_conflict(m, q);
+		item_settled(item);
+	} else if (s.verdicts[NEWER] > 0 && !q->me_owner) {
+		decide_surplus(m, q);
+	} else if (s.verdicts[NEWER] > 0) {
+		item_settled(item);
+	} else {
+		decide_sealed(m, q, &s);
+	}
+}
