@@ -361,7 +361,7 @@ static uint32_t check_place(const struct store_chunk *chunk,
 
 static uint32_t chunk_state(const struct store_chunk *chunk)
 {
-	if (chunk->flags & STORE_CHUNK_DELETING)
+	if (chunk->flags & (STORE_CHUNK_DELETING | STORE_CHUNK_RESTORING))
 		return WIRE_EBUSY;
 	if (chunk->flags & STORE_CHUNK_BAD)
 		return WIRE_EBADCOPY;

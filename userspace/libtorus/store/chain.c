@@ -24,7 +24,7 @@
 
 static struct store *walk_store(const struct store_walk *walk)
 {
-	return walk->chunk->volume->store;
+	return walk->store;
 }
 
 bool store_walk_failed(int err)
@@ -61,8 +61,10 @@ static void window_read(struct env_file_op *op)
 {
 	struct store_walk *walk = op->ctx;
 
+	/* Disks have errors that sound like the end of a chain. */
 	if (op->result < 0) {
-		finish(walk, (int)op->result);
+		finish(walk, store_walk_failed((int)op->result) ?
+			     (int)op->result : -EIO);
 		return;
 	}
 	walk->window_blocks = (uint32_t)op->result / BLOCK_SIZE;
@@ -76,8 +78,9 @@ static void read_window(struct store_walk *walk, uint32_t block,
 	walk->window_blocks = 0;
 	walk->iov.iov_base = walk->window;
 	walk->iov.iov_len = (size_t)MIN(blocks, walk->end - block) * BLOCK_SIZE;
-	store_op_read(walk_store(walk), &walk->op, walk->chunk->live->file,
-		      &walk->iov, 1, (uint64_t)block * BLOCK_SIZE, window_read,
+	store_op_read(walk_store(walk), &walk->op,
+		      walk->chunk != NULL ? walk->chunk->live->file :
+					    walk->file, &walk->iov, 1, (uint64_t)block * BLOCK_SIZE, window_read,
 		      walk);
 }
 
@@ -98,8 +101,7 @@ static int check_chain(struct store_walk *walk)
 	const struct record *r = walk->rec;
 	const struct store_tail *tail = &walk->tail;
 
-	if (r->volume != walk->chunk->volume->id ||
-	    r->chunk != walk->chunk->number) {
+	if (r->volume != walk->volume || r->chunk != walk->number) {
 		walk->foreign = true;
 		return -EILSEQ;
 	}
@@ -161,6 +163,21 @@ static int step_header(struct store_walk *walk)
 	return 1;
 }
 
+static void find_wrong_block(struct store_walk *walk, const struct record *part,
+			     const uint8_t *at, uint32_t block)
+{
+	struct record one = *part;
+	uint32_t i;
+
+	if (walk->wrong == NULL)
+		return;
+	one.payload_blocks = 1;
+	for (i = 0; i + 1 < part->payload_blocks; i++, one.payload_crc++)
+		if (record_check_payload(&one, at + (size_t)i * BLOCK_SIZE) < 0)
+			break;
+	walk->wrong(walk, walk->rec, block + i);
+}
+
 /*
  * The header may have left the window by the end of the payload, so record()
  * gets none when payloads are checked: who checks them wants no headers.
@@ -182,8 +199,10 @@ static int step_payload(struct store_walk *walk)
 	part.payload_crc += walk->payload_at;
 	part.payload_blocks = MIN(part.payload_blocks - walk->payload_at,
 				  (uint32_t)(len / BLOCK_SIZE));
-	if (record_check_payload(&part, at) < 0)
+	if (record_check_payload(&part, at) < 0) {
+		find_wrong_block(walk, &part, at, block);
 		return -EBADMSG;
+	}
 	walk->payload_at += part.payload_blocks;
 	if (walk->payload_at == walk->rec->payload_blocks)
 		accept_record(walk, NULL);
@@ -202,8 +221,11 @@ static void step(struct store_walk *walk)
 		err = walk->in_payload ? step_payload(walk) :
 					 step_header(walk);
 	}
-	if (err < 0)
-		finish(walk, err);
+	if (err == 0)
+		return;
+	if (!walk->in_payload && walk->wrong != NULL)
+		walk->wrong(walk, NULL, walk->tail.block);
+	finish(walk, err);
 }
 
 static void file_open(struct store_file_wait *wait, int err)
@@ -229,7 +251,8 @@ static void begin(struct store_walk *walk)
 		finish(walk, -ENOMEM);
 		return;
 	}
-	if (store_file_get(walk->chunk, false, &walk->file_wait) == 0)
+	if (walk->chunk == NULL ||
+	    store_file_get(walk->chunk, false, &walk->file_wait) == 0)
 		file_open(&walk->file_wait, 0);
 }
 
@@ -247,8 +270,14 @@ static void start_next(struct store *store)
 
 void store_walk_start(struct store_walk *walk)
 {
-	struct store *store = walk_store(walk);
+	struct store *store;
 
+	if (walk->chunk != NULL) {
+		walk->store = walk->chunk->volume->store;
+		walk->volume = walk->chunk->volume->id;
+		walk->number = walk->chunk->number;
+	}
+	store = walk->store;
 	walk->tail = (struct store_tail){ .block = walk->start };
 	walk->foreign = false;
 	walk->started = false;

@@ -17,8 +17,14 @@
 #include "wire/record.h"
 
 struct store_walk {
-	/* in; the chunk is held by the caller until done() */
+	/*
+	 * in; the chunk is held by the caller until done(). NULL: @file, which
+	 * is to be a chain of chunk (@volume, @number) of @store.
+	 */
 	struct store_chunk *chunk;
+	struct store *store;
+	uint64_t volume, number;
+	int file;
 	uint32_t start;		/* block of the first header */
 	uint32_t end;		/* records must lie wholly before it */
 	uint32_t check_from;	/* payload of records that reach beyond this
@@ -26,6 +32,11 @@ struct store_walk {
 	/* 1: stop after this record. @header: its bytes on disk. */
 	int (*record)(struct store_walk *walk, const struct record *r,
 		      const void *header);
+	/* What was looked at when it was found wrong, just before done(): a
+	 * payload block of @r, or the header at tail.block (@r NULL). May be
+	 * NULL. @block: in the chunk. */
+	void (*wrong)(struct store_walk *walk, const struct record *r,
+		      uint32_t block);
 	/*
 	 * 0: the end, or record() stopped. -EILSEQ, -ENODATA, -EBADMSG,
 	 * -EPROTONOSUPPORT: what lies at tail.block is not the next record of

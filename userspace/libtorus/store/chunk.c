@@ -43,6 +43,7 @@ struct store_chunk_live *store_chunk_live(struct store_chunk *chunk)
 	list_init(&live->lru);
 	list_init(&live->appends);
 	list_init(&live->seal_queue);
+	list_init(&live->idle_waits);
 	store_file_path(chunk, live->path);
 	init_tail(live);
 	store_durable_init(live);
@@ -84,13 +85,15 @@ void store_chunk_release(struct store_chunk *chunk)
 {
 	struct store_chunk_live *live = chunk->live;
 	struct store *store = chunk->volume->store;
-	struct store_chunk_idle_wait *wait = live->idle_wait;
+	struct store_chunk_idle_wait *wait;
 
 	assert(live->users > 0);
 	if (--live->users > 0)
 		return;
-	if (wait != NULL) {
-		live->idle_wait = NULL;
+	if (!list_empty(&live->idle_waits)) {
+		wait = list_first_entry(&live->idle_waits,
+					struct store_chunk_idle_wait, node);
+		list_del_init(&wait->node);
 		wait->fn(wait);
 		return;
 	}
@@ -106,11 +109,10 @@ void store_chunk_release(struct store_chunk *chunk)
 void store_chunk_when_idle(struct store_chunk *chunk,
 			   struct store_chunk_idle_wait *wait)
 {
-	assert(chunk->live->idle_wait == NULL);
 	if (chunk->live->users == 0)
 		wait->fn(wait);
 	else
-		chunk->live->idle_wait = wait;
+		list_add_tail(&wait->node, &chunk->live->idle_waits);
 }
 
 uint32_t store_chunk_length(const struct store_chunk *chunk)

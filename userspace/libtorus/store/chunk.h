@@ -49,6 +49,7 @@ struct store_file_wait {
 };
 
 struct store_chunk_idle_wait {
+	struct list_head node;
 	void (*fn)(struct store_chunk_idle_wait *wait);
 };
 
@@ -60,7 +61,7 @@ struct store_chunk_live {
 	bool opening, creating;
 	struct list_head file_waiters;
 	struct list_head lru;		/* store->idle_files or store->starved */
-	struct store_chunk_idle_wait *idle_wait;
+	struct list_head idle_waits;
 	struct env_file_op file_op;
 	struct store_file_wait dir_wait;
 	char path[48];
@@ -101,8 +102,11 @@ void store_chunk_live_free(struct store_chunk *chunk);
 void store_chunk_hold(struct store_chunk *chunk);
 void store_chunk_release(struct store_chunk *chunk);
 
-/** store_chunk_when_idle() - call wait->fn when there are no users; at once
- * if there are none now. One wait at a time: that of the deletion. */
+/**
+ * store_chunk_when_idle() - call wait->fn when there are no users; at once if
+ * there are none now. Several waits get their turn one after the other: fn()
+ * holds the chunk for as long as its turn lasts, or removes it.
+ */
 void store_chunk_when_idle(struct store_chunk *chunk,
 			   struct store_chunk_idle_wait *wait);
 

@@ -128,5 +128,6 @@ void store_close(struct store *store, store_open_fn done, void *ctx)
 	store->close = close;
 	store->state = STORE_CLOSING;
 	store_server_close(store);
+	store_restores_drop(store, NULL);
 	store_close_step(store);
 }

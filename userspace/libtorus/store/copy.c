@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/chain.h"
 #include "store/delete.h"
 #include "store/maintain.h"
 #include "store/private.h"
@@ -28,6 +29,10 @@ struct copy_work {
 	struct iovec iov;
 	void *buffer;
 	uint32_t block;
+	/* verify */
+	struct store_walk walk;
+	struct store_durable_wait bad;
+	struct wire_finding finding;
 	/* delete */
 	struct store_delete delete;
 };
@@ -126,6 +131,8 @@ static int check_sealed(const struct store *store,
 		return -ESHUTDOWN;
 	if (chunk == NULL || (chunk->flags & STORE_CHUNK_DELETING))
 		return -ENOENT;
+	if (chunk->flags & STORE_CHUNK_RESTORING)
+		return -EBUSY;
 	if (chunk->flags & STORE_CHUNK_BAD)
 		return -EUCLEAN;
 	return chunk->flags & STORE_CHUNK_SEALED ? 0 : -EAGAIN;
@@ -210,6 +217,124 @@ void store_copy_read(struct store *store, struct store_copy_op *op)
 
 	if (err == 0)
 		err = read_begin(store, op, chunk);
+	if (err < 0)
+		end_later(store, op, err);
+}
+
+/* ---- verify ---------------------------------------------------------------- */
+
+static void note_wrong(struct store_walk *walk, const struct record *r,
+		       uint32_t block)
+{
+	struct copy_work *work = container_of(walk, struct copy_work, walk);
+	struct wire_finding *finding = &work->finding;
+	uint32_t i, at;
+
+	finding->block = cpu_to_le32(block);
+	if (r == NULL)
+		return;
+	at = block - walk->tail.block - r->header_blocks;
+	for (i = 0; i < r->extent_count; i++) {
+		const struct extent *e = &r->extents[i];
+
+		if (!extent_has_payload(e->kind))
+			continue;
+		if (at >= e->count) {
+			at -= e->count;
+			continue;
+		}
+		finding->kind = cpu_to_le32(e->kind);
+		if (e->kind == EXTENT_DATA || e->kind == EXTENT_RELOCATION)
+			finding->volume_block = cpu_to_le64(e->first + at);
+		return;
+	}
+}
+
+static void marked_bad(struct store_durable_wait *wait, int err)
+{
+	struct copy_work *work = container_of(wait, struct copy_work, bad);
+
+	if (work->op != NULL)
+		work->op->finding = work->finding;
+	work_end(work, err);
+}
+
+static void found_bad(struct copy_work *work, uint32_t block, const char *why)
+{
+	if (work->finding.block == cpu_to_le32(UINT32_MAX))
+		work->finding.block = cpu_to_le32(block);
+	store_chunk_mark_bad(work->chunk, why);
+	work->bad.fn = marked_bad;
+	store_chunk_make_durable(work->chunk, 0, &work->bad);
+}
+
+/* Errors of this process or machine, which say nothing about the disk. */
+static bool not_the_disk(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE ||
+	       err == -EAGAIN || err == -EINTR || err == -EBUSY;
+}
+
+static void verified(struct store_walk *walk, int err)
+{
+	struct copy_work *work = container_of(walk, struct copy_work, walk);
+	const struct store_chunk *chunk = work->chunk;
+
+	if (work->op != NULL)
+		work->op->verified = (uint64_t)walk->tail.block * BLOCK_SIZE;
+	if (not_the_disk(err))
+		work_end(work, err);
+	else if (store_walk_failed(err))
+		found_bad(work, walk->tail.block, strerror(-err));
+	else if (err < 0)
+		found_bad(work, walk->tail.block, "what it holds was damaged");
+	else if (walk->tail.block != chunk->length ||
+		 walk->tail.crc != chunk->end_crc)
+		found_bad(work, walk->tail.block,
+			  "it does not end as it was sealed");
+	else
+		work_end(work, 0);
+}
+
+static int verify_begin(struct store *store, struct store_copy_op *op,
+			struct store_chunk *chunk)
+{
+	struct copy_work *work;
+
+	if (store_chunk_live(chunk) == NULL)
+		return -ENOMEM;
+	work = work_new(store, op);
+	if (work == NULL)
+		return -ENOMEM;
+	work->finding = (struct wire_finding){
+		.volume = cpu_to_le64(op->volume),
+		.chunk = cpu_to_le64(op->chunk),
+		.volume_block = cpu_to_le64(UINT64_MAX),
+		.when_ms = cpu_to_le64(env_realtime(store->env) /
+				       NSEC_PER_MSEC),
+		.block = cpu_to_le32(UINT32_MAX),
+	};
+	work->chunk = chunk;
+	store_chunk_hold(chunk);
+	work->walk.chunk = chunk;
+	work->walk.end = chunk->length;
+	work->walk.check_from = 0;
+	work->walk.wrong = note_wrong;
+	work->walk.done = verified;
+	store_walk_start(&work->walk);
+	return 0;
+}
+
+void store_copy_verify(struct store *store, struct store_copy_op *op)
+{
+	struct store_chunk *chunk = find(store, op);
+	int err = check_sealed(store, chunk);
+
+	op->verified = 0;
+	if (err == 0 && chunk->length == 0)
+		end_later(store, op, 0);
+	else if (err == 0)
+		err = verify_begin(store, op, chunk);
 	if (err < 0)
 		end_later(store, op, err);
 }

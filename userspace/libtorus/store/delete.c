@@ -170,7 +170,7 @@ int store_chunk_delete(struct store_delete *del)
 
 	if (chunk == NULL)
 		return -ENOENT;
-	if (chunk->flags & STORE_CHUNK_DELETING)
+	if (chunk->flags & (STORE_CHUNK_DELETING | STORE_CHUNK_RESTORING))
 		return -EBUSY;
 	if (del->still != NULL && !del->still(del))
 		return -ECANCELED;
@@ -395,6 +395,7 @@ void store_delete_volume(struct store *store, uint64_t id,
 	del->done = done;
 	del->ctx = ctx;
 	volume->epoch_seen = UINT64_MAX;
+	store_restores_drop(store, volume);
 	if (volume->tombstone) {
 		next_chunk(del);
 		return;

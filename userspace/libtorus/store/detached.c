@@ -4,6 +4,7 @@
  * behind a sealed length. Each lives on store->detached until it is done.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct detached {
 	struct list_head node;
 	struct store *store;
 	struct env_file_op op;
+	char path[80];			/* unlinking */
 	/* punching */
 	struct store_chunk *chunk;
 	struct store_file_wait file;
@@ -57,6 +59,27 @@ void store_detached_close(struct store *store, int file)
 		log_error("store: out of memory, a file stays open");
 	else
 		store_op_close(store, &d->op, file, closed, d);
+}
+
+static void path_unlinked(struct env_file_op *op)
+{
+	if (op->result < 0 && op->result != -ENOENT)
+		log_warning("store: cannot remove %s: %s. The next start tries again",
+			    op->path, strerror((int)-op->result));
+	detached_end(op->ctx);
+}
+
+void store_detached_unlink(struct store *store, const char *path)
+{
+	struct detached *d = detached_new(store);
+
+	if (d == NULL) {
+		log_error("store: out of memory, %s stays until the next start",
+			  path);
+		return;
+	}
+	snprintf(d->path, sizeof(d->path), "%s", path);
+	store_op_path(store, &d->op, FILE_UNLINK, d->path, path_unlinked, d);
 }
 
 static void punch_end(struct detached *d)

@@ -24,6 +24,7 @@ enum store_chunk_flags {
 	STORE_CHUNK_BAD = 1 << 1,	/* this copy is bad for good */
 	STORE_CHUNK_DELETING = 1 << 2,	/* for all but DELETE it is not here */
 	STORE_CHUNK_FILE = 1 << 3,	/* a file of this name exists */
+	STORE_CHUNK_RESTORING = 1 << 4,	/* a restored copy takes its place */
 };
 
 struct store_chunk {

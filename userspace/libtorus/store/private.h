@@ -35,6 +35,7 @@
 #define STORE_CONN_REQUESTS_MAX	4096u	/* at work, of one */
 #define STORE_SYNC_INTERVAL	(5 * NSEC_PER_SEC)
 #define STORE_POOL_BYTES	(2u << 20)
+#define STORE_RESTORES_MAX	8u	/* copies received at a time */
 #define STORE_CHUNK_BYTES_MAX	((uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE)
 #define STORE_STATFS_BYTES	(64u << 20)	/* appended between two looks */
 
@@ -51,6 +52,7 @@ struct store {
 	struct store_condemned condemned;
 	struct store_journal journal;
 	struct store_pool receive;	/* data of appends */
+	struct store_pool restore_receive;	/* ... of copies restored */
 	struct store_pool send;		/* data of replies */
 	struct record *record;		/* decoder for what is done in one go */
 	/* requests at work */
@@ -85,6 +87,9 @@ struct store {
 	struct store_open *open;	/* open.c */
 	struct store_close *close;	/* close.c */
 	struct list_head volume_deletes;	/* delete.c */
+	/* copies that are being received (restore.c) */
+	struct list_head restores;
+	uint32_t restore_count, restore_serial;
 	/* maintenance (maintain.c, copy.c) */
 	const struct store_events *events;
 	void *events_ctx;
@@ -126,6 +131,7 @@ void store_space_look(struct store *store);
 /* Small, fire and forget; failures are logged. */
 void store_detached_close(struct store *store, int file);
 void store_detached_punch(struct store_chunk *chunk, uint32_t from_block);
+void store_detached_unlink(struct store *store, const char *path);
 
 /** store_detached_release() - forget those under way: the store ends. */
 void store_detached_release(struct store *store);
@@ -141,6 +147,18 @@ enum wire_copy_state store_copy_state(const struct store_chunk *chunk);
 void store_tell_changed(const struct store_chunk *chunk);
 /** store_tell_gone() - the same: it is about to go. */
 void store_tell_gone(const struct store_chunk *chunk);
+
+/* ---- restore.c ---------------------------------------------------------- */
+
+/** store_restores_drop() - give up the transfers for @volume (NULL: for any)
+ * that wait for a piece; the others end with the piece they are at. */
+void store_restores_drop(struct store *store,
+			 const struct store_volume *volume);
+/** store_restores_release() - free them all: the store ends. */
+void store_restores_release(struct store *store);
+/** store_restore_leftover() - whether @name, found in a volume's directory, is
+ * what a transfer left behind. */
+bool store_restore_leftover(const char *name);
 
 /* ---- copy.c ------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
  *   unsealed   the chain in the file decides; what lies behind what was known
  *              durable has its payload checked too
  *   deleted    the file is removed once the store serves
+ *   left over  pieces of copies that were being restored: removed
  *   unknown    names that are no chunks, files that hold something else: moved
  *              to aside/, named in the log, never deleted
  *
@@ -33,27 +34,37 @@
 
 struct aside {
 	struct list_head node;
-	char from[320], to[160];
+	char from[320], to[160];	/* to "": it is removed */
 };
+
+static struct aside *plan(struct store_open *open, const char *dir,
+			  const char *name)
+{
+	struct aside *a = calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		open->err = -ENOMEM;
+		return NULL;
+	}
+	snprintf(a->from, sizeof(a->from), "%s/%s", dir, name);
+	list_add_tail(&a->node, &open->aside);
+	return a;
+}
 
 void store_set_aside(struct store *store, const char *dir, const char *name,
 		     const char *why)
 {
 	struct store_open *open = store->open;
-	struct aside *a = calloc(1, sizeof(*a));
+	struct aside *a = plan(open, dir, name);
 	const char *inner = strchr(dir, '/');
 
-	if (a == NULL) {
-		open->err = -ENOMEM;
+	if (a == NULL)
 		return;
-	}
-	snprintf(a->from, sizeof(a->from), "%s/%s", dir, name);
 	snprintf(a->to, sizeof(a->to), "aside/%s%s%.64s.%" PRIx64 ".%u",
 		 inner != NULL ? inner + 1 : "", inner != NULL ? "-" : "", name,
 		 env_realtime(store->env), open->aside_count++);
 	log_error("store: %s: %s. It is set aside as %s; look at it, then remove it",
 		  a->from, why, a->to);
-	list_add_tail(&a->node, &open->aside);
 }
 
 void store_recover_release(struct store_open *open)
@@ -81,6 +92,11 @@ static void moved(struct env_file_op *op)
 	struct aside *a = list_first_entry(&store->open->aside, struct aside,
 					   node);
 
+	if (op->result < 0 && *a->to == '\0') {
+		fail(store, error_set((int)op->result, "cannot remove %s: %s",
+				      a->from, strerror((int)-op->result)));
+		return;
+	}
 	if (op->result < 0) {
 		fail(store, error_set((int)op->result, "cannot move %s to %s: %s",
 				      a->from, a->to,
@@ -106,7 +122,12 @@ static void move_next(struct store *store)
 		return;
 	}
 	a = list_first_entry(&open->aside, struct aside, node);
-	store_op_rename(store, &open->op, a->from, a->to, moved, store);
+	if (*a->to == '\0')
+		store_op_path(store, &open->op, FILE_UNLINK, a->from, moved,
+			      store);
+	else
+		store_op_rename(store, &open->op, a->from, a->to, moved,
+				store);
 }
 
 static void aside_made(struct env_file_op *op)
@@ -122,7 +143,7 @@ static void aside_made(struct env_file_op *op)
 
 static void move_aside(struct store *store)
 {
-	if (list_empty(&store->open->aside))
+	if (store->open->aside_count == 0)
 		move_next(store);
 	else
 		store_op_path(store, &store->open->op, FILE_MKDIR, "aside",
@@ -247,6 +268,10 @@ static void found_chunk(struct env_file_op *op, const char *name,
 	struct store_chunk *chunk;
 	uint64_t number, max;
 
+	if (!is_directory && store_restore_leftover(name)) {
+		plan(open, volume->path, name);
+		return;
+	}
 	if (is_directory || !parse_hex(name, 12, &number)) {
 		store_set_aside(store, volume->path, name, "this is no chunk");
 		return;

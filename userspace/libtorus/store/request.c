@@ -33,10 +33,22 @@ void store_request_free(struct store_request *request)
 	free(request->copied);
 	if (request->type == WIRE_SYNC)
 		free(request->u.sync.entries);
-	store_buffer_give(&store->receive, &request->in);
+	store_request_give_data(request);
 	store_buffer_give(&store->send, &request->out);
 	free(request);
 	store_close_step(store);
+}
+
+struct store_pool *store_receive_pool(struct store *store, uint16_t type)
+{
+	return type == WIRE_RESTORE ? &store->restore_receive :
+				      &store->receive;
+}
+
+void store_request_give_data(struct store_request *request)
+{
+	store_buffer_give(store_receive_pool(request->store, request->type),
+			  &request->in);
 }
 
 void store_request_finish(struct store_request *request, uint32_t status)
@@ -125,6 +137,8 @@ uint32_t store_request_chunk(struct store_request *request, uint64_t number)
 		chunk = store_chunk_find(request->volume, number);
 	if (chunk == NULL || (chunk->flags & STORE_CHUNK_DELETING))
 		return WIRE_ENOCHUNK;
+	if (chunk->flags & STORE_CHUNK_RESTORING)
+		return WIRE_EBUSY;
 	if (store_chunk_live(chunk) == NULL)
 		return WIRE_EIO;
 	request->chunk = chunk;
@@ -154,6 +168,7 @@ static const struct {
 	[WIRE_LIST] = { store_list_run },
 	[WIRE_DELETE] = { store_delete_run, true },
 	[WIRE_STAT] = { store_stat_run },
+	[WIRE_RESTORE] = { store_restore_run, true },
 	[WIRE_LOOKUP] = { store_lookup_run },
 	[WIRE_CHECK] = { store_check_run },
 	[WIRE_MAINTENANCE] = { store_maintenance_run },

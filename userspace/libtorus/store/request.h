@@ -80,12 +80,13 @@ struct store_request {
 		struct wire_chunk chunk;
 		struct wire_list list;
 		struct wire_lookup lookup;
+		struct wire_restore restore;
 		struct wire_check check;
 		struct wire_maintenance maintenance;
 		struct wire_volumes volumes;
 	} body;
 	uint32_t data_len;
-	struct store_buffer in;		/* APPEND: the record */
+	struct store_buffer in;		/* APPEND, RESTORE: the data */
 	void *copied;			/* other types: data, from malloc */
 	void (*done)(struct store_request *request);
 	void *ctx;
@@ -103,6 +104,7 @@ struct store_request {
 		struct wire_list_reply list;
 		struct wire_stat_reply stat;
 		struct wire_lookup lookup;
+		struct wire_restore_reply restore;
 		struct wire_maintenance_reply maintenance;
 	} reply;
 	struct store_buffer out;	/* reply's data, from store->send ... */
@@ -129,6 +131,13 @@ struct store_request *store_request_new(struct store *store);
 
 /** store_request_free() - with all its buffers; not in any other list. */
 void store_request_free(struct store_request *request);
+
+/** store_receive_pool() - where the data of such requests is received; each
+ * kind has its own, so that repair cannot starve the clients. */
+struct store_pool *store_receive_pool(struct store *store, uint16_t type);
+
+/** store_request_give_data() - request->in is not needed any more. */
+void store_request_give_data(struct store_request *request);
 
 /** store_request_run() - dispatch by type. */
 void store_request_run(struct store_request *request);
@@ -175,6 +184,7 @@ void store_list_run(struct store_request *request);
 void store_delete_run(struct store_request *request);
 void store_stat_run(struct store_request *request);
 void store_lookup_run(struct store_request *request);
+void store_restore_run(struct store_request *request);
 void store_check_run(struct store_request *request);
 void store_maintenance_run(struct store_request *request);
 void store_volumes_run(struct store_request *request);
@@ -182,6 +192,13 @@ void store_recall_run(struct store_request *request);
 
 /** store_chunk_reply() - fill in request->reply.chunk from request->chunk. */
 void store_chunk_reply(struct store_request *request);
+
+/**
+ * store_seal_apply() - from now on the copy is sealed, as the journal says; all
+ * but the accounting of space. Returns the blocks that its file took before.
+ */
+uint32_t store_seal_apply(struct store_chunk *chunk, uint64_t epoch,
+			  uint32_t length, uint32_t end_crc);
 
 /** store_fence_append_ended() - an append of @epoch has left the volume. */
 void store_fence_append_ended(struct store_volume *volume, uint64_t epoch);

@@ -62,22 +62,30 @@ static void end_turn(struct store_request *request, uint32_t status)
 		run_held(next);		/* holds the chunk itself */
 }
 
-static void apply(struct store_chunk *chunk, const struct store_seal *seal)
+uint32_t store_seal_apply(struct store_chunk *chunk, uint64_t epoch,
+			  uint32_t length, uint32_t end_crc)
 {
 	struct store_chunk_live *live = chunk->live;
 	uint32_t had = store_chunk_footprint(chunk);
 
-	store_chunk_set_sealed(chunk, seal->epoch, seal->length, seal->end_crc);
-	live->done = (struct store_tail){ .block = seal->length,
-					  .crc = seal->end_crc };
+	store_chunk_set_sealed(chunk, epoch, length, end_crc);
+	live->done = (struct store_tail){ .block = length, .crc = end_crc };
 	live->issued = live->done;
-	store_syncer_cut(&live->data, seal->length);
+	store_syncer_cut(&live->data, length);
 	live->damaged_block = UINT32_MAX;
 	live->broken = false;
-	live->found_blocks = seal->length;
+	live->found_blocks = length;
 	list_del_init(&live->dirty);
 	list_del_init(&live->log_node);
 	store_tell_changed(chunk);
+	return had;
+}
+
+static void apply(struct store_chunk *chunk, const struct store_seal *seal)
+{
+	uint32_t had = store_seal_apply(chunk, seal->epoch, seal->length,
+					seal->end_crc);
+
 	if (had <= seal->length)
 		return;
 	store_space_add(chunk->volume->store,

@@ -7,8 +7,8 @@
  *      |  HELLO refused: answered, and the next frame closes
  *      |  no good HELLO within HELLO_TIMEOUT_S: closed
  *
- * Memory is bounded three times: the data of appends comes from the store's
- * receive pool (no room: the connection is not read on until there is some),
+ * Memory is bounded three times: the data of appends and of restored copies goes
+ * to pools of the store (no room: the connection is not read on until there is some),
  * a connection has at most STORE_CONN_REQUESTS_MAX requests at work, the store
  * STORE_REQUESTS_MAX; beyond that the answer is EBUSY.
  *
@@ -42,6 +42,7 @@ struct server_conn {
 	uint32_t request_count;
 	/* The append that is being received. */
 	struct store_buffer room;
+	struct store_pool *room_pool;
 	bool stalled;
 	struct store_pool_wait pool_wait;
 };
@@ -60,7 +61,8 @@ static void conn_free(struct server_conn *sc)
 		list_del_init(&sc->pool_wait.node);
 	env_timer_cancel(sc->store->env, &sc->hello);
 	list_del_init(&sc->node);
-	store_buffer_give(&sc->store->receive, &sc->room);
+	if (sc->room.count > 0)
+		store_buffer_give(sc->room_pool, &sc->room);
 	free(sc);
 }
 
@@ -104,7 +106,7 @@ static void request_done(struct store_request *request)
 		.body_len = (uint32_t)wire_body_size(request->type, true),
 	};
 
-	store_buffer_give(&request->store->receive, &request->in);
+	store_request_give_data(request);
 	if (sc == NULL) {
 		store_request_free(request);
 		return;
@@ -210,10 +212,16 @@ static void run_hello(struct server_conn *sc, const struct wire_header *in,
 
 /* ---- requests ---------------------------------------------------------------- */
 
+/* Data in bulk, which has a pool of its own. */
+static bool bulky(const struct wire_header *hdr)
+{
+	return hdr->type == WIRE_APPEND || hdr->type == WIRE_RESTORE;
+}
+
 static bool wants_room(const struct server_conn *sc,
 		       const struct wire_header *hdr)
 {
-	return sc->greeted && hdr->type == WIRE_APPEND &&
+	return sc->greeted && bulky(hdr) &&
 	       !(hdr->flags & WIRE_REPLY) && hdr->data_len > 0 &&
 	       hdr->data_len <= STORE_BUFFER_MAX;
 }
@@ -237,10 +245,10 @@ static int data_room(void *ctx, struct env_conn *conn,
 	if (!wants_room(sc, hdr) ||
 	    max < (int)DIV_ROUND_UP(hdr->data_len, STORE_SEGMENT_SIZE))
 		return 0;
-	if (!store_buffer_take(&sc->store->receive, &sc->room,
-			       hdr->data_len)) {
+	sc->room_pool = store_receive_pool(sc->store, hdr->type);
+	if (!store_buffer_take(sc->room_pool, &sc->room, hdr->data_len)) {
 		if (!sc->stalled)
-			store_pool_queue(&sc->store->receive, &sc->pool_wait);
+			store_pool_queue(sc->room_pool, &sc->pool_wait);
 		sc->stalled = true;
 		return -EAGAIN;
 	}
@@ -265,8 +273,8 @@ static bool copy_data(struct store_buffer *buf, const struct iovec *data,
 	return at == len;
 }
 
-/* The data of an append is in the room that was given, or came in scratch. */
-static bool take_record(struct server_conn *sc, struct store_request *request,
+/* The data is in the room that was given, or came in scratch. */
+static bool take_bulk(struct server_conn *sc, struct store_request *request,
 			const struct iovec *data, int data_count)
 {
 	if (sc->room.count > 0) {
@@ -275,8 +283,8 @@ static bool take_record(struct server_conn *sc, struct store_request *request,
 		return true;
 	}
 	if (request->data_len > STORE_BUFFER_MAX ||
-	    !store_buffer_take(&sc->store->receive, &request->in,
-			       request->data_len))
+	    !store_buffer_take(store_receive_pool(sc->store, request->type),
+			       &request->in, request->data_len))
 		return false;
 	return copy_data(&request->in, data, data_count, request->data_len);
 }
@@ -323,8 +331,8 @@ static struct store_request *make_request(struct server_conn *sc,
 	request->done = request_done;
 	memcpy(&request->body, body,
 	       MIN(sizeof(request->body), (size_t)hdr->body_len));
-	if (hdr->type == WIRE_APPEND && hdr->data_len > 0)
-		taken = take_record(sc, request, data, data_count);
+	if (bulky(hdr) && hdr->data_len > 0)
+		taken = take_bulk(sc, request, data, data_count);
 	else if (hdr->data_len > 0)
 		taken = take_copy(request, data, data_count);
 	if (!taken) {
@@ -340,7 +348,8 @@ static struct store_request *make_request(struct server_conn *sc,
 static void refuse(struct server_conn *sc, const struct wire_header *hdr,
 		   uint32_t status)
 {
-	store_buffer_give(&sc->store->receive, &sc->room);
+	if (sc->room.count > 0)
+		store_buffer_give(sc->room_pool, &sc->room);
 	answer_at_once(sc, hdr, status);
 }
 

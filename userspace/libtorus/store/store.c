@@ -32,7 +32,9 @@ static void init_lists(struct store *store)
 	list_init(&store->walks);
 	list_init(&store->walk_queue);
 	list_init(&store->volume_deletes);
+	list_init(&store->restores);
 	list_init(&store->receive.waiters);
+	list_init(&store->restore_receive.waiters);
 	list_init(&store->send.waiters);
 	store_background_init(store);
 	store_copies_init(store);
@@ -42,6 +44,7 @@ static int allocate(struct store *store)
 {
 	if (store_journal_init(&store->journal, store) < 0 ||
 	    store_pool_init(&store->receive, store->cfg.receive_bytes) < 0 ||
+	    store_pool_init(&store->restore_receive, STORE_POOL_BYTES) < 0 ||
 	    store_pool_init(&store->send, store->cfg.send_bytes) < 0)
 		return -1;
 	store->record = record_new();
@@ -88,6 +91,7 @@ void store_free(struct store *store)
 	env_timer_cancel(store->env, &store->log_timer);
 	/* Nobody is to be called when buffers come back. */
 	store->receive.stopped = true;
+	store->restore_receive.stopped = true;
 	store->send.stopped = true;
 	free(store->close);
 	store->close = NULL;
@@ -97,6 +101,7 @@ void store_free(struct store *store)
 	store_walks_release(store);
 	free_requests(store);
 	store_copies_release(store);
+	store_restores_release(store);
 	store_volume_deletes_release(store);
 	store_detached_release(store);
 	store_open_release(store);
@@ -104,6 +109,7 @@ void store_free(struct store *store)
 	store_condemned_release(&store->condemned);
 	store_documents_release(&store->documents);
 	store_pool_release(&store->receive);
+	store_pool_release(&store->restore_receive);
 	store_pool_release(&store->send);
 	if (store->record != NULL)
 		record_free(store->record);

@@ -55,10 +55,14 @@ static void entry_durable(struct store_durable_wait *wait, int err)
 	entry_ended(entry->request, entry->index, status);
 }
 
-static uint32_t check_entry(const struct store_chunk *chunk, uint32_t length)
+/* WIRE_OK: nothing is left to do; *wait: it must be waited for. */
+static uint32_t check_entry(const struct store_chunk *chunk, uint32_t length,
+			    bool *wait)
 {
 	if (chunk == NULL || (chunk->flags & STORE_CHUNK_DELETING))
 		return WIRE_ENOCHUNK;
+	if (chunk->flags & STORE_CHUNK_RESTORING)
+		return WIRE_EBUSY;
 	if (!(chunk->flags & STORE_CHUNK_BAD) &&
 	    length > store_chunk_length(chunk))
 		return WIRE_EOFFSET;
@@ -67,7 +71,8 @@ static uint32_t check_entry(const struct store_chunk *chunk, uint32_t length)
 		return WIRE_OK;		/* it was durable when it was sealed */
 	if (chunk->live != NULL && chunk->live->broken)
 		return WIRE_EBADCOPY;
-	return WIRE_EBUSY;		/* must be waited for */
+	*wait = true;
+	return WIRE_OK;
 }
 
 static void start_entry(struct store_request *request, uint32_t index)
@@ -75,15 +80,18 @@ static void start_entry(struct store_request *request, uint32_t index)
 	struct store_sync_entry *entry = &request->u.sync.entries[index];
 	const struct wire_range *range = &request->u.sync.ranges[index];
 	struct store_chunk *chunk = NULL;
+	bool must_wait = false;
 	uint32_t status;
 
 	if (request->volume != NULL)
 		chunk = store_chunk_find(request->volume,
 					 le64_to_cpu(range->chunk));
-	status = check_entry(chunk, le32_to_cpu(range->length));
-	if (status == WIRE_EBUSY && store_chunk_live(chunk) == NULL)
+	status = check_entry(chunk, le32_to_cpu(range->length), &must_wait);
+	if (must_wait && store_chunk_live(chunk) == NULL) {
 		status = WIRE_EIO;
-	if (status != WIRE_EBUSY) {
+		must_wait = false;
+	}
+	if (!must_wait) {
 		entry_ended(request, index, status);
 		return;
 	}

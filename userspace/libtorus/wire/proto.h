@@ -350,8 +350,13 @@ static_assert(sizeof(struct wire_lookup_entry) == 40, "wire size");
  *
  * EBUSY: another transfer of the chunk is under way, or too many are;
  * EOFFSET: not the piece that is due, the reply says which; ESEALED: a copy
- * sealed by this epoch or a later one is here and good; EBADCRC: the chain is
- * not what it was said to be, and the transfer is forgotten; ENOSPC.
+ * sealed by this epoch or a later one is here and good (also the answer to a
+ * last piece that is sent again); ECONFLICT: what is here must not give way: an
+ * unsealed copy with more or other records, in a volume that a later epoch has
+ * been seen of, or a bad one that a later epoch sealed; EFENCED: the volume was
+ * deleted; EBADCRC: the chain is not what it was said to be; ENOSPC. Every
+ * answer but OK, EOFFSET, EINVAL and "another transfer is under way" forgets the
+ * transfer.
  */
 struct wire_restore {
 	__le64 volume;
@@ -369,7 +374,7 @@ static_assert(sizeof(struct wire_restore) == 56, "wire size");
 struct wire_restore_reply {
 	__le64 epoch;		/* that sealed the copy that is here, or 0 */
 	__le32 staged;		/* blocks of the transfer that are here */
-	__le32 sealed;		/* 1: the copy is in place */
+	__le32 sealed;		/* 1: by this epoch or a later one, and good */
 };
 static_assert(sizeof(struct wire_restore_reply) == 16, "wire size");
 

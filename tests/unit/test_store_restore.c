@@ -1,0 +1,780 @@
+// SPDX-License-Identifier: Apache-2.0
+/* RESTORE, and the verification of copies. */
+#include "store_fixture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "store/maintain.h"
+
+#define FILE_NAME "chunks/0000000000000011/000000000005"
+
+/* A chunk as another store has it. */
+struct source {
+	uint8_t *bytes;
+	uint32_t blocks, end_crc;
+	uint64_t epoch;
+	struct uuid token;
+};
+
+/* ---- helpers ---------------------------------------------------------------- */
+
+static void add_record(struct fixture *f, struct source *s, uint32_t payload)
+{
+	struct made m = make_record(f, payload, 0);
+
+	s->bytes = realloc(s->bytes, (size_t)f->block * BLOCK_SIZE);
+	memcpy(s->bytes + (size_t)m.block * BLOCK_SIZE, m.bytes,
+	       (size_t)m.blocks * BLOCK_SIZE);
+	s->blocks = f->block;
+	s->end_crc = m.crc;
+	made_free(&m);
+}
+
+/* 1 + 3, 1 + 200, 1 + 250, 1 + 0 blocks */
+static struct source make_source(struct fixture *f, uint64_t epoch)
+{
+	struct source s = { .epoch = epoch };
+
+	memset(s.token.byte, 7, sizeof(s.token.byte));
+	new_chain(f);
+	add_record(f, &s, 3);
+	add_record(f, &s, 200);
+	add_record(f, &s, 250);
+	add_record(f, &s, 0);
+	return s;
+}
+
+static void send_piece(struct fixture *f, struct reply *r,
+		       const struct source *s, uint32_t block, uint32_t blocks)
+{
+	struct wire_restore body = {
+		.volume = cpu_to_le64(VOLUME),
+		.chunk = cpu_to_le64(CHUNK),
+		.epoch = cpu_to_le64(s->epoch),
+		.length = cpu_to_le32(s->blocks),
+		.end_crc = cpu_to_le32(s->end_crc),
+		.block = cpu_to_le32(block),
+		.blocks = cpu_to_le32(blocks),
+		.token = s->token,
+	};
+
+	send_request(f, r, WIRE_RESTORE, 0, &body,
+		     blocks > 0 ? s->bytes + (size_t)block * BLOCK_SIZE : NULL,
+		     blocks * BLOCK_SIZE);
+}
+
+static uint32_t piece(struct fixture *f, const struct source *s,
+		      uint32_t block, uint32_t blocks,
+		      struct wire_restore_reply *reply)
+{
+	struct reply r;
+
+	send_piece(f, &r, s, block, blocks);
+	wait_reply(f, &r);
+	if (reply != NULL)
+		*reply = r.body.restore;
+	reply_release(&r);
+	return r.hdr.status;
+}
+
+/* All of it, 100 blocks at a time; stops at the first that is refused. */
+static uint32_t restore(struct fixture *f, const struct source *s)
+{
+	uint32_t block = 0, status = WIRE_OK;
+	struct wire_restore_reply reply;
+
+	if (s->blocks == 0)
+		return piece(f, s, 0, 0, NULL);
+	while (status == WIRE_OK && block < s->blocks) {
+		uint32_t blocks = MIN(100u, s->blocks - block);
+
+		status = piece(f, s, block, blocks, &reply);
+		block += blocks;
+		if (status == WIRE_OK) {
+			assert_int_equal(le32_to_cpu(reply.staged), block);
+			assert_int_equal(le32_to_cpu(reply.sealed),
+					 block == s->blocks);
+		}
+	}
+	return status;
+}
+
+static struct store_copy copy_now(struct fixture *f)
+{
+	struct store_copy copy = { .state = WIRE_COPY_NONE };
+
+	store_copy_get(f->store, VOLUME, CHUNK, &copy);
+	return copy;
+}
+
+static void assert_restored(struct fixture *f, const struct source *s)
+{
+	struct store_copy copy = copy_now(f);
+	uint8_t *bytes = malloc((size_t)s->blocks * BLOCK_SIZE);
+	uint32_t at, part;
+
+	assert_int_equal(copy.state, WIRE_COPY_SEALED);
+	assert_int_equal(copy.epoch, s->epoch);
+	assert_int_equal(copy.length, s->blocks);
+	assert_int_equal(copy.end_crc, s->end_crc);
+	for (at = 0; at < s->blocks; at += part) {
+		part = MIN(200u, s->blocks - at);
+		assert_int_equal(read_blocks(f, 0, at, part,
+					     bytes + (size_t)at * BLOCK_SIZE),
+				 WIRE_OK);
+	}
+	assert_memory_equal(bytes, s->bytes, (size_t)s->blocks * BLOCK_SIZE);
+	free(bytes);
+}
+
+static uint64_t used(struct fixture *f)
+{
+	struct store_stats stats;
+
+	store_stats(f->store, &stats);
+	return stats.used;
+}
+
+/* Chunks' bytes, without the journal. */
+static uint64_t used_again(struct fixture *f)
+{
+	fixture_close(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	return used(f);
+}
+
+struct op {
+	struct store_copy_op op;
+	bool done;
+	int err;
+};
+
+static void op_done(struct store_copy_op *copy_op, int err)
+{
+	struct op *op = container_of(copy_op, struct op, op);
+
+	op->done = true;
+	op->err = err;
+}
+
+static int verify(struct fixture *f, struct op *op)
+{
+	memset(op, 0, sizeof(*op));
+	op->op.volume = VOLUME;
+	op->op.chunk = CHUNK;
+	op->op.done = op_done;
+	store_copy_verify(f->store, &op->op);
+	assert_false(op->done);
+	assert_true(sim_run_until(f->sim, &op->done, 100 * NSEC_PER_SEC));
+	return op->err;
+}
+
+static int peer_setup(void **state)
+{
+	int err = fixture_setup(state);
+
+	fixture_reconnect(*state, WIRE_ROLE_PEER);
+	return err;
+}
+
+/* ---- a copy where there is none ---------------------------------------------- */
+
+static void test_restored_copy_is_sealed_and_durable(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct wire_restore_reply reply;
+	uint64_t bytes = used(f);
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_true(used(f) >= bytes + (uint64_t)s.blocks * BLOCK_SIZE);
+	fixture_crash(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_restored(f, &s);
+	/* Its last piece again, since the answer was lost. */
+	assert_int_equal(piece(f, &s, s.blocks - 1, 1, &reply), WIRE_ESEALED);
+	assert_int_equal(le64_to_cpu(reply.epoch), 1);
+	assert_int_equal(le32_to_cpu(reply.sealed), 1);
+	free(s.bytes);
+}
+
+static void test_empty_chunk_is_sealed_without_a_file(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = { .epoch = 2 };
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_SEALED);
+	assert_int_equal(copy_now(f).length, 0);
+	assert_int_equal(copy_now(f).epoch, 2);
+}
+
+static void test_restore_is_for_maintenance_and_well_formed(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), wrong = s;
+
+	fixture_reconnect(f, WIRE_ROLE_VOLUME);
+	assert_int_equal(restore(f, &s), WIRE_EINVAL);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(piece(f, &s, 0, 0, NULL), WIRE_EINVAL);
+	wrong.epoch = 0;
+	assert_int_equal(piece(f, &wrong, 0, 1, NULL), WIRE_EINVAL);
+	wrong = s;
+	wrong.blocks = CHUNK_BLOCKS_MAX + 1;
+	assert_int_equal(piece(f, &wrong, 0, 1, NULL), WIRE_EINVAL);
+	wrong.blocks = 10;
+	assert_int_equal(piece(f, &wrong, 9, 2, NULL), WIRE_EINVAL);
+	wrong.blocks = 0;
+	assert_int_equal(piece(f, &wrong, 0, 0, NULL), WIRE_EINVAL);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_NONE);
+	free(s.bytes);
+}
+
+static void test_pieces_come_in_order_from_one_sender(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), other = s;
+	struct wire_restore_reply reply;
+
+	memset(other.token.byte, 8, sizeof(other.token.byte));
+	assert_int_equal(piece(f, &s, 10, 10, &reply), WIRE_EOFFSET);
+	assert_int_equal(le32_to_cpu(reply.staged), 0);
+	assert_int_equal(piece(f, &s, 0, 10, NULL), WIRE_OK);
+	assert_int_equal(piece(f, &s, 20, 10, &reply), WIRE_EOFFSET);
+	assert_int_equal(le32_to_cpu(reply.staged), 10);
+	assert_int_equal(piece(f, &other, 10, 10, NULL), WIRE_EBUSY);
+	assert_int_equal(piece(f, &other, 0, 10, NULL), WIRE_EBUSY);
+	/* The sender begins anew. */
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+static void test_abandoned_transfer_makes_room_for_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), other = s;
+	uint64_t bytes = used(f);
+
+	memset(other.token.byte, 8, sizeof(other.token.byte));
+	assert_int_equal(piece(f, &s, 0, 10, NULL), WIRE_OK);
+	assert_true(used(f) >= bytes + (uint64_t)s.blocks * BLOCK_SIZE);
+	sim_run(f->sim, 59 * NSEC_PER_SEC);
+	assert_int_equal(piece(f, &other, 0, 10, NULL), WIRE_EBUSY);
+	sim_run(f->sim, 3 * NSEC_PER_SEC);
+	assert_int_equal(used(f), bytes);
+	assert_int_equal(piece(f, &s, 10, 10, NULL), WIRE_EOFFSET);
+	assert_int_equal(restore(f, &other), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+static void test_leftovers_are_removed_at_the_next_start(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	const char *path = FILE_NAME ".restore-0";
+	uint8_t byte;
+
+	assert_int_equal(piece(f, &s, 0, 10, NULL), WIRE_OK);
+	assert_int_equal(sim_disk_peek(f->node, path, 0, &byte, 1, false), 1);
+	fixture_kill(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(sim_disk_peek(f->node, path, 0, &byte, 1, false),
+			 -ENOENT);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+static void test_only_so_many_transfers_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct wire_restore body = {
+		.volume = cpu_to_le64(VOLUME),
+		.epoch = cpu_to_le64(1),
+		.length = cpu_to_le32(s.blocks),
+		.end_crc = cpu_to_le32(s.end_crc),
+		.blocks = cpu_to_le32(1),
+	};
+	struct reply r;
+	uint32_t i;
+
+	for (i = 0; i < 9; i++) {
+		body.chunk = cpu_to_le64(100 + i);
+		send_request(f, &r, WIRE_RESTORE, 0, &body, s.bytes,
+			     BLOCK_SIZE);
+		assert_int_equal(wait_reply(f, &r), i < 8 ? WIRE_OK :
+							    WIRE_EBUSY);
+		reply_release(&r);
+	}
+	free(s.bytes);
+}
+
+/* ---- what is not the chain --------------------------------------------------- */
+
+static void test_damaged_transfer_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint64_t bytes = used(f);
+
+	/* A payload byte, a header byte, the end. */
+	s.bytes[300 * BLOCK_SIZE + 17] ^= 1;
+	assert_int_equal(restore(f, &s), WIRE_EBADCRC);
+	s.bytes[300 * BLOCK_SIZE + 17] ^= 1;
+	s.bytes[4 * BLOCK_SIZE + 20] ^= 1;
+	assert_int_equal(restore(f, &s), WIRE_EBADCRC);
+	s.bytes[4 * BLOCK_SIZE + 20] ^= 1;
+	s.end_crc ^= 1;
+	assert_int_equal(restore(f, &s), WIRE_EBADCRC);
+	s.end_crc ^= 1;
+	s.blocks--;
+	assert_int_equal(restore(f, &s), WIRE_EBADCRC);
+	s.blocks++;
+	assert_int_equal(used(f), bytes);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_NONE);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+static void test_full_store_takes_no_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+
+	fixture_close(f);
+	f->cfg.size = 465 * BLOCK_SIZE;
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(restore(f, &s), WIRE_ENOSPC);
+	free(s.bytes);
+}
+
+/* ---- over another copy ------------------------------------------------------- */
+
+static void test_bad_copy_is_replaced_for_good(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint64_t bytes, before;
+	struct op op;
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	bytes = used_again(f);
+	assert_int_equal(sim_disk_flip(f->node, FILE_NAME,
+				       300 * BLOCK_SIZE + 9), 0);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
+	fixture_crash(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
+	before = used(f);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_in_range(used(f), before, before + 64 * 1024); /* journal */
+	assert_int_equal(verify(f, &op), 0);
+	fixture_crash(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_restored(f, &s);
+	assert_int_equal(verify(f, &op), 0);
+	assert_in_range(used_again(f), bytes, bytes + 64 * 1024);
+	free(s.bytes);
+}
+
+static void test_journal_compaction_keeps_what_restore_said(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct op op;
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_int_equal(sim_disk_flip(f->node, FILE_NAME, 9), 0);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	/* Bad once more, after it was restored: the last word counts. */
+	assert_int_equal(sim_disk_flip(f->node, FILE_NAME, 9), 0);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	fixture_crash(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+/* Appends the source's records up to @blocks, as a writer does. */
+static void append_source(struct fixture *f, const struct source *s,
+			  uint32_t blocks)
+{
+	static const uint32_t ends[] = { 4, 205, 456, 457 };
+	uint32_t block = 0, i;
+
+	for (i = 0; block < blocks; i++) {
+		struct made m = {
+			.bytes = s->bytes + (size_t)block * BLOCK_SIZE,
+			.block = block, .blocks = ends[i] - block,
+			.chunk = CHUNK, .epoch = f->epoch,
+		};
+
+		assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
+		block = ends[i];
+	}
+}
+
+static void test_open_copy_is_completed(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct made late;
+	uint64_t before;
+
+	append_source(f, &s, 205);
+	before = used(f);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	assert_in_range(used(f), before + (457 - 205) * BLOCK_SIZE,
+			before + (457 - 205) * BLOCK_SIZE + 64 * 1024);
+	/* The writer that still appends to it is refused. */
+	late = make_record(f, 1, 0);
+	assert_int_equal(append(f, &late, 0, NULL), WIRE_ESEALED);
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_restored(f, &s);
+	made_free(&late);
+	free(s.bytes);
+}
+
+static void test_appends_in_flight_are_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct made m = { .bytes = s.bytes, .blocks = 4, .chunk = CHUNK,
+			  .epoch = 1 };
+	struct reply a, b;
+
+	assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
+	sim_delays(f->sim)->disk_min = 100 * NSEC_PER_MSEC;
+	sim_delays(f->sim)->disk_max = 900 * NSEC_PER_MSEC;
+	send_piece(f, &b, &s, 250, 207);
+	sim_run(f->sim, 2 * NSEC_PER_SEC);
+	send_append(f, &a, &m, 0);
+	wait_reply(f, &a);
+	/* Before, while, or after the copy was put in its place. */
+	assert_true(a.hdr.status == WIRE_OK || a.hdr.status == WIRE_EBUSY ||
+		    a.hdr.status == WIRE_ESEALED);
+	assert_int_equal(wait_reply(f, &b), WIRE_OK);
+	reply_release(&a);
+	reply_release(&b);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+/* A later writer may count on what is here; its SEAL has not come yet. */
+static void test_open_copy_of_a_later_epoch_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), shorter = s;
+	struct made m;
+
+	append_source(f, &s, 457);
+	m = make_record(f, 2, 0);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
+	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	assert_int_equal(copy_now(f).length, 460);
+	/* What has all of it may come, and what the later writer has sealed. */
+	add_record(f, &s, 1);
+	s.bytes = realloc(s.bytes, 462 * BLOCK_SIZE);
+	memcpy(s.bytes + 457 * BLOCK_SIZE, m.bytes, 3 * BLOCK_SIZE);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	shorter.bytes = s.bytes;
+	shorter.epoch = 2;
+	assert_int_equal(restore(f, &shorter), WIRE_OK);
+	assert_restored(f, &shorter);
+	assert_int_equal(restore(f, &s), WIRE_ESEALED);
+	made_free(&m);
+	free(s.bytes);
+}
+
+static void test_another_chain_does_not_replace_a_later_open_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct source s, mine = make_source(f, 1);
+
+	append_source(f, &mine, 205);
+	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	s = make_source(f, 1);		/* its sequences are others */
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	assert_int_equal(copy_now(f).length, 205);
+	assert_int_equal(restore(f, &mine), WIRE_OK);
+	assert_restored(f, &mine);
+	free(s.bytes);
+	free(mine.bytes);
+}
+
+static void deleted_volume(void *ctx, int err)
+{
+	assert_int_equal(err, 0);
+	*(bool *)ctx = true;
+}
+
+static void test_deleted_volumes_are_not_restored(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	bool done = false;
+	uint64_t bytes = used(f);
+
+	assert_int_equal(piece(f, &s, 0, 10, NULL), WIRE_OK);
+	store_delete_volume(f->store, VOLUME, deleted_volume, &done);
+	assert_true(sim_run_until(f->sim, &done, 100 * NSEC_PER_SEC));
+	assert_in_range(used(f), bytes, bytes + 64 * 1024);
+	assert_int_equal(piece(f, &s, 10, 10, NULL), WIRE_EFENCED);
+	assert_int_equal(restore(f, &s), WIRE_EFENCED);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_NONE);
+	free(s.bytes);
+}
+
+static void test_volume_deleted_while_a_copy_takes_its_place(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	bool done = false;
+	struct reply r;
+	uint32_t i;
+
+	for (i = 0; i < 40; i++) {
+		fixture_teardown(state);
+		assert_int_equal(peer_setup(state), 0);
+		f = *state;
+		done = false;
+		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
+		send_piece(f, &r, &s, 250, 207);
+		sim_run(f->sim, i * NSEC_PER_MSEC);
+		store_delete_volume(f->store, VOLUME, deleted_volume, &done);
+		assert_true(sim_run_until(f->sim, &done, 100 * NSEC_PER_SEC));
+		wait_reply(f, &r);
+		reply_release(&r);
+		assert_true(r.hdr.status == WIRE_OK ||
+			    r.hdr.status == WIRE_EFENCED);
+		assert_int_equal(copy_now(f).state, WIRE_COPY_NONE);
+	}
+	free(s.bytes);
+}
+
+/* ---- power loss --------------------------------------------------------------- */
+
+/*
+ * The power goes at every moment of the last piece: afterwards there is the old
+ * copy or the new one, whole. @old: blocks of it that were durable.
+ */
+static void crash_at_every_step(void **state, uint32_t old, bool bad)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint32_t i, sealed = 0, kept = 0, whole = 0;
+	struct store_copy copy;
+	struct reply r;
+	struct op op;
+
+	for (i = 0; i < 150; i++) {
+		fixture_teardown(state);
+		assert_int_equal(peer_setup(state), 0);
+		f = *state;
+		if (old > 0) {
+			append_source(f, &s, old);
+			assert_int_equal(sync_chunk(f, 1, old), WIRE_OK);
+		}
+		if (bad) {
+			assert_int_equal(seal(f, CHUNK, 1, s.blocks, s.end_crc),
+					 WIRE_OK);
+			sim_disk_flip(f->node, FILE_NAME, 5 * BLOCK_SIZE);
+			assert_int_equal(verify(f, &op), -EUCLEAN);
+		}
+		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
+		send_piece(f, &r, &s, 250, 207);
+		sim_run(f->sim, i * NSEC_PER_MSEC / 5);
+		fixture_disconnect(f);
+		fixture_crash(f);
+		fixture_reopen(f);
+		fixture_reconnect(f, WIRE_ROLE_PEER);
+		copy = copy_now(f);
+		if (r.hdr.status == WIRE_OK && r.done && !r.lost)
+			assert_int_equal(copy.state, WIRE_COPY_SEALED);
+		if (copy.state == WIRE_COPY_SEALED) {
+			assert_restored(f, &s);
+			sealed++;
+		} else {
+			assert_int_equal(copy.state,
+					 bad ? WIRE_COPY_BAD : copy.length > 0 ?
+					 WIRE_COPY_OPEN : WIRE_COPY_NONE);
+			assert_true(copy.length == old ||
+				    copy.length == s.blocks);
+			kept += copy.length == old;
+			whole += copy.length != old;
+		}
+		/* And the transfer can be done again. */
+		assert_int_equal(restore(f, &s),
+				 copy.state == WIRE_COPY_SEALED ? WIRE_ESEALED :
+								  WIRE_OK);
+		assert_restored(f, &s);
+		assert_int_equal(verify(f, &op), 0);
+		reply_release(&r);
+	}
+	assert_true(sealed > 0 && kept > 0);
+	if (old < s.blocks)
+		assert_true(whole > 0);
+	free(s.bytes);
+}
+
+static void test_power_loss_while_a_new_copy_comes(void **state)
+{
+	crash_at_every_step(state, 0, false);
+}
+
+static void test_power_loss_while_an_open_copy_is_replaced(void **state)
+{
+	crash_at_every_step(state, 205, false);
+}
+
+static void test_power_loss_while_a_bad_copy_is_replaced(void **state)
+{
+	crash_at_every_step(state, 457, true);
+}
+
+static void test_failing_disk_gets_no_promise(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint32_t i, failed = 0;
+
+	for (i = 0; i < 60; i++) {
+		struct sim_disk_faults *faults;
+		uint32_t status;
+
+		fixture_teardown(state);
+		assert_int_equal(peer_setup(state), 0);
+		f = *state;
+		faults = sim_node_disk_faults(f->node);
+		sim_run(f->sim, i * NSEC_PER_MSEC);
+		if (i % 2)
+			faults->sync_eio = 2;
+		else
+			faults->write_eio = 8;
+		status = restore(f, &s);
+		faults->sync_eio = 0;
+		faults->write_eio = 0;
+		if (status == WIRE_OK)
+			assert_restored(f, &s);
+		else
+			assert_true(copy_now(f).state != WIRE_COPY_SEALED);
+		failed += status != WIRE_OK;
+		fixture_crash(f);
+		if (fixture_open(f) < 0)
+			continue;
+		fixture_reconnect(f, WIRE_ROLE_PEER);
+		if (status == WIRE_OK)
+			assert_restored(f, &s);
+	}
+	assert_true(failed > 10 && failed < 60);
+	free(s.bytes);
+}
+
+/* ---- verification ------------------------------------------------------------- */
+
+static void test_verification_names_what_is_bad(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct op op;
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_int_equal(verify(f, &op), 0);
+	assert_int_equal(op.op.verified, (uint64_t)s.blocks * BLOCK_SIZE);
+	/* Payload block 50 of the record at block 4. */
+	sim_disk_flip(f->node, FILE_NAME, 55 * BLOCK_SIZE);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(le64_to_cpu(op.op.finding.volume), VOLUME);
+	assert_int_equal(le64_to_cpu(op.op.finding.chunk), CHUNK);
+	assert_int_equal(le32_to_cpu(op.op.finding.block), 55);
+	assert_int_equal(le32_to_cpu(op.op.finding.kind), EXTENT_DATA);
+	assert_int_equal(le64_to_cpu(op.op.finding.volume_block), 10 + 50);
+	assert_int_equal(verify(f, &op), -EUCLEAN);	/* known by now */
+	/* A header. */
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	sim_disk_flip(f->node, FILE_NAME, 205 * BLOCK_SIZE + 40);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(le32_to_cpu(op.op.finding.block), 205);
+	assert_int_equal(le32_to_cpu(op.op.finding.kind), 0);
+	assert_int_equal(le64_to_cpu(op.op.finding.volume_block), UINT64_MAX);
+	assert_int_equal(op.op.verified, 205 * BLOCK_SIZE);
+	free(s.bytes);
+}
+
+static void test_unreadable_copy_is_bad(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct op op;
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	sim_node_disk_faults(f->node)->read_eio = 1;
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	sim_node_disk_faults(f->node)->read_eio = 0;
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
+	free(s.bytes);
+}
+
+int main(void)
+{
+#define RESTORE_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, peer_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		RESTORE_TEST(test_restored_copy_is_sealed_and_durable),
+		RESTORE_TEST(test_empty_chunk_is_sealed_without_a_file),
+		RESTORE_TEST(test_restore_is_for_maintenance_and_well_formed),
+		RESTORE_TEST(test_pieces_come_in_order_from_one_sender),
+		RESTORE_TEST(test_abandoned_transfer_makes_room_for_the_next),
+		RESTORE_TEST(test_leftovers_are_removed_at_the_next_start),
+		RESTORE_TEST(test_only_so_many_transfers_at_a_time),
+		RESTORE_TEST(test_damaged_transfer_leaves_nothing),
+		RESTORE_TEST(test_full_store_takes_no_copy),
+		RESTORE_TEST(test_bad_copy_is_replaced_for_good),
+		RESTORE_TEST(test_journal_compaction_keeps_what_restore_said),
+		RESTORE_TEST(test_open_copy_is_completed),
+		RESTORE_TEST(test_appends_in_flight_are_waited_for),
+		RESTORE_TEST(test_open_copy_of_a_later_epoch_is_not_lost),
+		RESTORE_TEST(test_another_chain_does_not_replace_a_later_open_copy),
+		RESTORE_TEST(test_deleted_volumes_are_not_restored),
+		RESTORE_TEST(test_volume_deleted_while_a_copy_takes_its_place),
+		RESTORE_TEST(test_power_loss_while_a_new_copy_comes),
+		RESTORE_TEST(test_power_loss_while_an_open_copy_is_replaced),
+		RESTORE_TEST(test_power_loss_while_a_bad_copy_is_replaced),
+		RESTORE_TEST(test_failing_disk_gets_no_promise),
+		RESTORE_TEST(test_verification_names_what_is_bad),
+		RESTORE_TEST(test_unreadable_copy_is_bad),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
