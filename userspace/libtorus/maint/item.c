@@ -145,7 +145,7 @@ static void give_up(struct item *item)
 
 static bool have_room(const struct maint *m)
 {
-	return m->parked < MAINT_PARKED_MAX;
+	return m->parked < m->parked_max;
 }
 
 /* The item that waits to be pushed and has the most copies, more than
@@ -218,7 +218,7 @@ void item_push(struct item *item, struct maint_peer *target)
 	uint8_t copies = MIN(item->copies, (uint8_t)RING_REPLICATION_MAX);
 
 	item->copies = copies;
-	if (m->queued >= MAINT_PARKED_MAX && !make_room(m, copies)) {
+	if (m->queued >= m->queued_max && !make_room(m, copies)) {
 		enter(item, ITEM_PUSH, NULL);
 		give_up(item);
 		return;
@@ -271,6 +271,8 @@ int items_init(struct maint *m)
 {
 	unsigned int i;
 
+	m->parked_max = MAINT_PARKED_MAX;
+	m->queued_max = MAINT_PARKED_MAX;
 	list_init(&m->ready);
 	list_init(&m->drops);
 	for (i = 0; i < ARRAY_SIZE(m->pushes); i++)

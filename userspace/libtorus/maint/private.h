@@ -199,6 +199,7 @@ struct maint {
 	/* item.c */
 	struct hash_table items;
 	uint32_t parked, queued;	/* LATER and DROP; PUSH */
+	uint32_t parked_max, queued_max;	/* tests may lower them */
 	struct list_head ready;
 	struct list_head pushes[RING_REPLICATION_MAX + 1];	/* by copies */
 	struct list_head drops;

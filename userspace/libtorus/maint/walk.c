@@ -155,8 +155,8 @@ static bool may_begin(struct maint *m)
 		w->next_full = 0;
 	}
 	/* What found no room has some again. */
-	if (m->overflow && m->parked <= MAINT_PARKED_MAX / 2 &&
-	    m->queued <= MAINT_PARKED_MAX / 2)
+	if (m->overflow && m->parked <= m->parked_max / 2 &&
+	    m->queued <= m->queued_max / 2)
 		w->wanted = true;
 	if (!w->wanted && !peers_want(m))
 		return false;

@@ -110,14 +110,24 @@ static void member_forget(struct cluster *c, struct member *m)
 		peer_disconnect(peer);
 }
 
+static void member_set_alive(struct cluster *c, struct member *m, bool alive)
+{
+	bool changed = m->alive != alive;
+
+	m->alive = alive;
+	if (changed && c->open_done == NULL && c->cfg.ops != NULL &&
+	    c->cfg.ops->alive_changed != NULL)
+		c->cfg.ops->alive_changed(c->cfg.ctx, &m->id, alive);
+}
+
 /* Its lease stands: no need to sit out a back-off. */
 static void member_came_alive(struct cluster *c, struct member *m)
 {
 	struct peer *peer = peer_find(c->peers, &m->id);
 
-	m->alive = true;
 	if (peer != NULL && !peer_usable(peer))
 		peer_connect(peer);
+	member_set_alive(c, m, true);
 }
 
 static int key_uuid(const char *key, struct uuid *id)
@@ -244,7 +254,7 @@ static void member_drop(struct view *view, struct member *m)
 	if (view->type == VIEW_PEERS && m->known)
 		member_forget(view->cluster, m);
 	else if (view->type == VIEW_ALIVE)
-		m->alive = false;
+		member_set_alive(view->cluster, m, false);
 	if (m->known || m->alive)
 		return;
 	list_del_init(&m->node);

@@ -21,6 +21,8 @@ struct cluster_ops {
 	void (*ring_changed)(void *ctx);
 	/* As peer_set_ops.changed. */
 	void (*peer_changed)(void *ctx, struct peer *peer, int err);
+	/* The lease of a peer came, or went: a hint (after the first load). */
+	void (*alive_changed)(void *ctx, const struct uuid *peer, bool alive);
 };
 
 struct cluster_config {

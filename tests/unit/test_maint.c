@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Where copies go: repair, rebalance, and what may be dropped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "maint_bed.h"
+
+#define BLOCKS	4u
+#define BYTES	((uint64_t)BLOCKS * BLOCK_SIZE)
+#define SEC	NSEC_PER_SEC
+
+static unsigned int count_bits(uint32_t mask)
+{
+	return (unsigned int)__builtin_popcount(mask);
+}
+
+static unsigned int first_of(uint32_t mask)
+{
+	return (unsigned int)__builtin_ctz(mask);
+}
+
+/* ---- repair ----------------------------------------------------------------- */
+
+static void what_owners_lack_is_copied_to_them(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t chunk;
+
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	for (chunk = 1; chunk <= 30; chunk++)
+		mbed_put(w, 1u << first_of(mbed_owners(w, chunk, 0)), BLOCKS);
+	mbed_settle(w);
+	mbed_check_places(w);
+	assert_int_equal(30 * 2 * BYTES, mbed_copied_bytes(w));
+}
+
+static void a_chunk_of_several_pieces_is_the_same_elsewhere(void **state)
+{
+	struct mbed *w = *state;
+
+	mbed_ring(w, 3, 0x7, 0);
+	mbed_start_all(w, 0x7);
+	mbed_put(w, 1, 1500);
+	mbed_put(w, 2, 1);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
+static void fewest_copies_come_first(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t chunk, single = 0;
+	struct maint *m;
+
+	/* All on the first store; every third chunk nowhere else. */
+	w->cfg.transfers = 1;
+	mbed_ring(w, 3, 0x7, 0);
+	mbed_start(w, 0);
+	mbed_start(w, 1);
+	mbed_start(w, 2);
+	for (chunk = 1; chunk <= 60; chunk++)
+		mbed_put(w, chunk % 3 == 0 ? 1 : 3, BLOCKS);
+	mbed_maintain(w, 0);
+	m = w->store[0].maint;
+	while (m->copied_chunks < 20)
+		assert_true(sim_step(w->sim));
+	for (chunk = 1; chunk <= 60; chunk++)
+		single += count_bits(mbed_holders(w, chunk)) < 2;
+	assert_int_equal(0, single);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
+static void a_lost_peer_is_replaced_after_the_grace(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t chunk;
+	uint32_t held;
+
+	w->cfg.recovery_grace_ns = 60 * SEC;
+	mbed_ring(w, 3, 0x1f, 0);
+	mbed_start_all(w, 0x1f);
+	mbed_put_many(w, 60, BLOCKS, 0);
+	mbed_settle(w);
+	assert_int_equal(0, mbed_copied_bytes(w));
+	held = mbed_copies(w, 2);
+	mbed_stop(w, 2);
+	sim_run(w->sim, 50 * SEC);
+	assert_int_equal(0, mbed_copied_bytes(w));
+	mbed_settle(w);
+	assert_int_equal(held * BYTES, mbed_copied_bytes(w));
+	for (chunk = 1; chunk <= w->chunks; chunk++)
+		assert_int_equal(mbed_owners(w, chunk, 1u << 2),
+				 mbed_holders(w, chunk));
+	/* It is back: what was copied elsewhere goes. */
+	mbed_start_all(w, 1u << 2);
+	mbed_settle(w);
+	assert_int_equal(held * BYTES, mbed_copied_bytes(w));
+	assert_int_equal(held, mbed_dropped(w));
+	mbed_check_places(w);
+}
+
+static void a_short_outage_copies_only_what_is_missing(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t chunk;
+	uint32_t missed = 0;
+
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	mbed_put_many(w, 60, BLOCKS, 0);
+	mbed_settle(w);
+	mbed_stop(w, 1);
+	mbed_put_many(w, 20, BLOCKS, 1u << 1);
+	for (chunk = 61; chunk <= 80; chunk++)
+		missed += (mbed_owners(w, chunk, 0) >> 1) & 1;
+	assert_in_range(missed, 5, 20);
+	sim_run(w->sim, 120 * SEC);
+	assert_int_equal(0, mbed_copied_bytes(w));
+	mbed_start_all(w, 1u << 1);
+	mbed_settle(w);
+	assert_int_equal(missed * BYTES, mbed_copied_bytes(w));
+	mbed_check_places(w);
+}
+
+static void a_copy_that_stayed_open_is_replaced(void **state)
+{
+	struct mbed *w = *state;
+
+	mbed_ring(w, 3, 0x7, 0);
+	mbed_start_all(w, 0x7);
+	mbed_put_open(w, 0x7, 0x4, BLOCKS);
+	mbed_settle(w);
+	mbed_check_places(w);
+	assert_int_equal(BYTES, mbed_copied_bytes(w));
+}
+
+static void a_volume_that_is_not_known_is_copied_and_not_dropped(void **state)
+{
+	struct mbed *w = *state;
+
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_forget_volume(w);
+	mbed_start_all(w, 0x7);
+	mbed_put(w, 0x4, BLOCKS);
+	mbed_settle(w);
+	assert_int_equal(0x7, mbed_holders(w, 1));
+	mbed_volume(w, 2);
+	sim_run(w->sim, 2 * 3600 * SEC);
+	mbed_settle(w);
+	assert_int_equal(0x3, mbed_holders(w, 1));
+}
+
+/* ---- rings -------------------------------------------------------------------- */
+
+static void a_new_peer_moves_its_share_and_little_more(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t least = 200 * 3 * BYTES / 5;
+	struct ring_doc *doc = calloc(1, sizeof(*doc));
+
+	assert_non_null(doc);
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0x1f);
+	mbed_put_many(w, 200, BLOCKS, 0);
+	mbed_settle(w);
+	mbed_ring(w, 3, 0x1f, 0);
+	mbed_settle(w);
+	mbed_check_places(w);
+	print_message("moved %llu bytes, %.2f times the least\n",
+		      (unsigned long long)mbed_copied_bytes(w),
+		      (double)mbed_copied_bytes(w) / (double)least);
+	assert_in_range(mbed_copied_bytes(w), least / 2, least * 12 / 10);
+	/* All of them say so, and the ring before is forgotten. */
+	mbed_read_ring(w, doc);
+	assert_int_equal(2, doc->current.version);
+	assert_false(doc->has_previous);
+	free(doc);
+}
+
+static void a_drained_peer_becomes_empty(void **state)
+{
+	struct mbed *w = *state;
+
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	mbed_put_many(w, 60, BLOCKS, 0);
+	mbed_settle(w);
+	assert_in_range(mbed_copies(w, 3), 20, 60);
+	mbed_ring(w, 3, 0xf, 1u << 3);
+	mbed_settle(w);
+	assert_int_equal(0, mbed_copies(w, 3));
+	mbed_check_places(w);
+}
+
+static void nothing_is_dropped_while_rings_differ(void **state)
+{
+	struct mbed *w = *state;
+	uint32_t before;
+	uint64_t chunk;
+
+	mbed_ring(w, 2, 0x7, 0);
+	mbed_volume(w, 2);
+	mbed_start_all(w, 0xf);
+	mbed_put_many(w, 40, BLOCKS, 0);
+	mbed_settle(w);
+	before = mbed_copies(w, 0);
+	/* All owners will be among 1, 2, 3, and these do not hear of it. */
+	sim_meta_unreachable(w->store[1].node, 600 * SEC);
+	sim_meta_unreachable(w->store[2].node, 600 * SEC);
+	sim_meta_unreachable(w->store[3].node, 600 * SEC);
+	mbed_ring(w, 2, 0xe, 0);
+	sim_run(w->sim, 300 * SEC);
+	assert_int_equal(2, w->store[0].maint->ring_version);
+	assert_int_equal(1, w->store[1].maint->ring_version);
+	assert_int_equal(before, mbed_copies(w, 0));
+	for (chunk = 1; chunk <= w->chunks; chunk++)
+		assert_true(count_bits(mbed_holders(w, chunk)) >= 2);
+	mbed_settle(w);
+	mbed_check_places(w);
+	assert_int_equal(0, mbed_copies(w, 0));
+}
+
+static void check_copies(struct mbed *w, unsigned int least)
+{
+	uint64_t chunk;
+
+	for (chunk = 1; chunk <= w->chunks; chunk++)
+		assert_true(count_bits(mbed_holders(w, chunk)) >= least);
+}
+
+/* Owners change faster than they can be told of it, at different times. */
+static void ring_changes_in_flight_lose_no_copy(void **state)
+{
+	static const uint32_t masks[] = { 0x3, 0xc, 0x9, 0x6, 0x5, 0xa };
+	struct mbed *w = *state;
+	unsigned int round, i, step;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	mbed_put_many(w, 12, BLOCKS, 0);
+	mbed_settle(w);
+	for (round = 0; round < 40; round++) {
+		for (i = 0; i < 4; i++)
+			if (sim_chance(w->sim, 1, 3))
+				sim_meta_unreachable(w->store[i].node,
+						     sim_below(w->sim, 40 * SEC));
+		mbed_ring(w, 2, masks[sim_below(w->sim, ARRAY_SIZE(masks))], 0);
+		for (step = (unsigned int)sim_below(w->sim, 300); step > 0;
+		     step--) {
+			sim_run(w->sim, 100 * NSEC_PER_MSEC);
+			check_copies(w, 2);
+		}
+	}
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
+/* ---- limits ---------------------------------------------------------------------- */
+
+static void more_than_fits_is_found_again(void **state)
+{
+	struct mbed *w = *state;
+	struct maint *m;
+
+	mbed_ring(w, 3, 0x7, 0);
+	mbed_start(w, 0);
+	mbed_start(w, 1);
+	mbed_start(w, 2);
+	mbed_put_many(w, 50, BLOCKS, 0x6);
+	mbed_maintain(w, 0);
+	m = w->store[0].maint;
+	m->queued_max = 8;
+	m->parked_max = 8;
+	mbed_settle(w);
+	mbed_check_places(w);
+	assert_int_equal(100, m->copied_chunks);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, mbed_setup, mbed_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(what_owners_lack_is_copied_to_them),
+		TEST(a_chunk_of_several_pieces_is_the_same_elsewhere),
+		TEST(fewest_copies_come_first),
+		TEST(a_lost_peer_is_replaced_after_the_grace),
+		TEST(a_short_outage_copies_only_what_is_missing),
+		TEST(a_copy_that_stayed_open_is_replaced),
+		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
+		TEST(a_new_peer_moves_its_share_and_little_more),
+		TEST(a_drained_peer_becomes_empty),
+		TEST(nothing_is_dropped_while_rings_differ),
+		TEST(ring_changes_in_flight_lose_no_copy),
+		TEST(more_than_fits_is_found_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
