@@ -48,6 +48,7 @@ static void copy_changed(void *ctx, const struct store_copy *copy)
 {
 	struct maint *m = ctx;
 
+	scrub_copy_changed(&m->scrub, copy);
 	if (copy->state == WIRE_COPY_SEALED)
 		item_look(m, copy->volume, copy->chunk, SEALED_DELAY);
 }
@@ -58,6 +59,8 @@ static void check(void *ctx, uint64_t volume, uint64_t chunk, uint32_t flags)
 
 	if (flags & WIRE_CHECK_PLACE)
 		item_look(m, volume, chunk, 0);
+	if (flags & WIRE_CHECK_VERIFY)
+		scrub_check(&m->scrub, volume, chunk);
 }
 
 static uint64_t count_grace(const struct maint *m)
@@ -96,8 +99,9 @@ static uint32_t maintenance(void *ctx, enum wire_maintenance_action action,
 {
 	struct maint *m = ctx;
 
+	scrub_action(&m->scrub, action);
 	report(m, reply);
-	return 0;
+	return scrub_report(&m->scrub, reply, findings, max);
 }
 
 static const struct store_events store_events = {
@@ -130,12 +134,15 @@ void maint_ring_changed(struct maint *m)
 {
 	take_ring(m);
 	members_sync(m);
+	scrub_peers_changed(&m->scrub);
 	maint_kick(m);
 }
 
 void maint_peer_changed(struct maint *m, struct peer *peer, int err)
 {
 	members_changed(m, peer, err);
+	if (err == 0)
+		scrub_peers_changed(&m->scrub);
 }
 
 void maint_alive_changed(struct maint *m, const struct uuid *peer, bool alive)
@@ -175,6 +182,10 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 			struct cluster *cluster, struct store *store,
 			const struct maint_config *cfg)
 {
+	const struct scrub_config scrub = {
+		.rate = cfg->scrub_rate,
+		.interval_ns = cfg->scrub_interval_ns,
+	};
 	struct maint *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
@@ -195,6 +206,7 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 	env_timer_init(&m->turn, turn);
 	members_init(m);
 	walk_init(m);
+	scrub_init(&m->scrub, env, cluster, store, &scrub);
 	store_set_events(store, &store_events, m);
 	take_ring(m);
 	members_sync(m);
@@ -212,6 +224,7 @@ void maint_free(struct maint *m)
 	lookup_release(m);
 	push_release(m);
 	drop_release(m);
+	scrub_release(&m->scrub);
 	volumes_release(m);
 	items_release(m);
 	members_release(m);
@@ -227,5 +240,5 @@ bool maint_settled(const struct maint *m)
 
 bool maint_idle(const struct maint *m)
 {
-	return maint_settled(m);
+	return maint_settled(m) && scrub_idle(&m->scrub);
 }

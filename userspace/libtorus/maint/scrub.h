@@ -22,36 +22,68 @@
 
 #define SCRUB_HEALS	64u	/* bad copies looked after at a time */
 #define SCRUB_CHECKS	64u	/* copies that wait to be verified out of turn */
-#define SCRUB_FILE_SIZE	512u
 
 struct scrub_config {
-	uint64_t rate;			/* bytes/s; 0 = 8 MiB/s, a quarter of it
-					 * while clients use the store */
+	uint64_t rate;			/* bytes/s; 0 = 8 MiB/s; a quarter of
+					 * it while clients use the store */
 	uint64_t interval_ns;		/* begin to begin; 0 = 7 days */
-};
-
-/* A copy that is bad, and whom we ask for a good one. */
-struct scrub_heal {
-	struct scrub *scrub;
-	uint64_t volume, chunk;		/* chunk 0: free */
-	struct peer_call call;
-	bool calling;
-	uint32_t next;			/* in the permutation; of this attempt */
-	uint32_t attempts;
-	uint64_t due;			/* of the next attempt */
 };
 
 struct scrub_place {
 	uint64_t volume, chunk;
 };
 
-/* What outlives the process, in the file "scrub" of the store's directory. */
+/* ---- scrub_state.c: what outlives the process ---------------------------- */
+
+/* The file "scrub" of the store's directory. Times are realtime in ms. */
 struct scrub_saved {
 	bool in_round, paused;
 	struct scrub_place cursor;	/* verified up to and with this */
-	uint64_t next_ms;		/* realtime: when the next round begins */
-	uint64_t began_ms, ended_ms;	/* realtime, of rounds; 0 = never */
-	uint64_t chunks, bytes;		/* of this round */
+	uint64_t next_ms;		/* when the next round begins; 0: not set */
+	uint64_t began_ms, ended_ms;	/* rounds; 0 = never */
+	uint64_t chunks, bytes;		/* of this round, or of the last */
+};
+
+#define SCRUB_TEXT_MAX	512u
+
+struct scrub_state;
+
+/** scrub_saved_format() - as text; returns its length, below @len. */
+size_t scrub_saved_format(const struct scrub_saved *saved, char *text,
+			  size_t len);
+
+/** scrub_saved_parse() - 0, or -EINVAL: it is not what format made. */
+int scrub_saved_parse(const char *text, size_t len, struct scrub_saved *saved);
+
+/**
+ * scrub_state_load() - loaded() follows, from the loop; with zeros if there is
+ * no file or it makes no sense. Returns NULL when out of memory.
+ */
+struct scrub_state *scrub_state_load(struct env *env,
+				     void (*loaded)(void *ctx,
+						    const struct scrub_saved *),
+				     void *ctx);
+
+/** scrub_state_save() - soon; the last one wins. After loaded() only. */
+void scrub_state_save(struct scrub_state *state,
+		      const struct scrub_saved *saved);
+
+/** scrub_state_free() - loaded() does not come any more. A file operation under
+ * way ends, and takes the memory with it. */
+void scrub_state_free(struct scrub_state *state);
+
+/* ---- scrub_heal.c: copies that are bad, or missing ------------------------ */
+
+/* A chunk of which there is no good copy here, and whom we ask for one. */
+struct scrub_heal {
+	struct scrub *scrub;
+	struct scrub_place place;	/* chunk 0: free */
+	struct peer_call call;
+	bool calling;
+	bool counted;			/* as a bad copy, not as a missing one */
+	uint32_t next;			/* of this attempt, in the permutation */
+	uint32_t attempts;
+	uint64_t due;			/* of the next attempt */
 };
 
 /* Private; here to be a part of struct maint. */
@@ -60,34 +92,58 @@ struct scrub {
 	struct cluster *cluster;
 	struct store *store;
 	struct scrub_config cfg;
+	struct scrub_state *state;	/* NULL: nothing is kept */
 	struct scrub_saved now;		/* as it should be in the file */
-	bool loaded;			/* the file was read, or cannot be */
+	uint64_t saved_at;
+	bool loaded;
 	/* verify, one at a time */
 	struct store_copy_op op;
 	bool verifying, in_turn;	/* in_turn: it is the round's */
-	uint64_t not_before;		/* for the next one of the round */
+	uint64_t not_before;		/* for the next one of the round ... */
+	uint64_t check_not_before;	/* ... and for the next one of check */
+	enum wire_maintenance_action asked;	/* before it was loaded */
 	uint64_t client_ops;		/* of the store, when last looked at */
-	struct scrub_place check[SCRUB_CHECKS];
 	uint32_t check_first, check_count;
+	struct scrub_place check[SCRUB_CHECKS];
 	struct env_timer turn;
 	/* heal */
 	struct scrub_heal heal[SCRUB_HEALS];
 	uint32_t heal_count;
-	bool heal_more;			/* there may be bad copies in no heal */
+	bool heal_walk;			/* bad copies may be in no heal */
+	bool heal_first_walk;		/* nobody has told of those that it finds */
+	bool heal_left_out;		/* it made room for others since */
 	struct scrub_place heal_cursor;	/* of the walk that finds them */
 	struct env_timer heal_turn;
-	/* findings, newest at finding_next - 1 */
+	/* findings, the newest at finding_count - 1, modulo the room */
 	struct wire_finding finding[WIRE_FINDINGS_MAX];
-	uint32_t finding_next, finding_count;
+	uint64_t finding_count;
 	uint64_t bad, healed;
-	/* the file */
-	struct env_file_op file_op;
-	struct iovec file_iov;
-	char file_text[SCRUB_FILE_SIZE];
-	int file;
-	bool saving, save_again;
-	uint64_t saved_at;
 };
+
+void scrub_heal_init(struct scrub *scrub);
+void scrub_heal_release(struct scrub *scrub);
+
+/** scrub_heal_want() - there is no good copy of the chunk here. @counted: it is
+ * a bad one, to be counted as healed when it is. */
+void scrub_heal_want(struct scrub *scrub, const struct scrub_place *place,
+		     bool counted);
+
+/** scrub_heal_over() - there is one now, or none is needed any more. */
+void scrub_heal_over(struct scrub *scrub, const struct scrub_place *place,
+		     bool healed);
+
+/** scrub_heal_has() - the chunk is being looked after. */
+bool scrub_heal_has(const struct scrub *scrub, const struct scrub_place *place);
+
+/** scrub_heal_now() - all of them at once, whatever is left of a back-off. */
+void scrub_heal_now(struct scrub *scrub);
+
+/** scrub_found() - a bad copy: remember it, have it healed. @finding may say
+ * where; without one, only that. Nothing if it is known. */
+void scrub_found(struct scrub *scrub, const struct scrub_place *place,
+		 const struct wire_finding *finding);
+
+/* ---- scrub.c: what the rest of maintenance uses --------------------------- */
 
 /**
  * scrub_init() - start: read where the last process was, look for copies that
@@ -96,8 +152,7 @@ struct scrub {
 void scrub_init(struct scrub *scrub, struct env *env, struct cluster *cluster,
 		struct store *store, const struct scrub_config *cfg);
 
-/** scrub_release() - drop everything at once, as maint_free(): verify and file
- * operations under way must never come back. */
+/** scrub_release() - drop everything at once. The store is there still. */
 void scrub_release(struct scrub *scrub);
 
 /** scrub_check() - CHECK(VERIFY) came: verify that copy soon. */
