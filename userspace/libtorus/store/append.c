@@ -329,14 +329,18 @@ static uint32_t check_record(struct store_request *request)
 	return check_payload(r, buf);
 }
 
-static bool has_user_data(const struct record *r)
+static enum store_space_use use_of(const struct record *r)
 {
+	enum store_space_use use = STORE_SPACE_META;
 	uint32_t i;
 
-	for (i = 0; i < r->extent_count; i++)
+	for (i = 0; i < r->extent_count; i++) {
 		if (r->extents[i].kind == EXTENT_DATA)
-			return true;
-	return false;
+			return STORE_SPACE_USER;
+		if (r->extents[i].kind == EXTENT_RELOCATION)
+			use = STORE_SPACE_CLEANING;
+	}
+	return use;
 }
 
 /* Whether @r, which lies at the end, is what comes next. */
@@ -354,7 +358,7 @@ static uint32_t check_place(const struct store_chunk *chunk,
 		return WIRE_ECHAIN;
 	if (!store_space_check(chunk->volume->store,
 			       (uint64_t)record_blocks(r) * BLOCK_SIZE,
-			       has_user_data(r)))
+			       use_of(r)))
 		return WIRE_ENOSPC;
 	return WIRE_OK;
 }

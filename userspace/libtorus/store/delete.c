@@ -202,6 +202,11 @@ static uint32_t refusal(int err)
 	       err == -EBUSY ? WIRE_EBUSY : WIRE_EIO;
 }
 
+/*
+ * Maintenance deletes what it knows to be dead, or to be somewhere else; the
+ * writer of a volume what its published root does not need, as long as nobody
+ * has fenced it: a later writer may go on from an older root.
+ */
 static void delete_one(struct store_request *request)
 {
 	const struct wire_chunk *body = &request->body.chunk;
@@ -209,7 +214,7 @@ static void delete_one(struct store_request *request)
 	uint32_t status = WIRE_OK;
 	int err;
 
-	if (!store_request_maintenance(request))
+	if (!store_request_maintenance(request) && body->epoch == 0)
 		status = WIRE_EINVAL;
 	else if (body->epoch != 0)
 		status = store_request_epoch(request, le64_to_cpu(body->volume),

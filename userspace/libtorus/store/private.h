@@ -114,11 +114,18 @@ static inline bool store_refuses_changes(const struct store *store)
 
 /* ---- space.c ------------------------------------------------------------ */
 
+enum store_space_use {
+	STORE_SPACE_META,	/* may use everything */
+	STORE_SPACE_CLEANING,	/* relocations: half of the reserve */
+	STORE_SPACE_USER,	/* new data: nothing of it */
+};
+
 /**
- * store_space_check() - whether @bytes more may be appended. @user: new user
- * data, which must leave the reserve of DESIGN invariant 10 alone.
+ * store_space_check() - whether @bytes more may be appended, given the reserve
+ * of DESIGN invariant 10.
  */
-bool store_space_check(struct store *store, uint64_t bytes, bool user);
+bool store_space_check(struct store *store, uint64_t bytes,
+		       enum store_space_use use);
 /** store_space_add() - @bytes of chunk files more (less: negative). */
 void store_space_add(struct store *store, int64_t bytes);
 /** store_space_used() - bytes, journal included. */

@@ -3,7 +3,8 @@
  * Space (DESIGN invariant 10). Two limits hold: the store's size, and what the
  * file system has left, which is looked at now and then and estimated in
  * between. User data must leave a reserve alone, so that map pages, trims and
- * the records of a clean detach still find room.
+ * the records of a clean detach still find room. Cleaning gives back more than
+ * it takes, but only after the next checkpoint: it may have half of the reserve.
  */
 #include "base/cleanup.h"
 #include "store/private.h"
@@ -28,9 +29,20 @@ static uint64_t left_of(uint64_t all, uint64_t taken)
 	return all > taken ? all - taken : 0;
 }
 
-bool store_space_check(struct store *store, uint64_t bytes, bool user)
+/* What must be left when @use has had its share. */
+static uint64_t kept_from(const struct store *store, enum store_space_use use)
 {
-	uint64_t need = bytes + (user ? reserve(store) : JOURNAL_BATCH_MAX);
+	if (use == STORE_SPACE_USER)
+		return reserve(store);
+	if (use == STORE_SPACE_CLEANING)
+		return MAX(reserve(store) / 2, (uint64_t)JOURNAL_BATCH_MAX);
+	return JOURNAL_BATCH_MAX;
+}
+
+bool store_space_check(struct store *store, uint64_t bytes,
+		       enum store_space_use use)
+{
+	uint64_t need = bytes + kept_from(store, use);
 	uint64_t disk = left_of(store->disk_free, store->appended_since);
 
 	if (store->appended_since >= STORE_STATFS_BYTES || disk < need)

@@ -7,8 +7,8 @@
  * could hold it: then its blocks go out in pieces, `progress` says how far it
  * is, and it stays at the head of the queue until its last piece is taken.
  *
- * Pages of a checkpoint share records with users' writes, but get half of each
- * record when both wait; a root has a record of its own.
+ * Pages of a checkpoint and relocations share records with users' writes, but
+ * get half of each record when both wait; a root has a record of its own.
  */
 #include <string.h>
 
@@ -39,13 +39,14 @@ static bool fits(const struct record *r, uint32_t blocks, uint32_t room,
 
 /* The extent continues the previous one where it can. */
 static void add_extent(struct record *r, enum extent_kind kind, uint64_t first,
-		       uint32_t count)
+		       uint32_t count, block_addr_t source)
 {
 	struct extent *e;
 
 	if (r->extent_count > 0) {
 		e = &r->extents[r->extent_count - 1];
 		if (e->kind == kind && e->first + e->count == first &&
+		    (!source || e->source + e->count == source) &&
 		    kind != EXTENT_ROOT && e->count <= UINT32_MAX - count) {
 			e->count += count;
 			return;
@@ -55,7 +56,7 @@ static void add_extent(struct record *r, enum extent_kind kind, uint64_t first,
 	e->kind = kind;
 	e->first = first;
 	e->count = count;
-	e->source = 0;
+	e->source = source;
 }
 
 static void add_payload(struct flight *flight, const void *data,
@@ -82,10 +83,11 @@ static void take_blocks(struct volume *v, struct flight *flight,
 			struct volume_request *req, uint32_t blocks)
 {
 	add_extent(&flight->record, EXTENT_DATA,
-		   (req->offset >> BLOCK_SHIFT) + req->progress, blocks);
+		   (req->offset >> BLOCK_SHIFT) + req->progress, blocks, 0);
 	add_payload(flight, (uint8_t *)req->buffer +
 		    (size_t)req->progress * BLOCK_SIZE, blocks);
 	req->progress += blocks;
+	cleaner_users_took(v, blocks);
 	v->writer.waiting_bytes -= (uint64_t)blocks * BLOCK_SIZE;
 }
 
@@ -97,7 +99,7 @@ static void take_request(struct volume *v, struct flight *flight,
 	else
 		add_extent(&flight->record, EXTENT_ZERO,
 			   req->offset >> BLOCK_SHIFT,
-			   (uint32_t)(req->length >> BLOCK_SHIFT));
+			   (uint32_t)(req->length >> BLOCK_SHIFT), 0);
 	flight->durable |= req->fua;
 	list_move_tail(&req->node, &flight->requests);
 }
@@ -149,6 +151,29 @@ static void take_requests(struct volume *v, struct flight *flight,
 	}
 }
 
+static void take_write(struct flight *flight, struct log_write *write)
+{
+	add_extent(&flight->record, write->kind, write->first, write->blocks,
+		   write->source);
+	add_payload(flight, write->data, write->blocks);
+	list_move_tail(&write->node, &flight->writes);
+}
+
+static void take_moves(struct volume *v, struct flight *flight, uint32_t room,
+		       uint32_t payload_max)
+{
+	struct writer *w = &v->writer;
+	struct log_write *write;
+
+	while (!list_empty(&w->moves)) {
+		write = list_first_entry(&w->moves, struct log_write, node);
+		if (!fits(&flight->record, write->blocks, room, payload_max) ||
+		    flight->iov_count == PEER_CALL_IOV_MAX)
+			return;
+		take_write(flight, write);
+	}
+}
+
 static void take_writes(struct volume *v, struct flight *flight, uint32_t room)
 {
 	struct writer *w = &v->writer;
@@ -161,10 +186,7 @@ static void take_writes(struct volume *v, struct flight *flight, uint32_t room)
 		    !fits(&flight->record, write->blocks, room,
 			  RECORD_PAYLOAD_BLOCKS_MAX))
 			return;
-		add_extent(&flight->record, write->kind, write->first,
-			   write->blocks);
-		add_payload(flight, write->data, write->blocks);
-		list_move_tail(&write->node, &flight->writes);
+		take_write(flight, write);
 		if (write->kind == EXTENT_ROOT)
 			return;
 	}
@@ -181,11 +203,14 @@ bool batch_build(struct volume *v, struct flight *flight, uint32_t room)
 {
 	struct writer *w = &v->writer;
 	bool pages = !list_empty(&w->log_writes);
+	bool moves = !list_empty(&w->moves) && writer_moves_may(v);
+	uint32_t share = pages ? SHARED_BLOCKS : RECORD_PAYLOAD_BLOCKS_MAX;
 
 	flight->iov_count = 1;		/* 0 is the header's */
 	if (!root_waits(w) && writer_users_may(v))
-		take_requests(v, flight, room, pages ? SHARED_BLOCKS :
-			      RECORD_PAYLOAD_BLOCKS_MAX);
+		take_requests(v, flight, room, moves ? SHARED_BLOCKS : share);
+	if (!root_waits(w) && moves && flight->partial == NULL)
+		take_moves(v, flight, room, share);
 	if (flight->partial == NULL)
 		take_writes(v, flight, room);
 	return flight->record.extent_count > 0;
@@ -215,6 +240,7 @@ void batch_undo(struct volume *v, struct flight *flight)
 	while (!list_empty(&flight->writes)) {
 		write = list_last_entry(&flight->writes, struct log_write, node);
 		list_del_init(&write->node);
-		list_add(&write->node, &w->log_writes);
+		list_add(&write->node, write->kind == EXTENT_RELOCATION ?
+			 &w->moves : &w->log_writes);
 	}
 }

@@ -12,6 +12,9 @@
  *   IDLE -> MAP -> TABLE -> ROOT -> FLUSH -> PUBLISH -> IDLE
  *             \______\________________________> ABORT -> IDLE
  *
+ * None begins while blocks that the cleaner moves are on their way: what that
+ * is good for is in cleaner.c.
+ *
  * A page that cannot be loaded aborts the checkpoint; it is tried again later,
  * and the log since the last root just grows meanwhile. Pages that the writer
  * has cannot be called back, so ABORT waits for them.
@@ -210,6 +213,7 @@ static int begin(struct volume *v)
 	}
 	c->wanted = false;
 	c->blocked = false;
+	c->begun++;
 	c->sequence = v->end.last.sequence;
 	c->record_crc = v->end.last.header_crc;
 	c->log_next = tail_log_next(v);
@@ -313,6 +317,7 @@ static int write_root(struct volume *v)
 	root.next_chunk = v->doc.next_chunk;
 	/* Replay needs what lies behind S, wherever the tail is by now. */
 	root.horizon = MIN(v->doc.tail.first, block_addr_chunk(c->log_next));
+	c->root_horizon = root.horizon;
 	root.stored_blocks = c->stored_blocks;
 	root.live_blocks = c->live_blocks;
 	root.map = c->map_root;
@@ -383,12 +388,34 @@ static void publish_done(struct doc_change *change, int err)
 	struct volume *v = change->ctx;
 	struct checkpoint *c = &v->checkpoint;
 
+	const uint64_t *freed;
+	uint32_t count = chunk_table_freed(v->pages.table, &freed);
+
+	reclaim_add(v, freed, count);
+	c->horizon = c->root_horizon;
 	map_checkpoint_commit(v->pages.map, &c->map_root);
 	chunk_table_checkpoint_commit(v->pages.table, &c->table_root);
 	v->log_since_root -= c->log_bytes;
 	tail_published(v);
+	cleaner_published(v);
 	v->stats.checkpoints++;
 	over(v, 0);
+}
+
+bool checkpoint_due(const struct volume *v)
+{
+	const struct checkpoint *c = &v->checkpoint;
+
+	return c->state == CHECKPOINT_IDLE && demanded(v) &&
+	       v->detach.state < DETACH_FLUSH && !env_timer_armed(&c->retry);
+}
+
+void checkpoint_dropped(struct volume *v)
+{
+	struct checkpoint *c = &v->checkpoint;
+
+	if (c->state == CHECKPOINT_MAP && c->live_blocks > 0)
+		c->live_blocks--;
 }
 
 void checkpoint_run(struct volume *v)
@@ -398,8 +425,7 @@ void checkpoint_run(struct volume *v)
 
 	if (!volume_serving(v))
 		return;
-	if (c->state == CHECKPOINT_IDLE && demanded(v) &&
-	    v->detach.state < DETACH_FLUSH && !env_timer_armed(&c->retry)) {
+	if (checkpoint_due(v) && cleaner_at_rest(v)) {
 		err = begin(v);
 		if (err)
 			over(v, err);

@@ -46,6 +46,9 @@ struct checkpoint {
 	block_addr_t log_next;
 	uint64_t log_bytes;		/* log_since_root then */
 	uint64_t stored_blocks, live_blocks;
+	uint64_t begun;			/* how many have */
+	uint64_t horizon;		/* of the newest published root */
+	uint64_t root_horizon;		/* of the one under way */
 	struct map_entry map_root, table_root;
 	struct page_write *pages;	/* CHECKPOINT_PAGES_MAX of them */
 	struct list_head free_pages;
@@ -76,6 +79,12 @@ bool checkpoint_abandon(struct volume *v);
 
 /** checkpoint_running() - one is wanted or under way. */
 bool checkpoint_running(const struct volume *v);
+
+/** checkpoint_due() - one would begin now, if nothing is to be moved. */
+bool checkpoint_due(const struct volume *v);
+
+/** checkpoint_dropped() - a block is dropped by what is folded. */
+void checkpoint_dropped(struct volume *v);
 
 /** checkpoint_needed() - the newest root lacks changes of the map. */
 bool checkpoint_needed(const struct volume *v);

@@ -123,6 +123,14 @@ int chunk_table_adjust(struct chunk_table *table, uint64_t chunk,
 	return map_adjust(table->map, chunk, 0, delta);
 }
 
+int chunk_table_adjust_folding(struct chunk_table *table, uint64_t chunk,
+			       int32_t delta)
+{
+	if (!chunk || chunk >= table->chunks)
+		return 0;
+	return map_adjust_folding(table->map, chunk, delta);
+}
+
 int chunk_table_drop(struct chunk_table *table, uint64_t chunk)
 {
 	int ret;

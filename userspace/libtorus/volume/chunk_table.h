@@ -62,6 +62,11 @@ int chunk_table_set(struct chunk_table *table, uint64_t chunk, uint32_t length,
 int chunk_table_adjust(struct chunk_table *table, uint64_t chunk,
 		       int32_t delta);
 
+/** chunk_table_adjust_folding() - as chunk_table_adjust(), for what the map's
+ * checkpoint drops: it is part of the same root, where that is possible. */
+int chunk_table_adjust_folding(struct chunk_table *table, uint64_t chunk,
+			       int32_t delta);
+
 /**
  * chunk_table_drop() - the chunk is dead: out of the table, and on the list of
  * the next root. 0, -ENOMEM, or -EAGAIN: the list is full, a checkpoint must

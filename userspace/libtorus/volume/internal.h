@@ -16,6 +16,8 @@
  *   sealer.c      SEAL, copies of sealed chunks that have too few
  *   docwriter.c   serialised changes of the volume's value in the metadata
  *   checkpoint.c  fold, write pages, write root, publish
+ *   cleaner*.c    moves what is live out of chunks that are mostly garbage
+ *   reclaim.c     tells the peers which chunks a published root has freed
  *   pages.c       owner of map and chunk table: loads their pages; applies
  *                 records to them, live and in replay
  *   readpath.c    VOLUME_READ
@@ -60,6 +62,7 @@
 #include "volume/active.h"
 #include "volume/attach.h"
 #include "volume/checkpoint.h"
+#include "volume/cleaner.h"
 #include "volume/detach.h"
 #include "volume/docwriter.h"
 #include "volume/health.h"
@@ -70,6 +73,7 @@
 #include "volume/reader.h"
 #include "volume/readpath.h"
 #include "volume/readrepair.h"
+#include "volume/reclaim.h"
 #include "volume/sealer.h"
 #include "volume/sync.h"
 #include "volume/tail.h"
@@ -138,6 +142,8 @@ struct volume {
 	struct sync sync;
 	struct sealer sealer;
 	struct checkpoint checkpoint;
+	struct cleaner cleaner;
+	struct reclaim reclaim;
 	struct readpath readpath;
 	struct lease lease;
 	struct detach detach;

@@ -61,6 +61,8 @@ struct map *map_new(const struct map_config *cfg, const struct map_entry *root)
 	map->root = *root;
 	overlay_init(&map->active, &map->pool);
 	overlay_init(&map->frozen, &map->pool);
+	btree_init(&map->rewrite, &map->rewrite_pool);
+	btree_init(&map->rewrite_left, &map->rewrite_pool);
 	return map;
 }
 
@@ -72,6 +74,9 @@ void map_free(struct map *map)
 	overlay_release(&map->active);
 	overlay_release(&map->frozen);
 	btree_pool_release(&map->pool);
+	btree_release(&map->rewrite);
+	btree_release(&map->rewrite_left);
+	btree_pool_release(&map->rewrite_pool);
 	cache_release(&map->cache);
 	free(map);
 }
@@ -187,9 +192,10 @@ static int lookup_advance(struct map_lookup *lookup)
 	return ret;
 }
 
+/* A page of a tree that was replaced meanwhile need not exist any more. */
 static void lookup_wake(struct map_lookup *lookup, int err)
 {
-	if (!err)
+	if (!err || lookup->generation != lookup->map->generation)
 		err = lookup_advance(lookup);
 	if (err == -EINPROGRESS)
 		return;

@@ -74,8 +74,10 @@ struct map_owner_ops {
 	 * replaced (@folding false: at once, in the overlay; true: while the
 	 * running checkpoint builds a page, so it counts if that checkpoint is
 	 * committed and comes again if it is aborted), or the old version of
-	 * a page (folding). What lies in a subtree that a clear dropped unread
-	 * is not reported: sums of this are estimates.
+	 * a page (folding). What lies in a subtree that a clear took out is
+	 * reported, too: with dropped() set, a checkpoint reads such pages.
+	 * Where one cannot be read what is below it is not reported: sums of
+	 * this are estimates.
 	 */
 	void (*dropped)(void *ctx, const struct map_entry *old, bool folding);
 };
@@ -175,6 +177,13 @@ int map_set_entry(struct map *map, uint64_t block,
 int map_adjust(struct map *map, uint64_t block, uint64_t addr_delta,
 	       int32_t crc_delta);
 
+/**
+ * map_adjust_folding() - as map_adjust(), on behalf of what a checkpoint of
+ * another map folds. If a checkpoint of this one has begun, but no page of it
+ * was asked for yet, the change is part of that.
+ */
+int map_adjust_folding(struct map *map, uint64_t block, int32_t crc_delta);
+
 /** map_overlay_peek() - the overlay's own entry of a block, for relocation checks
  * in replay: true and *@entry if the overlay decides this block. */
 bool map_overlay_peek(const struct map *map, uint64_t block,
@@ -209,6 +218,34 @@ struct map_scan {
  */
 int map_scan(struct map *map, struct map_scan *scan);
 void map_scan_cancel(struct map_scan *scan);
+
+/* ---- where pages lie --------------------------------------------------- */
+
+/* Memory is the caller's. */
+struct map_locate {
+	unsigned int level;		/* in */
+	uint64_t index;			/* in: page number within its level */
+	struct map_entry entry;		/* out: addr 0 = there is no such page */
+	void (*done)(struct map_locate *locate, int err);
+	void *ctx;
+	struct map *map;		/* private from here on */
+	uint64_t generation;
+	struct map_walk walk;
+};
+
+/**
+ * map_locate() - where a page of the last committed tree lies. Return values
+ * as map_lookup().
+ */
+int map_locate(struct map *map, struct map_locate *locate);
+void map_locate_cancel(struct map_locate *locate);
+
+/**
+ * map_rewrite() - the next checkpoint that begins writes this page anew, if it
+ * exists, so that it leaves the place where it is. Lasts until such a
+ * checkpoint is committed. 0 or -ENOMEM.
+ */
+int map_rewrite(struct map *map, unsigned int level, uint64_t index);
 
 /* ---- checkpoint ------------------------------------------------------- */
 

@@ -8,7 +8,12 @@
  *     below it was written or became empty (the results of that level);
  *   - a cleared range covers some of its children, but not all of it. A range
  *     therefore makes at most two pages per level dirty: pages that it covers
- *     wholly go with an entry of their parent, and nothing below is read.
+ *     wholly go with an entry of their parent;
+ *   - the owner wants it written anew (map_rewrite()).
+ *
+ * Pages that a range covers wholly are read nevertheless, if the owner is to be
+ * told what is dropped: a job that only visits. Where there is nothing, the
+ * level of the page that is absent says how far to step.
  *
  * Each dirty page is a job:
  *
@@ -51,6 +56,8 @@ struct job {
 	uint32_t result_count;
 	bool old_is_dropped;		/* a clear covers the whole old version */
 	bool old_is_root;		/* the page above the old root */
+	bool visit;			/* nothing but telling what goes */
+	bool rewrite;			/* though nothing in it changes */
 	int err;
 	struct map_page *page;		/* when out */
 	struct page_result *result;	/* when out */
@@ -63,7 +70,12 @@ struct map_checkpoint {
 	uint64_t next_index;		/* lower ones of the level are done */
 	uint64_t next_range;		/* dirty by a range: none below this.. */
 	bool next_range_known;
+	uint64_t next_covered;		/* to be visited: none below this.. */
+	bool next_covered_known;
+	uint64_t covered_from;		/* the old tree has none up to this */
 	uint64_t next_result;		/* of below */
+	struct btree rewrite;
+	bool started;			/* a page was asked for */
 	struct results below, results;
 	struct list_head queued, out;
 	unsigned int queued_count, out_count;
@@ -72,6 +84,20 @@ struct map_checkpoint {
 	void *ready_ctx;
 };
 
+/* What a checkpoint that was aborted should have written anew. */
+static int merge_rewrite(struct map *map)
+{
+	struct btree_cursor cursor;
+	bool more = btree_seek(&map->rewrite_left, 0, &cursor);
+
+	for (; more; more = btree_next(&cursor))
+		if (btree_insert(&map->rewrite, cursor.key, &cursor.value,
+				 NULL) < 0)
+			return -ENOMEM;
+	btree_release(&map->rewrite_left);
+	return 0;
+}
+
 int map_checkpoint_begin(struct map *map)
 {
 	struct map_checkpoint *checkpoint;
@@ -79,6 +105,8 @@ int map_checkpoint_begin(struct map *map)
 
 	if (map->checkpoint)
 		return -EBUSY;
+	if (merge_rewrite(map))
+		return -ENOMEM;
 	/* Left behind by a checkpoint that was aborted. */
 	if (!overlay_is_empty(&map->frozen)) {
 		if (overlay_merge(&map->frozen, &map->active))
@@ -95,8 +123,31 @@ int map_checkpoint_begin(struct map *map)
 	checkpoint->height = MAX(map->height, map_height(map->blocks));
 	list_init(&checkpoint->queued);
 	list_init(&checkpoint->out);
+	checkpoint->rewrite = map->rewrite;
+	btree_init(&map->rewrite, &map->rewrite_pool);
 	map->checkpoint = checkpoint;
 	return 0;
+}
+
+int map_rewrite(struct map *map, unsigned int level, uint64_t index)
+{
+	static const struct btree_value nothing;
+
+	return MIN(btree_insert(&map->rewrite, page_key(level, index), &nothing,
+				NULL), 0);
+}
+
+int map_adjust_folding(struct map *map, uint64_t block, int32_t crc_delta)
+{
+	struct map_entry entry = {
+		.crc = crc_delta, .flags = MAP_ENTRY_DELTA,
+	};
+
+	if (!map->checkpoint || map->checkpoint->started)
+		return map_adjust(map, block, 0, crc_delta);
+	if (block >= map->blocks)
+		return -ERANGE;
+	return overlay_set(&map->frozen, block, &entry, NULL, NULL);
 }
 
 static void call_ready(struct map_checkpoint *checkpoint)
@@ -191,12 +242,65 @@ static bool is_above_old_root(const struct map_checkpoint *checkpoint,
 	       checkpoint->map->root.addr;
 }
 
+static uint64_t next_to_rewrite(const struct map_checkpoint *checkpoint)
+{
+	uint64_t first = page_key(checkpoint->level, checkpoint->next_index);
+	struct btree_cursor cursor;
+
+	if (!btree_seek(&checkpoint->rewrite, first, &cursor) ||
+	    cursor.key >= page_key(checkpoint->level + 1, 0))
+		return UINT64_MAX;
+	return cursor.key - page_key(checkpoint->level, 0);
+}
+
 /* UINT64_MAX: the level has no more. */
 static uint64_t next_dirty(struct map_checkpoint *checkpoint)
 {
+	uint64_t next;
+
 	if (is_above_old_root(checkpoint, checkpoint->next_index))
 		return 0;
-	return MIN(next_by_content(checkpoint), next_by_range(checkpoint));
+	next = MIN(next_by_content(checkpoint), next_by_range(checkpoint));
+	return MIN(next, next_to_rewrite(checkpoint));
+}
+
+/* The next page of the old tree that a range covers wholly. */
+static uint64_t find_covered(const struct map_checkpoint *checkpoint)
+{
+	const struct btree *cleared = &checkpoint->map->frozen.cleared;
+	uint64_t first = MAX(checkpoint->next_index, checkpoint->covered_from);
+	uint64_t span = level_span(checkpoint->level);
+	uint64_t limit = level_span(checkpoint->map->height - 1);
+	struct btree_cursor cursor;
+	bool more;
+
+	if (first * span >= limit)
+		return UINT64_MAX;
+	more = btree_floor(cleared, first * span, &cursor) ||
+	       btree_seek(cleared, first * span, &cursor);
+	for (; more && cursor.key < limit; more = btree_next(&cursor)) {
+		uint64_t from = MAX(DIV_ROUND_UP(cursor.key, span), first);
+
+		if (from < MIN(cursor.value.a, limit) / span)
+			return from;
+	}
+	return UINT64_MAX;
+}
+
+static uint64_t next_to_visit(struct map_checkpoint *checkpoint)
+{
+	const struct map *map = checkpoint->map;
+
+	if (!map->cfg.ops->dropped || !map->root.addr ||
+	    checkpoint->level >= map->height)
+		return UINT64_MAX;
+	if (!checkpoint->next_covered_known ||
+	    checkpoint->next_covered < MAX(checkpoint->next_index,
+					   checkpoint->covered_from)) {
+		checkpoint->next_covered = find_covered(checkpoint);
+		checkpoint->next_covered_known = true;
+	}
+	return checkpoint->next_covered;
 }
 
 /* ---- jobs ------------------------------------------------------------- */
@@ -209,17 +313,30 @@ static void job_free(struct job *job)
 	free(job);
 }
 
+/* The old tree has nothing there: nor is there anything to visit beside it. */
+static void step_over(const struct job *job)
+{
+	struct map_checkpoint *checkpoint = job->checkpoint;
+	unsigned int shift = 8 * (job->walk.level - checkpoint->level);
+
+	checkpoint->covered_from = MAX(checkpoint->covered_from,
+				       ((job->index >> shift) + 1) << shift);
+}
+
 static void job_walk(struct job *job)
 {
 	struct map_checkpoint *checkpoint = job->checkpoint;
 
-	if (job->old_is_dropped || checkpoint->level >= checkpoint->map->height)
+	if ((job->old_is_dropped && !checkpoint->map->cfg.ops->dropped) ||
+	    checkpoint->level >= checkpoint->map->height)
 		return;
 	job->err = map_walk_to(&job->walk,
 			       job->index * level_span(checkpoint->level),
 			       checkpoint->level);
 	if (job->err == -EINPROGRESS)
 		job->err = 0;
+	else if (!job->err && job->visit && !job->walk.page)
+		step_over(job);
 }
 
 static void job_wake(struct map_walk *walk, int err)
@@ -253,7 +370,8 @@ static void job_take_results(struct job *job)
 	}
 }
 
-static int job_start(struct map_checkpoint *checkpoint, uint64_t index)
+static int job_start(struct map_checkpoint *checkpoint, uint64_t index,
+		     bool visit)
 {
 	uint64_t span = level_span(checkpoint->level);
 	struct job *job = calloc(1, sizeof(*job));
@@ -262,6 +380,9 @@ static int job_start(struct map_checkpoint *checkpoint, uint64_t index)
 		return -ENOMEM;
 	job->checkpoint = checkpoint;
 	job->index = index;
+	job->visit = visit;
+	job->rewrite = btree_find(&checkpoint->rewrite,
+				  page_key(checkpoint->level, index));
 	list_init(&job->node);
 	map_walk_start(&job->walk, checkpoint->map, job_wake);
 	job_take_results(job);
@@ -279,12 +400,13 @@ static int job_start(struct map_checkpoint *checkpoint, uint64_t index)
 static int start_jobs(struct map_checkpoint *checkpoint)
 {
 	while (checkpoint->queued_count < JOBS_QUEUED) {
-		uint64_t index = next_dirty(checkpoint);
+		uint64_t dirty = next_dirty(checkpoint);
+		uint64_t visit = next_to_visit(checkpoint);
 		int ret;
 
-		if (index == UINT64_MAX)
+		if (MIN(dirty, visit) == UINT64_MAX)
 			return 0;
-		ret = job_start(checkpoint, index);
+		ret = job_start(checkpoint, MIN(dirty, visit), visit < dirty);
 		if (ret)
 			return ret;
 	}
@@ -377,6 +499,18 @@ static bool apply_results(const struct job *job, uint8_t *page)
 	return changed;
 }
 
+/* Everything that the old version of a page refers to goes with it. */
+static void drop_all(struct map *map, const struct map_page *old)
+{
+	struct map_entry entry;
+
+	for (unsigned int i = 0; old && i < MAP_FANOUT; i++) {
+		page_entry(old->data, i, &entry);
+		if (entry.addr && !lineage_add(&entry, old->load.entry.lineage))
+			dropped(map, &entry);
+	}
+}
+
 static void put_old_root(const struct map *map, uint8_t *page)
 {
 	struct map_entry entry = map->root;
@@ -390,12 +524,15 @@ static int job_build(struct job *job)
 {
 	struct map *map = job->checkpoint->map;
 	struct map_page *old = job->walk.page;
-	bool changed = job->old_is_dropped || job->old_is_root;
+	bool changed = job->old_is_dropped || job->old_is_root ||
+		       (job->rewrite && old);
 
 	job->page = page_new();
 	if (!job->page)
 		return -ENOMEM;
-	if (job->old_is_root)
+	if (job->old_is_dropped)
+		drop_all(map, old);
+	else if (job->old_is_root)
 		put_old_root(map, job->page->data);
 	else if (old && page_rebase(old->data, old->load.entry.lineage,
 				    job->page->data))
@@ -413,9 +550,16 @@ static int job_build(struct job *job)
 static int job_finish(struct job *job)
 {
 	struct map_checkpoint *checkpoint = job->checkpoint;
-	int ret = job_build(job);
 	bool empty;
+	int ret;
 
+	if (job->visit) {
+		drop_all(checkpoint->map, job->walk.page);
+		checkpoint->queued_count--;
+		job_free(job);
+		return -EAGAIN;
+	}
+	ret = job_build(job);
 	if (ret < 0)
 		return ret;
 	empty = ret && page_is_empty(job->page->data);
@@ -454,20 +598,25 @@ static bool next_level(struct map_checkpoint *checkpoint)
 	checkpoint->next_index = 0;
 	checkpoint->next_result = 0;
 	checkpoint->next_range_known = false;
+	checkpoint->next_covered_known = false;
+	checkpoint->covered_from = 0;
 	return true;
 }
 
 static void new_root(const struct map_checkpoint *checkpoint,
 		     struct map_entry *root)
 {
+	struct map *map = checkpoint->map;
 	const struct page_result *top;
 
-	*root = checkpoint->map->root;
+	*root = map->root;
 	if (checkpoint->results.count) {
 		top = results_get(&checkpoint->results, 0);
 		*root = (struct map_entry){
 			.addr = top->addr, .crc = top->crc,
 		};
+		if (map->root.addr && map->height == checkpoint->height)
+			dropped(map, &map->root);
 	}
 	root->flags = checkpoint->height;
 }
@@ -486,7 +635,8 @@ static int level_next(struct map_checkpoint *checkpoint, struct job **out)
 		if (list_empty(&checkpoint->queued))
 			return checkpoint->out_count ? -EAGAIN : -ENODATA;
 		*out = list_first_entry(&checkpoint->queued, struct job, node);
-		if ((*out)->err)
+		/* What is dropped need not be readable. */
+		if ((*out)->err && !(*out)->old_is_dropped)
 			return (*out)->err;
 		if ((*out)->walk.waiting)
 			return -EAGAIN;
@@ -504,6 +654,7 @@ int map_checkpoint_next(struct map *map, struct map_dirty_page **page,
 	int ret;
 
 	checkpoint->ready = NULL;
+	checkpoint->started = true;
 	if (checkpoint->err)
 		return checkpoint->err;
 	do {
@@ -554,6 +705,7 @@ void map_checkpoint_free(struct map *map)
 		return;
 	free_jobs(&checkpoint->queued);
 	free_jobs(&checkpoint->out);
+	btree_release(&checkpoint->rewrite);
 	results_release(&checkpoint->below);
 	results_release(&checkpoint->results);
 	free(checkpoint);
@@ -562,9 +714,6 @@ void map_checkpoint_free(struct map *map)
 
 void map_checkpoint_commit(struct map *map, const struct map_entry *root)
 {
-	if (map->root.addr && map->root.addr != root->addr &&
-	    map->height == map->checkpoint->height)
-		dropped(map, &map->root);
 	map->root = *root;
 	map->height = map->checkpoint->height;
 	map->generation++;
@@ -576,6 +725,8 @@ void map_checkpoint_abort(struct map *map)
 {
 	struct map_overlay empty;
 
+	map->rewrite_left = map->checkpoint->rewrite;
+	btree_init(&map->checkpoint->rewrite, &map->rewrite_pool);
 	map_checkpoint_free(map);
 	/* Should memory be short, lookups go on through both overlays, and
 	 * the next checkpoint tries again. */

@@ -28,10 +28,20 @@ struct map {
 	unsigned int height;
 	uint64_t generation;		/* grows when the tree is replaced */
 
+	/* Pages to be written anew: level << 56 | index. */
+	struct btree rewrite, rewrite_left;
+	struct btree_pool rewrite_pool;
+
 	struct map_cache cache;
 	struct map_checkpoint *checkpoint;	/* NULL: none is running */
 	uint64_t pages_written;
 };
+
+/** page_key() - a page in map->rewrite. */
+static inline uint64_t page_key(unsigned int level, uint64_t index)
+{
+	return (uint64_t)level << 56 | index;
+}
 
 /** level_span() - blocks below one page of @level. */
 static inline uint64_t level_span(unsigned int level)

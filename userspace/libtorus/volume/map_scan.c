@@ -114,7 +114,7 @@ static void scan_wake(struct map_walk *walk, int err)
 {
 	struct map_scan *scan = container_of(walk, struct map_scan, walk);
 
-	if (!err)
+	if (!err || scan->generation != scan->map->generation)
 		err = scan_advance(scan);
 	if (err == -EINPROGRESS)
 		return;

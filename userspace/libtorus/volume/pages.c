@@ -65,16 +65,24 @@ static void load_page(void *ctx, struct map_page_load *load)
 static void dropped(void *ctx, const struct map_entry *old, bool folding)
 {
 	struct volume *v = ctx;
+	uint64_t chunk = block_addr_chunk(old->addr);
+	int err;
 
 	if (old->lineage != 0 || v->pages.table == NULL)
 		return;
+	if (folding)
+		err = chunk_table_adjust_folding(v->pages.table, chunk, -1);
+	else
+		err = chunk_table_adjust(v->pages.table, chunk, -1);
 	/* Only an estimate: it may stay one block too high. */
-	if (chunk_table_adjust(v->pages.table, block_addr_chunk(old->addr),
-			       -1) == 0 && v->pages.live_blocks > 0)
-		v->pages.live_blocks--;
+	if (err)
+		return;
+	v->pages.live_blocks -= v->pages.live_blocks > 0;
+	if (folding)
+		checkpoint_dropped(v);
 }
 
-/* Old pages of the table itself are dropped from it as it is folded. */
+/* The table's own pages are not counted as live. */
 static const struct map_owner_ops map_ops = {
 	.load_page = load_page,
 	.dropped = dropped,
@@ -158,18 +166,35 @@ void pages_unreserve(struct volume *v, const struct record *r)
 	map_unreserve(v->pages.map, r->extent_count, r->payload_blocks);
 }
 
-/* Blocks of the record that something refers to once it is applied. */
-static uint32_t live_blocks(const struct record *r)
+/*
+ * Blocks that were moved out of a chunk. Whoever moved them has looked them up
+ * after the newest checkpoint before this record had begun (cleaner.c): so a
+ * block that no overlay knows is where it was then, at the source.
+ */
+static int apply_relocation(struct volume *v, const struct extent *e,
+			    block_addr_t to, const uint32_t *crc,
+			    uint32_t *live)
 {
-	uint32_t i, live = r->payload_blocks;
+	struct map_entry now;
+	uint32_t i;
+	int err;
 
-	for (i = 0; i < r->extent_count; i++)
-		if (r->extents[i].kind == EXTENT_ROOT)
-			live -= r->extents[i].count;
-	return live;
+	for (i = 0; i < e->count; i++) {
+		if (map_overlay_peek(v->pages.map, e->first + i, &now) &&
+		    (now.addr != e->source + i || now.lineage != 0))
+			continue;
+		err = map_set(v->pages.map, e->first + i, 1, to + i, &crc[i]);
+		if (err)
+			return err;
+		++*live;
+	}
+	return 0;
 }
 
-static int apply_extents(struct volume *v, const struct record *r)
+/* @live: blocks of the record that something refers to now. Roots and the
+ * pages of the chunk table are so few that they do not count. */
+static int apply_extents(struct volume *v, const struct record *r,
+			 uint32_t *live)
 {
 	uint32_t block = r->block + r->header_blocks, index = 0, i;
 	const struct extent *e;
@@ -184,7 +209,11 @@ static int apply_extents(struct volume *v, const struct record *r)
 		else if (e->kind == EXTENT_ZERO)
 			err = map_clear(v->pages.map, e->first, e->count);
 		else if (e->kind == EXTENT_RELOCATION)
-			err = -EPROTONOSUPPORT;
+			err = apply_relocation(v, e,
+					       block_addr(r->chunk, block),
+					       &r->payload_crc[index], live);
+		if (e->kind == EXTENT_DATA || e->kind == EXTENT_MAP_PAGE)
+			*live += e->count;
 		if (extent_has_payload(e->kind)) {
 			block += e->count;
 			index += e->count;
@@ -217,8 +246,8 @@ void pages_forget(struct volume *v, uint64_t chunk, uint32_t blocks)
 
 int pages_apply(struct volume *v, const struct record *r)
 {
-	uint32_t live = live_blocks(r);
-	int err = apply_extents(v, r);
+	uint32_t live = 0;
+	int err = apply_extents(v, r, &live);
 
 	if (err)
 		return err;

@@ -61,8 +61,8 @@ void pages_forget(struct volume *v, uint64_t chunk, uint32_t blocks);
  * pages_apply() - the effect of one record on map and chunk table, live (when
  * it is acknowledged) and in replay. @r: chunk, block, header_blocks, extents
  * and payload_crc are used.
- * Returns 0, -ENOMEM, -ERANGE (beyond the volume's end), or -EPROTONOSUPPORT
- * (an extent of a kind that this version does not write).
+ * A relocation takes effect block by block, where the map still points at its
+ * source. Returns 0, -ENOMEM or -ERANGE (beyond the volume's end).
  */
 int pages_apply(struct volume *v, const struct record *r);
 

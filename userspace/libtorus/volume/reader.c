@@ -82,6 +82,39 @@ const struct reader_stats *reader_stats(const struct reader *reader)
 	return &reader->stats;
 }
 
+uint64_t reader_serial(const struct reader *reader)
+{
+	return reader->stats.reads;
+}
+
+static bool none_to(const struct list_head *reads, uint64_t serial)
+{
+	const struct block_read *read;
+
+	list_for_each_entry(read, reads, node)
+		if (read->serial <= serial)
+			return false;
+	return true;
+}
+
+static bool no_run_to(const struct list_head *runs, uint64_t serial)
+{
+	const struct read_run *run;
+
+	list_for_each_entry(run, runs, node)
+		if (run->read->serial <= serial)
+			return false;
+	return true;
+}
+
+bool reader_done_to(const struct reader *reader, uint64_t serial)
+{
+	return none_to(&reader->queue, serial) &&
+	       none_to(&reader->finished, serial) &&
+	       no_run_to(&reader->asking, serial) &&
+	       no_run_to(&reader->waiting, serial);
+}
+
 void reader_peers_changed(struct reader *reader)
 {
 	struct read_run *run;
@@ -287,5 +320,6 @@ void reader_read(struct reader *reader, struct block_read *read)
 				reader->cfg.io_timeout_ns;
 	list_add_tail(&read->node, &reader->queue);
 	reader->stats.reads++;
+	read->serial = reader->stats.reads;
 	env_timer_after(reader->env, &reader->turn, 0);
 }

@@ -69,6 +69,7 @@ struct block_read {
 	uint32_t pending;		/* runs under way */
 	int err;
 	uint64_t expires;
+	uint64_t serial;
 };
 
 /**
@@ -78,6 +79,12 @@ struct block_read {
  * -ESTALE when fenced; -EUCLEAN: an entry names an ancestor that is not known.
  */
 void reader_read(struct reader *reader, struct block_read *read);
+
+/** reader_serial() - of the newest read. */
+uint64_t reader_serial(const struct reader *reader);
+
+/** reader_done_to() - every read up to that serial is over. */
+bool reader_done_to(const struct reader *reader, uint64_t serial);
 
 struct reader_stats {
 	uint64_t reads, bytes, retries, crc_errors;

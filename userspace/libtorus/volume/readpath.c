@@ -113,10 +113,21 @@ static void check_lost(const struct read_op *op)
 	}
 }
 
+static void start_again(struct read_op *op, int err);
+
+/*
+ * What nobody has may be somewhere else by now, and its old place deleted: look
+ * again, once.
+ */
 static void read_done(struct block_read *read, int err)
 {
 	struct read_op *op = container_of(read, struct read_op, read);
 
+	if (err == -EIO && op->req->progress++ == 0 &&
+	    volume_serving(op->volume)) {
+		start_again(op, 0);
+		return;
+	}
 	if (err == -EIO)
 		check_lost(op);
 	finish(op, err);
@@ -238,6 +249,7 @@ static void start(struct volume *v, struct volume_request *req)
 
 void readpath_submit(struct volume *v, struct volume_request *req)
 {
+	req->progress = 0;
 	list_add_tail(&req->node, &v->readpath.waiting);
 	arm_deadline(v, req);
 	volume_kick(v);

@@ -192,6 +192,8 @@ static void set_defaults(struct volume_config *cfg)
 		cfg->checkpoint_log_bytes = 4ull << 30;
 	if (cfg->sync_interval_ns == 0)
 		cfg->sync_interval_ns = 5 * NSEC_PER_SEC;
+	if (cfg->clean_threshold == 0)
+		cfg->clean_threshold = 25;
 }
 
 void attach_done(struct volume *v, int err)
@@ -259,6 +261,8 @@ static int init_parts(struct volume *v)
 	err |= writer_init(v);
 	err |= checkpoint_init(v);
 	err |= readpath_init(v);
+	err |= cleaner_init(v);
+	reclaim_init(v);
 	v->unaligned = unaligned_new(&unaligned);
 	return err || v->unaligned == NULL ? -ENOMEM : 0;
 }
@@ -476,7 +480,9 @@ static void run_parts(struct volume *v)
 		sync_run(v);
 		sealer_run(v);
 		readpath_run(v);
+		cleaner_run(v);
 		checkpoint_run(v);
+		reclaim_run(v);
 		docwriter_run(v);
 		lease_run(v);
 		detach_run(v);
@@ -579,6 +585,7 @@ void volume_free(struct volume *v)
 	env_timer_cancel(v->env, &v->turn);
 	attach_free(v);
 	detach_release(v);
+	reclaim_release(v);
 	checkpoint_release(v);
 	lease_release(v);
 	docwriter_release(v);
@@ -592,6 +599,7 @@ void volume_free(struct volume *v)
 	readrepair_release(&v->readrepair);
 	if (v->reader != NULL)
 		reader_free(v->reader);
+	cleaner_release(v);
 	pages_release(v);
 	if (v->unaligned != NULL)
 		unaligned_free(v->unaligned);
@@ -631,6 +639,10 @@ void volume_stats(const struct volume *v, struct volume_stats *stats)
 	stats->log_bytes_since_root = v->log_since_root;
 	if (v->pages.map != NULL)
 		stats->overlay_bytes = map_overlay_bytes(v->pages.map);
+	stats->stored_bytes = v->pages.stored_blocks * BLOCK_SIZE;
+	stats->live_bytes = MIN(v->pages.live_blocks, v->pages.stored_blocks) *
+			    BLOCK_SIZE;
+	stats->garbage_bytes = stats->stored_bytes - stats->live_bytes;
 	if (v->reader == NULL)
 		return;
 	reads = reader_stats(v->reader);

@@ -73,6 +73,8 @@ struct volume_ops {
 	void (*state)(void *ctx, const char *sentence);
 };
 
+#define CLEAN_NEVER	100u
+
 struct volume_config {
 	char name[VOLUME_NAME_MAX];
 	bool read_only;
@@ -93,6 +95,9 @@ struct volume_config {
 	uint64_t tail_chunks;		/* declared ahead; 0 = 16, or 120 s at
 					 * the recent rate */
 	uint64_t sync_interval_ns;	/* 0 = 5 s */
+	/* Part of the stored bytes that may be garbage before the cleaner
+	 * runs, in percent, 1 to 90; 0 = 25; CLEAN_NEVER: it does not run. */
+	uint32_t clean_threshold;
 	const struct volume_ops *ops;
 	void *ctx;
 };
@@ -147,6 +152,11 @@ struct volume_stats {
 						 * that one was sooner */
 	uint64_t read_repairs;			/* peers told that a copy of
 						 * theirs is bad or missing */
+	/* Of the chunks of the volume, one copy; live is an estimate, garbage
+	 * is all else, headers included. */
+	uint64_t stored_bytes, live_bytes, garbage_bytes;
+	uint64_t relocated_bytes;	/* by the cleaner, since attach */
+	uint64_t cleaned_chunks;	/* freed by it, since attach */
 };
 void volume_stats(const struct volume *volume, struct volume_stats *stats);
 

@@ -45,6 +45,7 @@ int writer_init(struct volume *v)
 
 	list_init(&w->waiting);
 	list_init(&w->log_writes);
+	list_init(&w->moves);
 	list_init(&w->flights);
 	list_init(&w->zombies);
 	env_timer_init(&w->deadline, deadline_fired);
@@ -129,10 +130,15 @@ bool writer_idle(const struct volume *v)
 	return list_empty(&v->writer.waiting) && list_empty(&v->writer.flights);
 }
 
-bool writer_users_may(const struct volume *v)
+bool writer_moves_may(const struct volume *v)
 {
 	return v->doc.sealed_count <= CHECKPOINT_SEALED_MAX &&
 	       map_overlay_bytes(v->pages.map) < 2 * v->cfg.overlay_bytes;
+}
+
+bool writer_users_may(const struct volume *v)
+{
+	return writer_moves_may(v) && !cleaner_holds_users(v);
 }
 
 /* ---- requests --------------------------------------------------------- */
@@ -161,6 +167,21 @@ void writer_log(struct volume *v, struct log_write *write)
 {
 	list_add_tail(&write->node, &v->writer.log_writes);
 	volume_kick(v);
+}
+
+void writer_move(struct volume *v, struct log_write *write)
+{
+	list_add_tail(&write->node, &v->writer.moves);
+	volume_kick(v);
+}
+
+/* Calls that are left of old records may point into their data. */
+void writer_recall_moves(struct volume *v, struct list_head *list)
+{
+	if (list_empty(&v->writer.moves))
+		return;
+	writer_zombies_cancel(v);
+	list_splice_tail_init(&v->writer.moves, list);
 }
 
 /* The request leaves the queue for good. */
@@ -275,8 +296,14 @@ static void account(struct volume *v, const struct flight *flight)
 	v->stats.records++;
 	v->stats.record_bytes += (uint64_t)record_blocks(r) * BLOCK_SIZE;
 	v->stats.header_bytes += (uint64_t)r->header_blocks * BLOCK_SIZE;
-	list_for_each_entry(write, &flight->writes, node)
-		v->stats.map_page_bytes += (uint64_t)write->blocks * BLOCK_SIZE;
+	list_for_each_entry(write, &flight->writes, node) {
+		if (write->kind == EXTENT_RELOCATION)
+			v->stats.relocated_bytes +=
+				(uint64_t)write->blocks * BLOCK_SIZE;
+		else
+			v->stats.map_page_bytes +=
+				(uint64_t)write->blocks * BLOCK_SIZE;
+	}
 }
 
 /* The oldest record is on all members: it takes effect. */
@@ -476,6 +503,9 @@ static uint32_t next_needs(const struct writer *w)
 	} else if (!list_empty(&w->log_writes)) {
 		blocks = list_first_entry(&w->log_writes, struct log_write,
 					  node)->blocks;
+	} else if (!list_empty(&w->moves)) {
+		blocks = list_first_entry(&w->moves, struct log_write,
+					  node)->blocks;
 	}
 	blocks = MIN(blocks, RECORD_PAYLOAD_BLOCKS_MAX);
 	return blocks + record_header_blocks(1, blocks);
@@ -485,11 +515,12 @@ static uint32_t next_needs(const struct writer *w)
 static bool worth_sending(const struct volume *v)
 {
 	const struct writer *w = &v->writer;
+	bool moves = !list_empty(&w->moves) && writer_moves_may(v);
+	bool users = !list_empty(&w->waiting) && writer_users_may(v);
 
-	if (list_empty(&w->log_writes) &&
-	    (list_empty(&w->waiting) || !writer_users_may(v)))
+	if (list_empty(&w->log_writes) && !moves && !users)
 		return false;
-	return w->flight_count == 0 || !list_empty(&w->log_writes) ||
+	return w->flight_count == 0 || !list_empty(&w->log_writes) || moves ||
 	       w->waiting_bytes >= WRITER_PIPELINE_BYTES;
 }
 

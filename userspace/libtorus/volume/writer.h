@@ -31,8 +31,10 @@ struct flight;
 
 /* Blocks that the engine itself puts into the log. */
 struct log_write {
-	enum extent_kind kind;		/* MAP_PAGE, CHUNK_PAGE, ROOT */
+	enum extent_kind kind;		/* MAP_PAGE, CHUNK_PAGE, ROOT;
+					 * RELOCATION: writer_move() */
 	uint64_t first;
+	block_addr_t source;		/* RELOCATION */
 	const void *data;		/* stable until done() */
 	uint32_t blocks;
 	/*
@@ -78,6 +80,8 @@ struct flight {
 struct writer {
 	struct list_head waiting;	/* WRITE, TRIM, ZERO, in order */
 	struct list_head log_writes;	/* struct log_write */
+	struct list_head moves;		/* likewise: relocations, which may
+					 * be called back while they wait */
 	uint64_t waiting_bytes;		/* payload in `waiting` */
 	struct pool pool;
 	struct list_head flights;	/* in order of sequence */
@@ -101,6 +105,13 @@ void writer_submit(struct volume *v, struct volume_request *req);
 
 /** writer_log() - pages and roots; never time out. */
 void writer_log(struct volume *v, struct log_write *write);
+
+/** writer_move() - a relocation; it shares the log with users' writes. */
+void writer_move(struct volume *v, struct log_write *write);
+
+/** writer_recall_moves() - take back the relocations that are not in flight:
+ * they are put into @list. */
+void writer_recall_moves(struct volume *v, struct list_head *list);
 
 /** writer_run() - send what may be sent; from the turn. */
 void writer_run(struct volume *v);
@@ -127,6 +138,9 @@ void writer_zombies_cancel(struct volume *v);
 /** writer_users_may() - users' writes may be sent now; else only the engine's
  * own, because a checkpoint has to come first. */
 bool writer_users_may(const struct volume *v);
+
+/** writer_moves_may() - likewise for relocations. */
+bool writer_moves_may(const struct volume *v);
 
 /* batch.c */
 

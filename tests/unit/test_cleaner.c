@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Chunk death, the cleaner, and what the peers keep, in a simulated cluster. */
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "volume_bed.h"
+
+#define CHUNK_BLOCKS 256u
+
+/* Small steps, so that a test needs few writes. */
+static void configure(struct bed *w, uint32_t threshold)
+{
+	w->cfg.clean_threshold = threshold;
+	w->cfg.checkpoint_log_bytes = 2 * MIB;
+	w->cfg.tail_chunks = 2;
+}
+
+/* Bytes of chunk files that a store has. */
+static uint64_t store_bytes(struct bed *w, unsigned int i)
+{
+	struct store_stats stats;
+
+	store_stats(w->store[i], &stats);
+	return stats.used;
+}
+
+/* Blocks of the volume that hold something. */
+static uint64_t model_bytes(const struct bed *w)
+{
+	uint64_t blocks = 0;
+	uint32_t i;
+
+	for (i = 0; i < BLOCKS; i++)
+		blocks += w->model[i] != 0;
+	return blocks * BLOCK_SIZE;
+}
+
+static void run(struct bed *w, unsigned int seconds)
+{
+	sim_run(w->sim, seconds * NSEC_PER_SEC);
+}
+
+/* What may be stored beyond the bound: chunks that a checkpoint has to come for
+ * first, the declared tail, and the cleaner's own slack. */
+#define CONSTANT (9ull * MIB)
+
+static void overwrite_for_ever(struct bed *w, unsigned int rounds,
+			       unsigned int writes)
+{
+	struct volume_stats stats;
+
+	while (rounds-- > 0) {
+		bed_write_random(w, writes);
+		stats = bed_stats(w);
+		if (stats.stored_bytes > model_bytes(w) * 100 /
+		    (100 - w->cfg.clean_threshold) + CONSTANT)
+			fail_msg("%" PRIu64 " bytes stored, of %" PRIu64
+				 " written; live by its own account %" PRIu64,
+				 stats.stored_bytes, model_bytes(w),
+				 stats.live_bytes);
+	}
+}
+
+static void random_overwrites_keep_garbage_bounded(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	configure(w, 25);
+	bed_attach(w);
+	overwrite_for_ever(w, 60, 20);
+	assert_true(bed_stats(w).cleaned_chunks > 20);
+	assert_true(bed_stats(w).relocated_bytes > 0);
+	bed_verify(w);
+	run(w, 20);
+	for (i = 0; i < 3; i++)
+		assert_true(store_bytes(w, i) <
+			    model_bytes(w) * 4 / 3 + CONSTANT + MIB);
+	bed_take_over(w);
+	bed_verify(w);
+	overwrite_for_ever(w, 10, 20);
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	bed_verify(w);
+}
+
+static void no_cleaning_when_it_is_forbidden(void **state)
+{
+	struct bed *w = *state;
+
+	configure(w, CLEAN_NEVER);
+	bed_attach(w);
+	bed_write_random(w, 500);
+	assert_int_equal(0, bed_stats(w).cleaned_chunks);
+	assert_true(bed_stats(w).stored_bytes > 4 * model_bytes(w));
+	bed_verify(w);
+}
+
+static void trim_of_everything_returns_the_space(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	configure(w, 25);
+	bed_attach(w);
+	for (i = 0; i < BLOCKS; i += 128)
+		assert_int_equal(0, bed_write_blocks(w, i, 128, 0x5a, false));
+	assert_int_equal(0, bed_flush(w));
+	assert_true(store_bytes(w, 0) > 8 * MIB);
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	assert_int_equal(0, bed_io_run(w, VOLUME_TRIM, 0,
+				       (uint64_t)BLOCKS * BLOCK_SIZE, false));
+	memset(w->model, 0, sizeof(w->model));
+	/* What was trimmed is counted by the checkpoint of the detach. */
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	assert_true(bed_stats(w).live_bytes < MIB / 8);
+	run(w, 30);
+	bed_verify(w);
+	for (i = 0; i < 3; i++)
+		assert_true(store_bytes(w, i) < 4 * MIB);
+}
+
+static void headers_of_a_log_written_one_by_one_are_garbage(void **state)
+{
+	struct bed *w = *state;
+	struct volume_stats before, after;
+	unsigned int i;
+
+	configure(w, 25);
+	bed_attach(w);
+	for (i = 0; i < BLOCKS; i++)
+		assert_int_equal(0, bed_write_blocks(w, i, 1, 0x77, false));
+	before = bed_stats(w);
+	run(w, 30);
+	after = bed_stats(w);
+	assert_true(before.cleaned_chunks + after.cleaned_chunks > 4);
+	assert_true(after.stored_bytes < 8 * MIB * 4 / 3 + 4 * MIB);
+	bed_verify(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
+		TEST(random_overwrites_keep_garbage_bounded),
+		TEST(no_cleaning_when_it_is_forbidden),
+		TEST(trim_of_everything_returns_the_space),
+		TEST(headers_of_a_log_written_one_by_one_are_garbage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

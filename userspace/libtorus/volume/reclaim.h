@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chunks that a published root has freed: their holders are told to delete
+ * them. Best effort, in the background: what is not told in time, stores find
+ * out by themselves.
+ */
+#ifndef TORUS_VOLUME_RECLAIM_H
+#define TORUS_VOLUME_RECLAIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "peer/peer.h"
+#include "ring/ring.h"
+
+struct volume;
+
+#define RECLAIM_MAX	4096u		/* chunks that wait */
+#define RECLAIM_CALLS	8u
+
+struct reclaim_chunk {
+	uint64_t chunk;
+	uint64_t serial;		/* reads up to this may still need it */
+};
+
+struct reclaim_call {
+	struct volume *volume;
+	struct peer_call call;
+	bool busy;
+};
+
+struct reclaim {
+	struct reclaim_chunk chunks[RECLAIM_MAX];	/* a ring of them */
+	uint32_t first, count;
+	struct reclaim_call calls[RECLAIM_CALLS];
+	/* Whom the first of the chunks is yet to be told. */
+	struct uuid targets[2 * RING_MEMBERS_MAX];
+	uint32_t target_count;
+	bool targets_known;
+};
+
+void reclaim_init(struct volume *v);
+void reclaim_release(struct volume *v);
+
+/** reclaim_add() - @freed is what the root lists that was published just now;
+ * the tree of the one before is still the map's. */
+void reclaim_add(struct volume *v, const uint64_t *freed, uint32_t count);
+
+/** reclaim_run() - from the turn. */
+void reclaim_run(struct volume *v);
+
+#endif
