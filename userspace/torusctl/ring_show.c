@@ -139,9 +139,10 @@ static struct json_object *store_json(const struct view *view,
 	add_number(o, "copy_chunks", a->m.copy_chunks);
 	add_number(o, "copy_bytes", a->m.copy_bytes);
 	add_number(o, "drop_chunks", a->m.drop_chunks);
-	json_object_object_add(o, "eta", a->maintained &&
-			       a->m.eta_s != SURVEY_ETA_UNKNOWN ?
-			       json_object_new_uint64(a->m.eta_s) : NULL);
+	if (a->maintained && a->m.eta_s != SURVEY_ETA_UNKNOWN)
+		add_number(o, "eta", a->m.eta_s);
+	else
+		json_object_object_add(o, "eta", NULL);
 	return o;
 }
 

@@ -67,7 +67,8 @@ static bool anything_was_written(const struct view *view)
 
 bool view_moving(const struct view *view)
 {
-	if (!anything_was_written(view))
+	if (!view->ring->has_previous || !anything_was_written(view) ||
+	    !view->ring->previous.member_count)
 		return false;
 	for (size_t i = 0; i < view->peer_count; i++)
 		if (view_awaits(view, &view->peers[i]))

@@ -36,8 +36,8 @@ const struct volume_doc *view_volume(const struct view *view, uint64_t id);
 bool view_awaits(const struct view *view, const struct ctl_peer *peer);
 
 /**
- * view_moving() - whether a change of the ring is under way. While nothing was
- * ever written there is nothing to move.
+ * view_moving() - whether a change of the ring is under way. Where nothing was
+ * ever written, or nobody was there to write to, there is nothing to move.
  */
 bool view_moving(const struct view *view);
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * status: what the stores' maintenance has to do, chunks that lack copies,
+ * deleted volumes, and stores that know more than the metadata store.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "status.h"
+#include "table.h"
+
+static void add_one(struct repair *r, const struct survey_maintenance *m)
+{
+	r->maintained++;
+	r->copy_chunks += m->copy_chunks;
+	r->copy_bytes += m->copy_bytes;
+	r->short_chunks += m->short_chunks;
+	r->grace_chunks += m->grace_chunks;
+	r->drop_chunks += m->drop_chunks;
+	r->rate += m->rate;
+	r->scrub_chunks += m->scrub_chunks;
+	r->scrub_total += m->scrub_total;
+	r->scrub_bad += m->scrub_bad;
+	r->scrub_healed += m->scrub_healed;
+	r->scrub_running += m->scrub_state == WIRE_SCRUB_RUNNING;
+	r->scrub_paused += m->scrub_state == WIRE_SCRUB_PAUSED;
+	/* The slowest decides; one that cannot tell is the slowest. */
+	if (m->copy_chunks && m->eta_s > r->eta_s)
+		r->eta_s = m->eta_s;
+}
+
+void status_repair_sum(const struct status *s, struct repair *r)
+{
+	memset(r, 0, sizeof(*r));
+	for (size_t i = 0; i < s->survey.count; i++)
+		if (s->survey.answers[i].maintained)
+			add_one(r, &s->survey.answers[i].m);
+}
+
+static void check_short(struct status *s)
+{
+	char left[32], rate[32], eta[32];
+	struct finding *f;
+	struct repair r;
+
+	status_repair_sum(s, &r);
+	/* Those that only wait for a peer that is down are named with it. */
+	if (r.short_chunks <= r.grace_chunks)
+		return;
+	size_format(r.copy_bytes, left, sizeof(left));
+	size_format(r.rate, rate, sizeof(rate));
+	duration_format(r.eta_s, eta, sizeof(eta));
+	f = status_add(s, CTL_DEGRADED, "chunks-short", "");
+	finding_what(f, "%" PRIu64 " chunks have fewer copies than they should",
+		     r.short_chunks);
+	finding_means(f, "each of them has a copy and can be read; it would take fewer failures than it should to lose it");
+	finding_doing(f, "they are copied now: %s left, %s/s, time left: %s",
+		      left, rate, eta);
+	finding_command(f, "torusctl peer list shows how far each peer is");
+}
+
+static void check_behind(struct status *s)
+{
+	for (size_t i = 0; i < s->survey.count; i++) {
+		uint64_t behind = s->survey.answers[i].m.behind;
+		struct finding *f;
+
+		if (!behind)
+			continue;
+		f = status_add(s, CTL_DEGRADED, "metadata-behind",
+			       s->view.peers[i].doc.address);
+		finding_what(f, "peer %s has seen newer states of %" PRIu64 " volumes than the metadata store shows: that went back, as when an old backup is restored",
+			     s->view.peers[i].doc.address, behind);
+		finding_means(f, "nothing is deleted until that is cleared up; attaching such a volume may find an old state of it");
+		finding_doing(f, "its store collects no garbage");
+		finding_command(f, "torusctl recover --from-peers shows what the peers know, before it writes anything");
+	}
+}
+
+static uint32_t members_missing(const struct status *s)
+{
+	return s->view.ring->current.member_count - members_reachable(s);
+}
+
+static void check_tombstones(struct status *s)
+{
+	struct finding *f;
+
+	if (!s->tombstone_count)
+		return;
+	f = status_add(s, CTL_OK, "volumes-deleted", "");
+	finding_what(f, "of %zu deleted %s not every peer has confirmed that the chunks are gone",
+		     s->tombstone_count,
+		     s->tombstone_count == 1 ? "volume" : "volumes");
+	finding_means(f, "their space comes back when it has");
+	finding_doing(f, members_missing(s) ?
+		      "each peer deletes by itself, one that is down when it comes back" :
+		      "each peer deletes by itself");
+}
+
+void status_repair(struct status *s)
+{
+	check_short(s);
+	check_behind(s);
+	check_tombstones(s);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/* status: rings that are too small, rings that change, members that drain. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/size.h"
+#include "status.h"
+#include "table.h"
+
+static bool any_volume_is_stuck(const struct status *s, uint32_t members)
+{
+	for (size_t i = 0; i < s->view.volume_count; i++)
+		if (!status_writable(members, s->view.volumes[i].replication))
+			return true;
+	return false;
+}
+
+static void check_size(struct status *s)
+{
+	uint32_t members = s->view.ring->current.member_count;
+	uint32_t copies = s->view.ring->current.replication;
+	struct finding *f;
+
+	if (members >= copies)
+		return;
+	f = status_add(s, any_volume_is_stuck(s, members) ? CTL_UNAVAILABLE :
+							    CTL_DEGRADED,
+		       "ring-small", "");
+	finding_what(f, "the ring has %u %s for %u copies", members,
+		     members == 1 ? "member" : "members", copies);
+	if (status_writable(members, copies))
+		finding_means(f, "new data has fewer copies than wanted");
+	else if (members)
+		finding_means(f, "a volume of %u or more copies cannot be written",
+			      2 * members);
+	else
+		finding_means(f, "nothing can be written");
+	status_command_for_members(s, f);
+}
+
+/* Volumes that want more copies than the ring's default. */
+static void check_copies(struct status *s)
+{
+	uint32_t members = s->view.ring->current.member_count;
+
+	for (size_t i = 0; i < s->view.volume_count; i++) {
+		const struct volume_doc *v = &s->view.volumes[i];
+		bool can_write = status_writable(members, v->replication);
+		struct finding *f;
+
+		if (v->replication <= members ||
+		    v->replication <= s->view.ring->current.replication)
+			continue;
+		f = status_add(s, can_write ? CTL_DEGRADED : CTL_UNAVAILABLE,
+			       "volume-copies", v->name);
+		finding_what(f, "volume %s wants %u copies, the ring has %u members",
+			     v->name, v->replication, members);
+		finding_means(f, "%s", can_write ?
+			      "its data have fewer copies than wanted" :
+			      "it cannot be written");
+		status_command_for_members(s, f);
+	}
+}
+
+/* ---- changes --------------------------------------------------------------------- */
+
+struct move {
+	unsigned int stores, moved;
+	const struct ctl_peer *stuck;	/* that nothing can be awaited from */
+};
+
+static void follow_move(const struct status *s, struct move *m)
+{
+	for (size_t i = 0; i < s->view.peer_count; i++) {
+		const struct ctl_peer *p = &s->view.peers[i];
+		struct ctl_peer unmoved = *p;
+
+		unmoved.moved = 0;
+		if (!view_awaits(&s->view, &unmoved))
+			continue;
+		m->stores++;
+		m->moved += !view_awaits(&s->view, p);
+		if (view_awaits(&s->view, p) && s->survey.answers[i].err)
+			m->stuck = p;
+	}
+}
+
+static void check_move(struct status *s)
+{
+	const struct ring_doc *ring = s->view.ring;
+	char left[32], eta[32];
+	struct move m = { 0 };
+	struct finding *f;
+	struct repair r;
+
+	if (!view_moving(&s->view))
+		return;
+	follow_move(s, &m);
+	status_repair_sum(s, &r);
+	size_format(r.copy_bytes, left, sizeof(left));
+	duration_format(r.eta_s, eta, sizeof(eta));
+	f = status_add(s, m.stuck ? CTL_DEGRADED : CTL_OK,
+		       m.stuck ? "ring-stuck" : "ring-moving", "");
+	finding_what(f, "the ring changes from version %" PRIu64 " to %" PRIu64 ": %u of %u stores have moved",
+		     ring->previous.version, ring->current.version, m.moved,
+		     m.stores);
+	finding_means(f, "all data can be read meanwhile: a store gives up a chunk only when all of its new owners have it; no other change of the ring begins");
+	finding_doing(f, "%s left to copy, time left: %s", left, eta);
+	if (m.stuck)
+		finding_command(f, "start the torusd of peer %s, which it waits for; if that is lost for good: torusctl peer remove --force %s",
+				m.stuck->doc.address, m.stuck->doc.address);
+	else
+		finding_command(f, "torusctl ring get shows how far each store is");
+}
+
+static void check_drains(struct status *s)
+{
+	for (size_t i = 0; i < s->view.peer_count; i++) {
+		const struct ctl_peer *p = &s->view.peers[i];
+		const struct survey_answer *a = &s->survey.answers[i];
+		struct finding *f;
+		char eta[32];
+
+		if (!p->member || p->weight || a->err ||
+		    !ring_weighs(s->view.ring->current.type))
+			continue;
+		f = status_add(s, CTL_OK, "peer-drained", p->doc.address);
+		duration_format(a->m.eta_s, eta, sizeof(eta));
+		finding_what(f, "peer %s is drained and holds %" PRIu64 " chunks",
+			     p->doc.address, a->chunks);
+		finding_means(f, "it gets no new data, and serves what it holds until others have it");
+		if (a->chunks)
+			finding_doing(f, "they are copied to the other peers, time left: %s",
+				      a->maintained ? eta : "unknown");
+		finding_command(f, "torusctl peer %s %s", a->chunks ?
+				"undrain" : "remove", p->doc.address);
+	}
+}
+
+void status_ring(struct status *s)
+{
+	check_size(s);
+	check_copies(s);
+	check_move(s);
+	check_drains(s);
+}

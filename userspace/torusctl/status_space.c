@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/* status: peers that are full, or will be. */
+#include <stdio.h>
+
+#include "base/size.h"
+#include "status.h"
+
+/* Members that take new data. */
+static uint32_t members_with_room(const struct status *s)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < s->view.peer_count; i++) {
+		const struct survey_answer *a = &s->survey.answers[i];
+
+		n += s->view.peers[i].member && !a->err &&
+		     survey_space_state(a) != WIRE_SPACE_FULL;
+	}
+	return n;
+}
+
+/* A volume that gets ENOSPC now, or NULL. */
+static const struct volume_doc *find_refused(const struct status *s)
+{
+	uint32_t room = members_with_room(s);
+
+	if (room == members_reachable(s))
+		return NULL;
+	for (size_t i = 0; i < s->view.volume_count; i++)
+		if (!status_writable(room, s->view.volumes[i].replication))
+			return &s->view.volumes[i];
+	return NULL;
+}
+
+static void say_command(const struct status *s, struct finding *f)
+{
+	bool available = false;
+
+	for (size_t i = 0; i < s->view.peer_count; i++)
+		available |= s->view.peers[i].alive && !s->view.peers[i].member;
+	finding_command(f, "%s; or discard or delete what is not needed: fstrim, torusctl volume delete",
+			available ? "torusctl peer add --all-peers" :
+			"start more torusd, then torusctl peer add --all-peers");
+}
+
+static void add_full(struct status *s, const struct ctl_peer *p,
+		     const struct volume_doc *refused)
+{
+	struct finding *f = status_add(s, refused ? CTL_UNAVAILABLE :
+						    CTL_DEGRADED,
+				       "peer-full", p->doc.address);
+
+	finding_what(f, "peer %s is full", p->doc.address);
+	if (refused)
+		finding_means(f, "new writes, to volume %s at least, fail: no space left on device; reads, discards and deletes go on",
+			      refused->name);
+	else
+		finding_means(f, "new data goes to the other peers, until too few of them have room: then writes fail: no space left on device");
+	say_command(s, f);
+}
+
+static void add_near_full(struct status *s, const struct ctl_peer *p,
+			  const struct survey_answer *a)
+{
+	struct finding *f = status_add(s, CTL_DEGRADED, "peer-near-full",
+				       p->doc.address);
+	char used[32], size[32];
+
+	size_format(a->used, used, sizeof(used));
+	size_format(a->size, size, sizeof(size));
+	finding_what(f, "peer %s is nearly full", p->doc.address);
+	finding_means(f, "%s of %s are used; when too few peers have room, writes fail: no space left on device",
+		      used, size);
+	say_command(s, f);
+}
+
+void status_space(struct status *s)
+{
+	const struct volume_doc *refused = find_refused(s);
+
+	for (size_t i = 0; i < s->view.peer_count; i++) {
+		const struct ctl_peer *p = &s->view.peers[i];
+		const struct survey_answer *a = &s->survey.answers[i];
+
+		if (!p->member || a->err)
+			continue;
+		if (survey_space_state(a) == WIRE_SPACE_FULL)
+			add_full(s, p, refused);
+		else if (survey_space_state(a) == WIRE_SPACE_NEAR_FULL)
+			add_near_full(s, p, a);
+	}
+}
