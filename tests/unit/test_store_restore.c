@@ -262,6 +262,49 @@ static void test_pieces_come_in_order_from_one_sender(void **state)
 	free(s.bytes);
 }
 
+static void test_pieces_may_follow_each_other_closely(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct reply r[9];
+	uint32_t i, refused = 0;
+
+	send_piece(f, &r[0], &s, 0, 100);
+	send_piece(f, &r[1], &s, 100, 100);
+	send_piece(f, &r[2], &s, 200, 200);
+	send_piece(f, &r[3], &s, 400, 57);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(wait_reply(f, &r[i]), WIRE_OK);
+		reply_release(&r[i]);
+	}
+	assert_restored(f, &s);
+	free(s.bytes);
+	/* Not in order, and too many; a damaged end is the end of all. */
+	s = make_source(f, 2);
+	s.bytes[456 * BLOCK_SIZE] ^= 1;
+	send_piece(f, &r[0], &s, 0, 100);
+	send_piece(f, &r[1], &s, 200, 200);
+	send_piece(f, &r[2], &s, 100, 100);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(wait_reply(f, &r[i]), i == 1 ? WIRE_EOFFSET :
+								WIRE_OK);
+		reply_release(&r[i]);
+	}
+	for (i = 0; i < 9; i++)
+		send_piece(f, &r[i], &s, i == 0 ? 200 : 400, i == 0 ? 200 : 57);
+	for (i = 0; i < 9; i++) {
+		wait_reply(f, &r[i]);
+		refused += r[i].hdr.status == WIRE_EBUSY;
+		if (i == 0)
+			assert_int_equal(r[i].hdr.status, WIRE_OK);
+		else if (r[i].hdr.status != WIRE_EBUSY)
+			assert_int_equal(r[i].hdr.status, WIRE_EBADCRC);
+		reply_release(&r[i]);
+	}
+	assert_true(refused >= 4 && refused < 8);
+	free(s.bytes);
+}
+
 static void test_abandoned_transfer_makes_room_for_the_next(void **state)
 {
 	struct fixture *f = *state;
@@ -493,13 +536,21 @@ static void test_open_copy_of_a_later_epoch_is_not_lost(void **state)
 	struct fixture *f = *state;
 	struct source s = make_source(f, 1), shorter = s;
 	struct made m;
+	struct reply r;
 
 	append_source(f, &s, 457);
 	m = make_record(f, 2, 0);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
 	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	assert_int_equal(scan(f, 2, &r), WIRE_OK);
+	reply_release(&r);
 	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
 	assert_int_equal(copy_now(f).length, 460);
+	/* Who asked before the start is not known. */
+	fixture_kill(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
 	/* What has all of it may come, and what the later writer has sealed. */
 	add_record(f, &s, 1);
 	s.bytes = realloc(s.bytes, 462 * BLOCK_SIZE);
@@ -515,6 +566,23 @@ static void test_open_copy_of_a_later_epoch_is_not_lost(void **state)
 	free(s.bytes);
 }
 
+/* Epoch 2 has fenced the volume, but does not care for this old chunk. */
+static void test_open_copy_that_nobody_counts_on_gives_way(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct made m;
+
+	append_source(f, &s, 457);
+	m = make_record(f, 2, 0);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
+	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	made_free(&m);
+	free(s.bytes);
+}
+
 static void test_another_chain_does_not_replace_a_later_open_copy(void **state)
 {
 	struct fixture *f = *state;
@@ -522,6 +590,7 @@ static void test_another_chain_does_not_replace_a_later_open_copy(void **state)
 
 	append_source(f, &mine, 205);
 	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	assert_int_equal(sync_chunk(f, 2, 205), WIRE_OK);
 	s = make_source(f, 1);		/* its sequences are others */
 	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
 	assert_int_equal(copy_now(f).length, 205);
@@ -765,6 +834,8 @@ int main(void)
 		RESTORE_TEST(test_open_copy_is_completed),
 		RESTORE_TEST(test_appends_in_flight_are_waited_for),
 		RESTORE_TEST(test_open_copy_of_a_later_epoch_is_not_lost),
+		RESTORE_TEST(test_open_copy_that_nobody_counts_on_gives_way),
+		RESTORE_TEST(test_pieces_may_follow_each_other_closely),
 		RESTORE_TEST(test_another_chain_does_not_replace_a_later_open_copy),
 		RESTORE_TEST(test_deleted_volumes_are_not_restored),
 		RESTORE_TEST(test_volume_deleted_while_a_copy_takes_its_place),

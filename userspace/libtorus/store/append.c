@@ -386,6 +386,7 @@ static uint32_t hold_chunk(struct store_request *request, uint64_t number)
 		return WIRE_EIO;
 	request->chunk = chunk;
 	store_chunk_hold(chunk);
+	store_chunk_count_on(chunk);
 	return chunk_state(chunk);
 }
 

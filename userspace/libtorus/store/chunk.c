@@ -115,6 +115,20 @@ void store_chunk_when_idle(struct store_chunk *chunk,
 		list_add_tail(&wait->node, &chunk->live->idle_waits);
 }
 
+void store_chunk_count_on(struct store_chunk *chunk)
+{
+	if (chunk->live != NULL)
+		chunk->live->counted_by = chunk->volume->epoch_seen;
+}
+
+/* What was asked before the last start is not known: the worst is assumed. */
+uint64_t store_chunk_counted_by(const struct store_chunk *chunk)
+{
+	if (chunk->live != NULL && chunk->live->counted_by != 0)
+		return chunk->live->counted_by;
+	return chunk->volume->epoch_seen;
+}
+
 uint32_t store_chunk_length(const struct store_chunk *chunk)
 {
 	if (chunk->flags & STORE_CHUNK_SEALED)

@@ -72,6 +72,8 @@ struct store_chunk_live {
 	uint32_t failing;		/* status for all that is in flight */
 	uint32_t damaged_block;		/* found at start; ~0 = none */
 	bool broken;			/* damage below what is durable */
+	uint64_t counted_by;		/* epoch that last asked for it; 0: not
+					 * since the start */
 	uint32_t found_blocks;		/* of the file at start */
 	/* durability (durable.c); counted in blocks */
 	struct store_syncer data;
@@ -109,6 +111,16 @@ void store_chunk_release(struct store_chunk *chunk);
  */
 void store_chunk_when_idle(struct store_chunk *chunk,
 			   struct store_chunk_idle_wait *wait);
+
+/**
+ * store_chunk_count_on() - a writer or recoverer of the volume's present epoch
+ * asks for the chunk: it may count on what it gets to know.
+ */
+void store_chunk_count_on(struct store_chunk *chunk);
+
+/** store_chunk_counted_by() - highest epoch that may count on the bytes of this
+ * unsealed chunk. */
+uint64_t store_chunk_counted_by(const struct store_chunk *chunk);
 
 /** store_chunk_length() - valid blocks. */
 uint32_t store_chunk_length(const struct store_chunk *chunk);

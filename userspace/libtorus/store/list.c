@@ -148,6 +148,8 @@ void store_stat_chunk_run(struct store_request *request)
 					     le64_to_cpu(body->epoch), false);
 	if (status == WIRE_OK)
 		status = store_request_chunk(request, le64_to_cpu(body->chunk));
+	if (status == WIRE_OK && body->epoch != 0)
+		store_chunk_count_on(request->chunk);
 	if (status == WIRE_OK && (request->chunk->flags & STORE_CHUNK_BAD))
 		status = WIRE_EBADCOPY;
 	store_chunk_reply(request);

@@ -36,6 +36,7 @@
 #define STORE_SYNC_INTERVAL	(5 * NSEC_PER_SEC)
 #define STORE_POOL_BYTES	(2u << 20)
 #define STORE_RESTORES_MAX	8u	/* copies received at a time */
+#define STORE_RESTORE_BYTES	(4u << 20)	/* ... room for their pieces */
 #define STORE_CHUNK_BYTES_MAX	((uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE)
 #define STORE_STATFS_BYTES	(64u << 20)	/* appended between two looks */
 

@@ -3,7 +3,8 @@
  * RESTORE: a copy of a sealed chunk comes in pieces.
  *
  *   first piece -> checked, space taken for all of it -> file beside the copy
- *   piece -> written -> answered, and PIECE_TIMEOUT for the next to come
+ *   piece -> written -> answered -> the next of r->pieces, or PIECE_TIMEOUT for
+ *       it to come
  *   last piece -> the chain is walked, payload and all, up to exactly
  *       (length, end_crc) -> file synced -> restore_place.c -> answered
  *
@@ -30,6 +31,7 @@
 
 #define PIECE_TIMEOUT (60 * NSEC_PER_SEC)
 #define SUFFIX ".restore-"
+#define PIECES_MAX 4u			/* that wait for the one at work */
 
 bool store_restore_leftover(const char *name)
 {
@@ -41,8 +43,8 @@ bool store_restore_leftover(const char *name)
 
 /*
  * An unsealed copy may be what a later writer counts on, whose SEAL has not
- * come yet: it gives way only to a seal that is no older than what this store
- * has seen, or to a chain that has all of it.
+ * come yet: it gives way only to a seal that is no older than the last epoch
+ * that asked for it, or to a chain that has all of it.
  */
 static uint32_t check_unsealed(const struct store_restore *r,
 			       const struct store_chunk *chunk, bool taking)
@@ -50,7 +52,7 @@ static uint32_t check_unsealed(const struct store_restore *r,
 	const struct store_chunk_live *live = chunk->live;
 	uint32_t length = store_chunk_length(chunk);
 
-	if (r->epoch >= chunk->volume->epoch_seen)
+	if (r->epoch >= store_chunk_counted_by(chunk))
 		return WIRE_OK;
 	if ((chunk->flags & STORE_CHUNK_BAD) || live->broken)
 		return chunk->length <= r->length ? WIRE_OK : WIRE_ECONFLICT;
@@ -135,16 +137,32 @@ static void forget(struct store_restore *r)
 	free(r);
 }
 
+/* Pieces that wait for the end of a transfer: none can be due any more. */
+static void answer_rest(struct list_head *pieces, uint32_t status)
+{
+	struct store_request *request;
+
+	while (!list_empty(pieces)) {
+		request = list_first_entry(pieces, struct store_request, queue);
+		list_del_init(&request->queue);
+		answer(request, 0, status == WIRE_OK ? WIRE_ESEALED : status);
+	}
+}
+
 void store_restore_end(struct store_restore *r, uint32_t status)
 {
 	struct store_request *request = r->request;
 	uint32_t staged = r->staged;
+	struct list_head pieces;
 
+	list_init(&pieces);
+	list_splice_tail_init(&r->pieces, &pieces);
 	/* What is in its place now is accounted as a chunk. */
 	if (status != WIRE_OK)
 		store_space_add(r->store, -(int64_t)r->length * BLOCK_SIZE);
 	forget(r);
 	answer(request, staged, status);
+	answer_rest(&pieces, status);
 }
 
 static void give_up(struct store_restore *r)
@@ -252,6 +270,8 @@ static void verify(struct store_restore *r)
 
 /* ---- one piece --------------------------------------------------------------- */
 
+static void next_piece(struct store_restore *r);
+
 static void piece_written(struct env_file_op *op)
 {
 	struct store_restore *r = op->ctx;
@@ -275,9 +295,8 @@ static void piece_written(struct env_file_op *op)
 		verify(r);
 		return;
 	}
-	r->request = NULL;
-	env_timer_after(r->store->env, &r->timer, PIECE_TIMEOUT);
 	answer(request, r->staged, WIRE_OK);
+	next_piece(r);
 }
 
 static void write_piece(struct store_restore *r)
@@ -287,6 +306,27 @@ static void write_piece(struct store_restore *r)
 	memcpy(r->iov, in->iov, in->count * sizeof(r->iov[0]));
 	store_op_write_vec(r->store, &r->op, r->file, r->iov, (int)in->count,
 			   (uint64_t)r->staged * BLOCK_SIZE, piece_written, r);
+}
+
+static void next_piece(struct store_restore *r)
+{
+	struct store_request *request;
+
+	r->request = NULL;
+	while (r->request == NULL && !list_empty(&r->pieces)) {
+		request = list_first_entry(&r->pieces, struct store_request,
+					   queue);
+		list_del_init(&request->queue);
+		r->piece_count--;
+		if (le32_to_cpu(request->body.restore.block) == r->staged)
+			r->request = request;
+		else
+			answer(request, r->staged, WIRE_EOFFSET);
+	}
+	if (r->request != NULL)
+		write_piece(r);
+	else
+		env_timer_after(r->store->env, &r->timer, PIECE_TIMEOUT);
 }
 
 static void file_open(struct env_file_op *op)
@@ -400,6 +440,7 @@ static void begin(struct store_request *request,
 		return;
 	}
 	*r = *asked;
+	list_init(&r->pieces);
 	env_timer_init(&r->timer, piece_missing);
 	list_add_tail(&r->node, &store->restores);
 	store->restore_count++;
@@ -414,15 +455,24 @@ static void begin(struct store_request *request,
 		dir_ready(&r->dir, 0);
 }
 
-/* WIRE_OK: it is the piece that is due. */
+/* WIRE_OK: block 0 begins the transfer anew, another is the next piece. */
 static uint32_t check_next(const struct store_restore *r,
 			   const struct store_restore *asked, uint32_t block)
 {
-	if (!uuid_equal(&r->token, &asked->token) || r->request != NULL)
+	if (!uuid_equal(&r->token, &asked->token) ||
+	    r->piece_count >= PIECES_MAX || (block == 0 && r->request != NULL))
 		return WIRE_EBUSY;
-	if (block != 0 && !same_copy(r, asked))
-		return WIRE_EINVAL;
-	return block == 0 || block == r->staged ? WIRE_OK : WIRE_EOFFSET;
+	return block == 0 || same_copy(r, asked) ? WIRE_OK : WIRE_EINVAL;
+}
+
+static void take_piece(struct store_restore *r, struct store_request *request)
+{
+	list_add_tail(&request->queue, &r->pieces);
+	r->piece_count++;
+	if (r->request != NULL)
+		return;
+	env_timer_cancel(r->store->env, &r->timer);
+	next_piece(r);
 }
 
 void store_restore_run(struct store_request *request)
@@ -437,20 +487,17 @@ void store_restore_run(struct store_request *request)
 	}
 	fill_in(&asked, request->store, body);
 	r = find(request->store, asked.volume, asked.number);
-	if (r != NULL) {
-		status = check_next(r, &asked, block);
-		if (status != WIRE_OK) {
-			answer(request, r->staged, status);
-			return;
-		}
-		if (block != 0) {
-			env_timer_cancel(r->store->env, &r->timer);
-			r->request = request;
-			write_piece(r);
-			return;
-		}
-		give_up(r);		/* it begins anew */
+	status = r == NULL ? WIRE_OK : check_next(r, &asked, block);
+	if (status != WIRE_OK) {
+		answer(request, r->staged, status);
+		return;
 	}
+	if (r != NULL && block != 0) {
+		take_piece(r, request);
+		return;
+	}
+	if (r != NULL)
+		give_up(r);		/* it begins anew */
 	status = check_begin(&asked);
 	if (status == WIRE_OK && block != 0)
 		status = WIRE_EOFFSET;

@@ -26,6 +26,8 @@ struct store_restore {
 	struct uuid token;
 	uint32_t staged;		/* blocks written */
 	struct store_request *request;	/* the piece at work */
+	struct list_head pieces;	/* that came meanwhile: request->queue */
+	uint32_t piece_count;
 	struct env_timer timer;		/* armed while there is none */
 	/* the file beside the copy */
 	char path[80];

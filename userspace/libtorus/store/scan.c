@@ -142,6 +142,8 @@ static uint32_t check(struct store_request *request)
 		status = store_request_chunk(request, le64_to_cpu(body->chunk));
 	if (status != WIRE_OK)
 		return status;
+	if (body->epoch != 0)
+		store_chunk_count_on(request->chunk);
 	if (request->chunk->flags & STORE_CHUNK_BAD)
 		return WIRE_EBADCOPY;
 	if (le32_to_cpu(body->block) > store_chunk_length(request->chunk))

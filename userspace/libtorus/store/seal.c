@@ -289,6 +289,8 @@ void store_seal_run(struct store_request *request)
 {
 	uint32_t status = prepare(request);
 
+	if (status == WIRE_OK)
+		store_chunk_count_on(request->chunk);
 	if (status != WIRE_OK)
 		answer(request, status);
 	else if (request->chunk->live->sealing != NULL)

@@ -44,7 +44,8 @@ static int allocate(struct store *store)
 {
 	if (store_journal_init(&store->journal, store) < 0 ||
 	    store_pool_init(&store->receive, store->cfg.receive_bytes) < 0 ||
-	    store_pool_init(&store->restore_receive, STORE_POOL_BYTES) < 0 ||
+	    store_pool_init(&store->restore_receive,
+			    STORE_RESTORE_BYTES) < 0 ||
 	    store_pool_init(&store->send, store->cfg.send_bytes) < 0)
 		return -1;
 	store->record = record_new();

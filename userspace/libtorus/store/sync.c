@@ -95,6 +95,7 @@ static void start_entry(struct store_request *request, uint32_t index)
 		entry_ended(request, index, status);
 		return;
 	}
+	store_chunk_count_on(chunk);
 	entry->request = request;
 	entry->index = index;
 	entry->wait.fn = entry_durable;

@@ -345,15 +345,15 @@ static_assert(sizeof(struct wire_lookup_entry) == 40, "wire size");
  * copy, if it has one, until the last is there and the whole chain was
  * verified; then the copy is durable, takes the other's place and is sealed,
  * before the answer. One transfer of a chunk at a time: its pieces carry the
- * same token and follow each other; block 0 begins it (anew). blocks 0 only
- * for length 0.
+ * same token and follow each other, a few may be under way; block 0 begins it
+ * (anew). blocks 0 only for length 0.
  *
  * EBUSY: another transfer of the chunk is under way, or too many are;
  * EOFFSET: not the piece that is due, the reply says which; ESEALED: a copy
  * sealed by this epoch or a later one is here and good (also the answer to a
  * last piece that is sent again); ECONFLICT: what is here must not give way: an
- * unsealed copy with more or other records, in a volume that a later epoch has
- * been seen of, or a bad one that a later epoch sealed; EFENCED: the volume was
+ * unsealed copy with more or other records, on which a later epoch may count, or
+ * a bad one that a later epoch sealed; EFENCED: the volume was
  * deleted; EBADCRC: the chain is not what it was said to be; ENOSPC. Every
  * answer but OK, EOFFSET, EINVAL and "another transfer is under way" forgets the
  * transfer.
