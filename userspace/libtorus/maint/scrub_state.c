@@ -47,7 +47,8 @@ int scrub_saved_parse(const char *given, size_t len, struct scrub_saved *saved)
 	struct scrub_saved s = { 0 };
 	int end = 0;
 
-	if (len == 0 || len > SCRUB_TEXT_MAX)
+	/* A number that was cut off is another number. */
+	if (len == 0 || len > SCRUB_TEXT_MAX || given[len - 1] != '\n')
 		return -EINVAL;
 	memcpy(text, given, len);
 	text[len] = '\0';
