@@ -15,6 +15,7 @@
 
 struct surveyor {
 	struct ctl *ctl;
+	enum wire_maintenance_action action;
 	size_t pending;			/* calls */
 	bool done;
 	int err;
@@ -24,7 +25,7 @@ struct question {
 	struct surveyor *surveyor;
 	struct survey_answer *answer;
 	struct peer_call stat, maintenance;
-	struct wire_maintenance show;	/* nothing but the answer */
+	struct wire_maintenance body;
 };
 
 static void one_less(struct surveyor *s)
@@ -150,10 +151,10 @@ static void submit(struct question *q, struct peer *peer,
 
 static void ask(struct question *q, struct peer *peer)
 {
-	q->show.action = cpu_to_le32(WIRE_MAINTENANCE_SHOW);
+	q->body.action = cpu_to_le32(q->surveyor->action);
 	q->stat.type = WIRE_STAT;
 	q->maintenance.type = WIRE_MAINTENANCE;
-	q->maintenance.body = &q->show;
+	q->maintenance.body = &q->body;
 	submit(q, peer, &q->stat, stat_done);
 	submit(q, peer, &q->maintenance, maintenance_done);
 }
@@ -188,9 +189,15 @@ static int ask_all(struct surveyor *s, struct cluster *cluster,
 int survey_run(struct ctl *ctl, const struct ctl_peer *peers, size_t count,
 	       struct survey *survey)
 {
+	return survey_act(ctl, peers, count, WIRE_MAINTENANCE_SHOW, survey);
+}
+
+int survey_act(struct ctl *ctl, const struct ctl_peer *peers, size_t count,
+	       enum wire_maintenance_action action, struct survey *survey)
+{
 	CLEANUP_FREE struct question *questions =
 		calloc(count + 1, sizeof(*questions));
-	struct surveyor s = { .ctl = ctl };
+	struct surveyor s = { .ctl = ctl, .action = action };
 	struct cluster *cluster;
 	int err;
 

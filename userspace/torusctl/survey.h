@@ -56,6 +56,10 @@ enum wire_space_state survey_space_state(const struct survey_answer *answer);
  */
 int survey_run(struct ctl *ctl, const struct ctl_peer *peers, size_t count,
 	       struct survey *survey);
+
+/** survey_act() - the same, and have each peer do something first. */
+int survey_act(struct ctl *ctl, const struct ctl_peer *peers, size_t count,
+	       enum wire_maintenance_action action, struct survey *survey);
 void survey_release(struct survey *survey);
 
 #endif
