@@ -42,7 +42,7 @@ static struct inspect_store *inspect_new(void)
 	return in;
 }
 
-static void chunk_path(const struct tenant *t, uint64_t chunk, char path[64])
+void inspect_chunk_path(const struct tenant *t, uint64_t chunk, char path[64])
 {
 	snprintf(path, 64, "chunks/%016" PRIx64 "/%012" PRIx64, t->id, chunk);
 }
@@ -99,7 +99,7 @@ static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 
 	if (*next == CLOSED)
 		return;
-	chunk_path(t, chunk, path);
+	inspect_chunk_path(t, chunk, path);
 	for (;;) {
 		n = sim_disk_peek(s->node, path, (uint64_t)*next * BLOCK_SIZE,
 				  buf, sizeof(buf), false);
@@ -270,7 +270,7 @@ static void dump_chunk(struct store_node *s, const struct tenant *t,
 	char path[64];
 	int64_t n;
 
-	chunk_path(t, chunk, path);
+	inspect_chunk_path(t, chunk, path);
 	for (;;) {
 		n = sim_disk_peek(s->node, path, (uint64_t)block * BLOCK_SIZE,
 				  buf, sizeof(buf), false);

@@ -304,6 +304,7 @@ static const struct {
 	{ offsetof(struct world_stats, errors), "failed operations" },
 	{ offsetof(struct world_stats, lost_devices), "lost devices" },
 	{ offsetof(struct world_stats, stuck), "stuck" },
+	{ offsetof(struct world_stats, audited), "audited blocks" },
 	{ offsetof(struct world_stats, events), "events" },
 };
 

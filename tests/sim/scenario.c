@@ -166,6 +166,8 @@ static void calm(struct world *w)
 	end_others(w);
 	some_operations(w, 20);
 	settle(w, "in the calm");
+	if (!is_over(w))
+		audit(w, "in the calm");
 }
 
 /* When nothing is done for long, the faults pause: then it must go on. */
@@ -264,6 +266,8 @@ static void ordeal(struct world *w)
 		supervisor_handover(t);
 	sim_run(w->sim, NSEC_PER_SEC);
 	settle(w, "after the last detach");
+	if (!is_over(w))
+		audit(w, "at the end");
 }
 
 void scenario_run(struct world *w)

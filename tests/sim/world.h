@@ -9,8 +9,9 @@
  *   request.c   its requests
  *   supervisor.c  who has each volume next
  *   faults.c    what is done to all of them
- *   faults_disk.c  and to the disks
+ *   rings.c     the ring and its changes
  *   inspect.c   looks at the stores' disks behind their backs
+ *   audit.c     and at the end of it all
  *   scenario.c  the course of one seed
  *   main.c      many seeds
  */
@@ -110,7 +111,7 @@ struct client {
 
 struct world_stats {
 	uint64_t operations, faults, recoveries, takeovers, detaches;
-	uint64_t ring_changes, chunks, ensemble_changes, checkpoints, records, errors;
+	uint64_t ring_changes, audited, chunks, ensemble_changes, checkpoints, records, errors;
 	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
 
@@ -267,11 +268,15 @@ void inspect_init(struct world *w);
 void inspect_free(struct world *w);
 /* The ring of that version; NULL: neither the current one nor the previous. */
 const struct ring *inspect_ring(struct world *w, uint64_t version);
+void inspect_chunk_path(const struct tenant *t, uint64_t chunk, char path[64]);
 void inspect_power_loss(struct store_node *s);
 /** inspect_dump() - the volume's value and every chunk file, for people. */
 void inspect_dump(struct world *w, FILE *out);
 /** inspect_acknowledged() - @at was acknowledged by @c's volume: who has it? */
 void inspect_acknowledged(struct client *c, struct log_position at);
+
+/* audit.c: what the disks must hold when all is quiet. */
+void audit(struct world *w, const char *when);
 
 /* scenario.c */
 void scenario_run(struct world *w);

@@ -435,6 +435,7 @@ static void test_chunk_of_a_failed_sync_is_not_promised_later(void **state)
 static void test_hole_before_later_records_is_reported(void **state)
 {
 	struct fixture *f = *state;
+	struct store_stats before, after;
 	struct reply r;
 	uint32_t hole;
 	struct made m;
@@ -454,8 +455,38 @@ static void test_hole_before_later_records_is_reported(void **state)
 	assert_int_equal(le32_to_cpu(r.body.scan.damaged_block), hole);
 	reply_release(&r);
 	/* It was never durable: the record may be written again. */
+	store_stats(f->store, &before);
 	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
 	made_free(&m);
+	/* The file is as long as it was. */
+	store_stats(f->store, &after);
+	assert_int_equal(after.used, before.used);
+}
+
+/* Space that was given back may be there again. */
+static void test_end_behind_a_seal_is_given_back_after_a_power_loss(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t length, crc, tries;
+
+	crc = append_new(f, 5);
+	length = f->block;
+	append_new(f, 70);
+	assert_int_equal(sync_chunk(f, 1, f->block), WIRE_OK);
+	assert_int_equal(seal(f, CHUNK, 1, length, crc), WIRE_OK);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_int_equal(sim_disk_bytes(f->node, CHUNK_FILE),
+			 length * BLOCK_SIZE);
+	sim_node_disk_faults(f->node)->lose_all = true;
+	fixture_crash(f);
+	assert_true(sim_disk_bytes(f->node, CHUNK_FILE) > length * BLOCK_SIZE);
+	for (tries = 0; tries < 2; tries++) {
+		fixture_reopen(f);
+		sim_run(f->sim, NSEC_PER_SEC);
+		assert_int_equal(sim_disk_bytes(f->node, CHUNK_FILE),
+				 length * BLOCK_SIZE);
+		fixture_kill(f);
+	}
 }
 
 /* Kills, so that nothing is written when it ends. */
@@ -613,6 +644,7 @@ int main(void)
 		TEST(test_journal_of_a_failed_sync_is_read_from_the_disk),
 		TEST(test_chunk_of_a_failed_sync_is_not_promised_later),
 		TEST(test_hole_before_later_records_is_reported),
+		TEST(test_end_behind_a_seal_is_given_back_after_a_power_loss),
 		TEST(test_rot_of_what_was_durable_is_no_torn_end),
 		TEST(test_zeros_behind_the_chain_are_not_data),
 		TEST(test_read_errors_at_start_are_said_or_make_a_bad_copy),

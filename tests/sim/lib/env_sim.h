@@ -190,6 +190,13 @@ int sim_disk_flip(struct sim_node *node, const char *path, uint64_t offset);
 int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 		      void *buf, size_t len, bool durable);
 
+/** sim_disk_bytes() - what a file, or all files below a directory, take in whole
+ * pages; 0 if there is none. */
+uint64_t sim_disk_bytes(struct sim_node *node, const char *path);
+
+/** sim_disk_size() - of one file; 0 if there is none. */
+uint64_t sim_disk_size(struct sim_node *node, const char *path);
+
 /* ---- metadata store --------------------------------------------------- */
 
 struct sim_meta_faults {

@@ -512,3 +512,27 @@ int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 	}
 	return at > offset ? (int64_t)(at - offset) : 0;
 }
+
+static uint64_t inode_bytes(const struct sim_inode *inode)
+{
+	uint64_t bytes = inode->is_dir ? 0 : sim_inode_pages(inode) * SIM_PAGE;
+	struct sim_name *n;
+
+	list_for_each_entry(n, &inode->names, node)
+		bytes += inode_bytes(n->inode);
+	return bytes;
+}
+
+uint64_t sim_disk_bytes(struct sim_node *node, const char *path)
+{
+	struct sim_inode *inode = path_find(node, path);
+
+	return inode ? inode_bytes(inode) : 0;
+}
+
+uint64_t sim_disk_size(struct sim_node *node, const char *path)
+{
+	struct sim_inode *inode = path_find(node, path);
+
+	return inode ? inode->size : 0;
+}

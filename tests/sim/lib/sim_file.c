@@ -181,6 +181,8 @@ uint64_t sim_inode_punch(struct sim_inode *inode, uint64_t offset,
 	uint64_t at, end = MIN(offset + length, inode->size), n, freed = 0;
 	struct sim_slot *slot;
 
+	if (offset + length > inode->size)	/* its last page, too */
+		end = DIV_ROUND_UP(inode->size, SIM_PAGE) * SIM_PAGE;
 	for (at = offset; at < end; at += n) {
 		n = MIN(SIM_PAGE - at % SIM_PAGE, end - at);
 		slot = &inode->slots[at / SIM_PAGE];

@@ -121,15 +121,22 @@ static void end_append(struct store_chunk *chunk, struct store_append *append,
 	}
 }
 
+/* What overwrites the damaged end of a file takes no more space than that. */
+static void set_issued(struct store_chunk *chunk, struct store_tail tail)
+{
+	int64_t had = store_chunk_footprint(chunk);
+
+	chunk->live->issued = tail;
+	store_space_add(chunk->volume->store,
+			(store_chunk_footprint(chunk) - had) * BLOCK_SIZE);
+}
+
 static void all_ended(struct store_chunk *chunk)
 {
 	struct store_chunk_live *live = chunk->live;
 
 	if (live->failing != WIRE_OK) {
-		store_space_add(chunk->volume->store,
-				-(int64_t)(live->issued.block -
-					   live->done.block) * BLOCK_SIZE);
-		live->issued = live->done;
+		set_issued(chunk, live->done);
 		live->failing = WIRE_OK;
 	}
 	store_chunk_dirty(chunk);
@@ -196,12 +203,10 @@ static void write_record(struct store_file_wait *wait, int err)
 static void issue(struct store_request *request)
 {
 	struct store_append *append = &request->u.append;
-	struct store_chunk_live *live = request->chunk->live;
 
-	list_add_tail(&append->node, &live->appends);
+	list_add_tail(&append->node, &request->chunk->live->appends);
 	list_add_tail(&append->volume_node, &request->volume->appends);
-	live->issued = append->tail;
-	store_space_add(request->store, request->data_len);
+	set_issued(request->chunk, append->tail);
 	request->store->stats.append_bytes += request->data_len;
 	request->file_wait.fn = write_record;
 	if (store_file_get(request->chunk, true, &request->file_wait) == 0)

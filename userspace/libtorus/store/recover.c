@@ -152,9 +152,17 @@ static void move_aside(struct store *store)
 
 /* ---- judging --------------------------------------------------------------- */
 
+/*
+ * A file that is longer than the chunk got its end punched when it was sealed,
+ * but a loss of power may have brought that back.
+ */
 static void judge_sealed(struct store_chunk *chunk)
 {
 	struct store *store = chunk->volume->store;
+
+	if (chunk->live != NULL && (chunk->flags & STORE_CHUNK_FILE) &&
+	    !(chunk->flags & STORE_CHUNK_BAD))
+		store_detached_punch(chunk, chunk->length);
 
 	if (chunk->length == 0 || (chunk->flags & STORE_CHUNK_FILE) ||
 	    (chunk->flags & STORE_CHUNK_BAD))
@@ -249,10 +257,13 @@ static int note_file(struct store_chunk *chunk, const char *dir,
 		return 0;
 	}
 	chunk->flags |= STORE_CHUNK_FILE;
-	if (chunk->flags & STORE_CHUNK_SEALED)
+	if ((chunk->flags & STORE_CHUNK_SEALED) &&
+	    size <= (uint64_t)chunk->length * BLOCK_SIZE)
 		return 0;
 	if (store_chunk_live(chunk) == NULL)
 		return -ENOMEM;
+	if (chunk->flags & STORE_CHUNK_SEALED)
+		return 0;		/* judge_sealed() */
 	chunk->live->found_blocks =
 		(uint32_t)MIN(blocks, (uint64_t)CHUNK_BLOCKS_MAX);
 	return 0;
