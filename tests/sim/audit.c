@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,26 @@
 #include "wire/record.h"
 #include "world.h"
 
+#define PATIENCE (60 * NSEC_PER_SEC)
+#define LOOK_AGAIN (200 * NSEC_PER_MSEC)
+
+/* The first sentence of a look is kept. */
+static void problem(struct world *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void problem(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (w->problem[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(w->problem, sizeof(w->problem), fmt, ap);
+	va_end(ap);
+}
+
 struct walk {
 	struct tenant *t;
-	const char *when;
 	uint32_t need;			/* good copies of each block */
 	uint64_t pages, blocks;
 };
@@ -53,9 +71,8 @@ static bool find_block(struct walk *k, const struct map_entry *e,
 		    crc32c(0, buf, BLOCK_SIZE) == e->crc && ++good == 1)
 			memcpy(out, buf, BLOCK_SIZE);
 	if (good < k->need)
-		world_fail(k->t->world, "%s: %s: %s %" PRIu64 " (block %u of chunk %"
-			   PRIu64 ") has %u good copies, not %u", k->when,
-			   k->t->name, what, index, block_addr_block(e->addr),
+		problem(k->t->world, "%s: %s %" PRIu64 " (block %u of chunk %"
+			   PRIu64 ") has %u good copies, not %u", k->t->name, what, index, block_addr_block(e->addr),
 			   block_addr_chunk(e->addr), good, k->need);
 	return good >= k->need;
 }
@@ -71,7 +88,7 @@ static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 	if (!find_block(k, e, data ? "map page" : "chunk table page", index, page))
 		return;
 	k->pages++;
-	for (i = 0; i < MAP_FANOUT && !k->t->world->failed; i++) {
+	for (i = 0; i < MAP_FANOUT && !k->t->world->problem[0]; i++) {
 		page_entry(page, i, &child);
 		if (!child.addr || (!level && !data))
 			continue;
@@ -112,10 +129,10 @@ static bool read_root(struct store_node *s, struct tenant *t,
 			    root);
 }
 
-static void audit_tree(struct tenant *t, const char *when)
+static void audit_tree(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
-	struct walk k = { .t = t, .when = when, .need = 1 };
+	struct walk k = { .t = t, .need = 1 };
 	struct store_node *s;
 	struct root root;
 	bool found = false;
@@ -127,14 +144,14 @@ static void audit_tree(struct tenant *t, const char *when)
 		if (!found && doc->root.addr)
 			found = read_root(s, t, &doc->root, &root);
 	if (doc->root.addr && !found)
-		world_fail(t->world, "%s: nobody has the root of %s, at block %u of "
-			   "chunk %" PRIu64, when, t->name,
+		problem(t->world, "nobody has the root of %s, at block %u of "
+			   "chunk %" PRIu64, t->name,
 			   block_addr_block(doc->root.addr),
 			   block_addr_chunk(doc->root.addr));
 	if (found) {
 		if (root.volume != t->id || root.sequence != doc->root.sequence)
-			world_fail(t->world, "%s: the root of %s is another's",
-				   when, t->name);
+			problem(t->world, "the root of %s is another's",
+				   t->name);
 		walk_tree(&k, &root.map, true);
 		walk_tree(&k, &root.chunk_table, false);
 		root_release(&root);
@@ -148,7 +165,7 @@ static void audit_tree(struct tenant *t, const char *when)
  * knows how much of its file is holes, a bad one counts as long as it was, and
  * files may end within a page.
  */
-static void audit_space(struct store_node *s, const char *when)
+static void audit_space(struct store_node *s)
 {
 	uint64_t bytes = sim_disk_bytes(s->node, "journal"), unsure = BLOCK_SIZE;
 	uint64_t size, takes, need;
@@ -170,30 +187,46 @@ static void audit_space(struct store_node *s, const char *when)
 		else if (copy.state != WIRE_COPY_SEALED)
 			unsure += MAX(size, need);
 		else if (takes < need || takes - need > BLOCK_SIZE)
-			world_fail(s->world, "%s: the copy of chunk %" PRIu64
+			problem(s->world, "the copy of chunk %" PRIu64
 				   " of volume %" PRIu64 " on %s has %u blocks, "
-				   "but takes %" PRIu64 " bytes", when,
+				   "but takes %" PRIu64 " bytes",
 				   copy.chunk, copy.volume,
 				   sim_node_name(s->node), copy.length, takes);
 	}
 	store_stats(s->store, &stats);
 	if (stats.used > bytes + unsure || bytes > stats.used + unsure)
-		world_fail(s->world, "%s: %s says that it uses %" PRIu64
-			   " bytes, but its files take %" PRIu64, when,
+		problem(s->world, "%s says that it uses %" PRIu64
+			   " bytes, but its files take %" PRIu64,
 			   sim_node_name(s->node), stats.used, bytes);
 	if (sim_disk_bytes(s->node, "chunks") + sim_disk_bytes(s->node, "journal")
 	    != bytes)
-		world_fail(s->world, "%s: %s has files that it does not know of",
-			   when, sim_node_name(s->node));
+		problem(s->world, "%s has files that it does not know of",
+			   sim_node_name(s->node));
 }
 
-void audit(struct world *w, const char *when)
+static void look(struct world *w)
 {
 	struct store_node *s;
 	struct tenant *t;
 
+	w->problem[0] = '\0';
+	w->stats.audited = 0;
 	for_each_tenant(t, w)
-		audit_tree(t, when);
+		audit_tree(t);
 	for_each_store(s, w)
-		audit_space(s, when);
+		audit_space(s);
+}
+
+/* Deletes and copies under way come to their end first. */
+void audit(struct world *w, const char *when)
+{
+	uint64_t end = sim_now(w->sim) + PATIENCE;
+
+	look(w);
+	while (w->problem[0] && sim_now(w->sim) < end && !w->failed) {
+		sim_run(w->sim, LOOK_AGAIN);
+		look(w);
+	}
+	if (w->problem[0])
+		world_fail(w, "%s: %s", when, w->problem);
 }

@@ -174,6 +174,7 @@ struct world {
 	struct world_stats stats;
 	bool failed;
 	char failure[512];
+	char problem[400];		/* audit.c */
 };
 
 #define for_each_tenant(t, w) \
