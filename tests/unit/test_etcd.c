@@ -432,6 +432,7 @@ static struct fake {
 	atomic_int txns, ranges;
 	const char *range_answer;	/* NULL: hang up */
 	const char *txn_answer;
+	bool hang_up;			/* after each answer */
 } fakes[2];
 
 static bool reply(int fd, const char *answer)
@@ -461,6 +462,7 @@ static void serve(struct fake *f, int fd)
 			f->ranges++;
 			more = reply(fd, f->range_answer);
 		}
+		more = more && !f->hang_up;
 	}
 	close(fd);
 }
@@ -549,6 +551,34 @@ static void answers_that_are_none_are_refused(void **state)
 		assert_true(a.err == -EBADMSG || i == 5);
 	}
 	fake_stop(&fakes[0]);
+}
+
+/* curl takes headers without an end for an answer without a body. */
+static void answer_that_breaks_off_is_none(void **state)
+{
+	static const char *const answers[] = {
+		"200 OK\r\nContent-Ty",
+		OK "Content-Length: 27\r\n",
+		OK "Content-Length: 27\r\n\r\n{\"header\":",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		fake_start(&fakes[0]);
+		fake_start(&fakes[1]);
+		fakes[0].hang_up = fakes[1].hang_up = true;
+		fakes[0].range_answer = fakes[0].txn_answer = answers[i];
+		fakes[1].range_answer = REVISION_1;
+		open_meta("etcd://127.0.0.1:%d,127.0.0.1:%d", fakes[0].port,
+			  fakes[1].port);
+		assert_int_equal(put("x", "1"), -ETIMEDOUT);
+		assert_int_equal(fakes[0].txns + fakes[1].txns, 1);
+		assert_int_equal(get("x"), 0);
+		fake_stop(&fakes[0]);
+		m = NULL;
+		open_meta("etcd://127.0.0.1:%d", fakes[1].port);
+		fake_stop(&fakes[1]);
+	}
 }
 
 static void trouble_inside_etcd_leaves_a_write_open(void **state)
@@ -659,6 +689,7 @@ int main(void)
 		T(sent_write_is_never_repeated),
 		T(write_on_a_kept_connection_is_not_repeated),
 		T(answers_that_are_none_are_refused),
+		T(answer_that_breaks_off_is_none),
 		T(trouble_inside_etcd_leaves_a_write_open),
 		T(password_is_asked_for),
 		T(certificates_are_checked_both_ways),

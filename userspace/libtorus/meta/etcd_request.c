@@ -256,9 +256,9 @@ static bool try_next(struct etcd_request *req)
 	return true;
 }
 
-static void curl_failed(struct etcd_request *req, CURLcode result)
+/* There is no answer of this endpoint. */
+static void unanswered(struct etcd_request *req, int err, const char *words)
 {
-	const char *words = req->why[0] ? req->why : curl_easy_strerror(result);
 	bool maybe_applied;
 	long sent = 0;
 
@@ -268,8 +268,13 @@ static void curl_failed(struct etcd_request *req, CURLcode result)
 		return;
 	if (maybe_applied && req->kind == ETCD_WRITE)
 		etcd_endpoint_failed(req->e, req->endpoint);
-	finish(req, give_up(req, curl_errno(req, result), maybe_applied,
-			    words), NULL);
+	finish(req, give_up(req, err, maybe_applied, words), NULL);
+}
+
+static void curl_failed(struct etcd_request *req, CURLcode result)
+{
+	unanswered(req, curl_errno(req, result),
+		   req->why[0] ? req->why : curl_easy_strerror(result));
 }
 
 static void etcd_failed(struct etcd_request *req, struct json_object *answer)
@@ -296,9 +301,12 @@ static void etcd_failed(struct etcd_request *req, struct json_object *answer)
 static void answered(struct etcd_request *req)
 {
 	struct json_object *answer = NULL;
+	curl_off_t length = -1;
 	long status = 0;
 
 	curl_easy_getinfo(req->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(req->transfer.easy,
+			  CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	if (req->answer_len)
 		answer = json_tokener_parse(req->answer);
 	if (status == 200 && json_object_is_type(answer, json_type_object) &&
@@ -306,6 +314,9 @@ static void answered(struct etcd_request *req)
 		finish(req, 0, answer);
 	else if (json_object_is_type(answer, json_type_object) || status >= 500)
 		etcd_failed(req, answer);
+	else if (status == 200 && !req->answer_len && length != 0)
+		/* What curl makes of a connection lost within the headers. */
+		unanswered(req, -ECONNRESET, "connection lost");
 	else
 		finish(req, error_set(-EBADMSG, "etcd at %s: answer not understood (HTTP status %ld); is it etcd 3.4 or newer?",
 				      req->e->endpoints[req->endpoint],
