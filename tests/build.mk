@@ -84,9 +84,11 @@ fuzz: $(FUZZ_BIN)
 # for compiling.
 .PHONY: test-programs-check-fast test-programs-check test-programs-check-full
 test-programs-check-fast: all unit sim
-test-programs-check: test-programs-check-fast modules fuzz $(B)/fuzz-netlink
+test-programs-check: test-programs-check-fast modules fuzz $(B)/fuzz-netlink \
+		chaos-programs
 	@$(MAKE) --no-print-directory B=build/asan SAN=1 all unit
 	@$(MAKE) --no-print-directory -s -C tests/selftests
 test-programs-check-full: test-programs-check
 
 include tests/bench/bench.mk
+include tests/chaos/build.mk

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Chaos natively: see tests/integration/chaos.
+
+One volume is under a load whose history is judged block by block, another
+under fio, which verifies what it reads. What comes last is the ordeal: all
+processes are killed at once, and everything must be there.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from faults import Schedule
+from processes import Trouble, die_with_parent, wait_until
+from world import World
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+BUILD = os.environ.get("TORUS_BUILD", f"{TOP}/build")
+BLOCKS = 4096
+VOLUME_SIZE = "64MiB"       # more than these blocks: room for others' writes
+
+
+class Load:
+    """chaos-load: told of each new server; tells of errors."""
+
+    def __init__(self, folder, seed, *words):
+        self.history = f"{folder}/history"
+        self.errors = []
+        self.total = {}
+        self.expected_losses = 0
+        self.opened = threading.Event()
+        self.popen = subprocess.Popen(
+            [f"{BUILD}/chaos-load", "--history", self.history, "--seed", str(seed), "--blocks", str(BLOCKS),
+             *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+
+    def listen(self):
+        for line in self.popen.stdout:
+            word, _, rest = line.strip().partition(" ")
+            if word == "total":
+                self.total = {key: int(value) for key, value in (pair.split("=") for pair in rest.split())}
+            elif word == "opened":
+                self.opened.set()
+            elif word == "lost" and self.expected_losses:
+                self.expected_losses -= 1
+            else:
+                self.errors.append(line.strip())
+
+    def say(self, line):
+        self.popen.stdin.write(line + "\n")
+        self.popen.stdin.flush()
+
+    def expect_lost(self):
+        self.expected_losses += 1
+
+    def open(self, path):
+        # Afterwards nothing is told of the session before.
+        self.opened.clear()
+        self.say(f"open {path}")
+        if not self.opened.wait(30):
+            raise Trouble("chaos-load does not open another server")
+        self.expected_losses = 0
+
+    def stop(self, seconds=240):
+        self.say("stop")
+        try:
+            status = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            raise Trouble(f"chaos-load: requests have no end within {seconds} s") from None
+        self.listener.join()
+        return status
+
+
+class Fio:
+    """Rounds of random writes; each is read back and verified in the end."""
+
+    def __init__(self, folder, volume, size="24M"):
+        self.folder = folder
+        self.volume = volume
+        self.size = size
+        self.rounds = 0
+        self.failed = ""
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def job(self, seed, *words):
+        log = f"{self.folder}/fio.{seed}.{len(words)}"
+        with open(log, "wb") as out:
+            status = subprocess.run(
+                ["fio", "--name=job", "--ioengine=nbd", f"--uri={self.volume.uri}", "--rw=randwrite",
+                 "--bsrange=4k-128k", "--iodepth=16", f"--randseed={seed}", f"--size={self.size}",
+                 "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--fsync=32", *words],
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=400, check=False,
+                preexec_fn=die_with_parent).returncode
+        with open(log, encoding="utf-8", errors="replace") as out:
+            text = out.read()
+        if status or "err= 0" not in text:
+            self.failed = f"fio, round {seed}, status {status}: {text[-1500:]}"
+        return not self.failed
+
+    def run(self):
+        while not self.enough.is_set():
+            self.rounds += 1
+            try:
+                if not self.job(self.rounds, "--rate=40m,3m", "--do_verify=1"):
+                    break
+            except subprocess.TimeoutExpired:
+                self.failed = f"fio, round {self.rounds}: no end within 400 s"
+                break
+
+    def end(self):
+        self.enough.set()
+        self.thread.join()
+
+    def verify_again(self):
+        return self.job(self.rounds, "--verify_only", "--do_verify=1")
+
+
+class Verdicts:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def add(self, good, what, detail=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+        number = self.passed + self.failed
+        for line in str(detail).splitlines() if not good else ():
+            print(f"# {line}")
+        print(f"{'ok' if good else 'not ok'} {number} - {what}", flush=True)
+
+
+class Chaos:
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.rng = random.Random(options.seed)
+        self.verdicts = Verdicts()
+        peers = options.peers or self.rng.choice((4, 5, 6))
+        print(f"# chaos natively: seed {options.seed}, {options.minutes:g} minutes, {peers} torusd", flush=True)
+        self.world = World(folder, BUILD, peers, f"{int(2 + 2 * options.minutes)}GiB")
+        self.world.takeovers = self.world.fenced = 0
+        self.schedule = Schedule(self.world, self.rng)
+        self.dead = []
+        self.ended = False
+
+    def start(self):
+        world = self.world
+        self.blocks = world.volume("blocks", VOLUME_SIZE)
+        self.blocks.serve()
+        self.load = world.load = Load(self.folder, self.options.seed, "--rate", "300")
+        self.load.open(self.blocks.path)
+        files = world.volume("files", VOLUME_SIZE)
+        files.serve()
+        self.fio = Fio(self.folder, files)
+        self.fio.thread.start()
+
+    def watch(self):
+        """Who ended unasked is told once, and started again."""
+        for process in self.world.ended_by_themselves():
+            process.wanted = False
+            self.dead.append(f"{process.name} ended with {process.popen.returncode}: {process.last_words(20)}")
+            self.world.say(f"{process.name} has ended by itself")
+            raise Trouble(self.dead[-1])
+
+    def calm(self):
+        """Faults end; then everything must be well soon."""
+        self.schedule.heal()
+        healed = time.monotonic()
+        well = wait_until(120, self.world.is_well)
+        print(f"# well again after {time.monotonic() - healed:.1f} s")
+        self.verdicts.add(well, "the cluster is well soon after the last fault", self.world.status())
+
+    def stop(self):
+        status = self.load.stop()
+        self.fio.end()
+        self.watch()
+        self.total = self.load.total
+        errors = list(self.load.errors)
+        if status and not errors:
+            errors.append(f"chaos-load ended with {status}")
+        self.verdicts.add(not errors, "no I/O error that is not explained", "\n".join(errors[:20]))
+        self.verdicts.add(not self.fio.failed, "fio has verified what it wrote", self.fio.failed)
+        for volume in self.world.volumes.values():
+            status = volume.server.end()
+            free = self.world.volume_status(volume.name)
+            self.verdicts.add(status == 0 and free == "free", f"volume {volume.name} is given back in order",
+                              f"status {status}, volume {free}: {volume.server.last_words()}")
+
+    def ordeal(self):
+        """Serve again, kill everything, start everything, and read it all."""
+        world = self.world
+        for volume in world.volumes.values():
+            volume.serve()
+        world.kill_all()
+        world.start_all()
+        for volume in world.volumes.values():
+            volume.serve()
+        last = Load(self.folder, 0, "--threads", "0")
+        last.open(self.blocks.path)
+        status = last.stop()
+        self.verdicts.add(status == 0 and not last.errors, "every block can be read after all were killed",
+                          "\n".join(last.errors[:20]))
+        if not self.fio.failed:
+            self.fio.verify_again()
+        self.verdicts.add(not self.fio.failed, "what fio wrote is there after all were killed", self.fio.failed)
+        self.watch()
+
+    def judge(self):
+        faults = f"{self.folder}/faults"
+        with open(faults, "w", encoding="ascii") as file:
+            for window in self.schedule.windows:
+                file.write("%s %d %d\n" % window)
+        result = subprocess.run([f"{BUILD}/chaos-check", self.load.history, faults], capture_output=True,
+                                text=True, check=False)
+        for line in result.stdout.splitlines():
+            if line.startswith(("judged", "pause")):
+                print(f"# {line}")
+        self.verdicts.add(result.returncode == 0, "no block is lost or wrong",
+                          result.stdout[:6000] + result.stderr)
+
+    def tell(self):
+        world = self.world
+        counts = " ".join(f"{kind}={count}" for kind, count in sorted(self.schedule.counts.items()))
+        print(f"# operations: {' '.join(f'{key}={value}' for key, value in self.total.items() if key != 'next')}; "
+              f"fio rounds: {self.fio.rounds}")
+        print(f"# faults: {sum(self.schedule.counts.values())}: {counts}")
+        print(f"# attaches that failed because of a fault, and were tried again: {world.failed_attaches}")
+        self.verdicts.add(world.fenced == world.takeovers,
+                          f"each of {world.takeovers} servers that were taken over is fenced")
+
+    def run(self):
+        try:
+            self.start()
+            self.schedule.run(60 * self.options.minutes, self.watch)
+            self.calm()
+            self.stop()
+            self.tell()
+            self.ordeal()
+            self.judge()
+            self.verdicts.add(not self.dead, "nobody ended unasked", "\n".join(self.dead))
+            self.ended = True
+        except (Trouble, OSError, subprocess.SubprocessError) as trouble:
+            self.verdicts.add(False, "the run comes to its end", trouble)
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="chaos")
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--peers", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the run")
+    options = parser.parse_args()
+    if options.seed is None:
+        options.seed = int.from_bytes(os.urandom(4), "little")
+    return options
+
+
+def main():
+    options = parse()
+    folder = tempfile.mkdtemp(prefix="torus-chaos-")
+    chaos = None
+    try:
+        chaos = Chaos(options, folder)
+        chaos.run()
+    finally:
+        if chaos:
+            chaos.world.end()
+        if chaos and chaos.ended and not chaos.verdicts.failed and not options.keep:
+            shutil.rmtree(folder)
+        else:
+            print(f"# what is left of it: {folder} (logs, schedule, history)")
+    print(f"{chaos.verdicts.passed} passed, {chaos.verdicts.failed} failed")
+    sys.exit(1 if chaos.verdicts.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
