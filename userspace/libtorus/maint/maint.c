@@ -101,6 +101,7 @@ static uint32_t maintenance(void *ctx, enum wire_maintenance_action action,
 
 	scrub_action(&m->scrub, action);
 	report(m, reply);
+	garbage_report(&m->garbage, reply);
 	return scrub_report(&m->scrub, reply, findings, max);
 }
 
@@ -186,6 +187,9 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 		.rate = cfg->scrub_rate,
 		.interval_ns = cfg->scrub_interval_ns,
 	};
+	const struct garbage_config garbage = {
+		.interval_ns = cfg->walk_interval_ns,
+	};
 	struct maint *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
@@ -207,6 +211,10 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 	members_init(m);
 	walk_init(m);
 	scrub_init(&m->scrub, env, cluster, store, &scrub);
+	if (garbage_init(&m->garbage, env, meta, cluster, store, &garbage)) {
+		maint_free(m);
+		return NULL;
+	}
 	store_set_events(store, &store_events, m);
 	take_ring(m);
 	members_sync(m);
@@ -225,6 +233,7 @@ void maint_free(struct maint *m)
 	push_release(m);
 	drop_release(m);
 	scrub_release(&m->scrub);
+	garbage_release(&m->garbage);
 	volumes_release(m);
 	items_release(m);
 	members_release(m);
@@ -240,5 +249,6 @@ bool maint_settled(const struct maint *m)
 
 bool maint_idle(const struct maint *m)
 {
-	return maint_settled(m) && scrub_idle(&m->scrub);
+	return maint_settled(m) && scrub_idle(&m->scrub) &&
+	       garbage_idle(&m->garbage);
 }

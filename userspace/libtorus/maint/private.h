@@ -22,6 +22,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "maint/garbage.h"
 #include "maint/maint.h"
 #include "maint/scrub.h"
 #include "store/maintain.h"
@@ -218,6 +219,7 @@ struct maint {
 	struct walk walk;
 	struct moved moved;
 	struct scrub scrub;
+	struct garbage garbage;
 	/* since the start */
 	uint64_t copied_chunks, copied_bytes, dropped_chunks, conflicts;
 };

@@ -60,6 +60,20 @@ bool store_copy_next(const struct store *store, uint64_t volume,
 	return false;
 }
 
+void store_volume_seen(const struct store *store, uint64_t id,
+		       struct store_volume_seen *seen)
+{
+	const struct store_volume *volume = store_volume_find(&store->index,
+							      id);
+
+	memset(seen, 0, sizeof(*seen));
+	if (volume == NULL)
+		return;
+	seen->epoch = volume->epoch_seen;
+	seen->root = volume->root;
+	seen->tombstone = volume->tombstone;
+}
+
 bool store_copy_get(const struct store *store, uint64_t id, uint64_t number,
 		    struct store_copy *copy)
 {

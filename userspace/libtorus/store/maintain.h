@@ -31,6 +31,17 @@ struct store_copy {
 bool store_copy_next(const struct store *store, uint64_t volume, uint64_t chunk,
 		     struct store_copy *copy);
 
+/* The newest of a volume that this store has seen, in requests and headers. */
+struct store_volume_seen {
+	uint64_t epoch;
+	block_addr_t root;		/* 0: none */
+	bool tombstone;			/* the volume is deleted; epoch is ~0 */
+};
+
+/** store_volume_seen() - zeros for a volume that is not known here. */
+void store_volume_seen(const struct store *store, uint64_t volume,
+		       struct store_volume_seen *seen);
+
 /** store_copy_get() - that copy; false: there is none. */
 bool store_copy_get(const struct store *store, uint64_t volume, uint64_t chunk,
 		    struct store_copy *copy);

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Stores that find out by themselves which of their chunks are dead. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "maint/garbage.h"
+#include "volume_bed.h"
+
+struct collector {
+	struct bed *bed;
+	unsigned int store;
+	struct cluster *cluster;
+	struct garbage *garbage;
+	bool opened;
+	int err;
+};
+
+static void opened(void *ctx, int err)
+{
+	struct collector *c = ctx;
+
+	c->err = err;
+	c->opened = true;
+}
+
+static void collector_start(struct collector *c, struct bed *w, unsigned int i)
+{
+	const struct garbage_config garbage = { .grace_ns = NSEC_PER_SEC };
+	const struct cluster_config cfg = {
+		.self = w->ids[i], .role = WIRE_ROLE_PEER,
+	};
+
+	*c = (struct collector){ .bed = w, .store = i };
+	c->cluster = cluster_open(sim_node_env(w->node[i]),
+				  sim_node_meta(w->node[i]), &cfg, opened, c);
+	assert_non_null(c->cluster);
+	assert_true(sim_run_until(w->sim, &c->opened, LONG));
+	assert_int_equal(0, c->err);
+	c->garbage = malloc(sizeof(*c->garbage));
+	assert_non_null(c->garbage);
+	assert_int_equal(0, garbage_init(c->garbage, sim_node_env(w->node[i]),
+					 sim_node_meta(w->node[i]), c->cluster,
+					 w->store[i], &garbage));
+}
+
+static void collector_end(struct collector *c)
+{
+	garbage_release(c->garbage);
+	free(c->garbage);
+	cluster_close(c->cluster);
+}
+
+static void look(struct collector *c)
+{
+	garbage_look(c->garbage);
+	sim_run(c->bed->sim, 20 * NSEC_PER_SEC);
+	assert_true(garbage_idle(c->garbage));
+}
+
+static uint64_t copies(struct bed *w, unsigned int i)
+{
+	struct store_stats stats;
+
+	store_stats(w->store[i], &stats);
+	return stats.chunks;
+}
+
+/* Garbage that the writer cannot tell store 0 about: it is away meanwhile. The
+ * fourth store is in the ring, so that writing goes on without it. */
+static void make_garbage(struct bed *w)
+{
+	char key[META_KEY_MAX];
+
+	key_volume_id(&w->cluster, 1, key);
+	bed_put(w, key, name_encode("vol"));
+	w->cfg.clean_threshold = 25;
+	w->cfg.checkpoint_log_bytes = 2 * MIB;
+	w->cfg.tail_chunks = 2;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	bed_write_random(w, 150);
+	assert_int_equal(0, bed_flush(w));
+	bed_stop_store(w, 0, false);
+	bed_write_random(w, 200);
+	sim_run(w->sim, 10 * NSEC_PER_SEC);
+	assert_true(bed_stats(w).cleaned_chunks > 5);
+}
+
+static void a_store_that_was_away_finds_its_dead_chunks(void **state)
+{
+	struct bed *w = *state;
+	struct collector c;
+	uint64_t before;
+
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	before = copies(w, 0);
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_true(c.garbage->removed > 5);
+	assert_int_equal(copies(w, 0), before - c.garbage->removed);
+	assert_int_equal(0, c.garbage->behind);
+	/* And nothing else. */
+	before = c.garbage->removed;
+	look(&c);
+	assert_int_equal(before, c.garbage->removed);
+	collector_end(&c);
+	bed_attach(w);
+	bed_verify(w);
+}
+
+/* Every store collects; what is left of one copy each is enough for all. */
+static void what_is_live_is_not_touched(void **state)
+{
+	struct bed *w = *state;
+	struct collector c;
+	unsigned int i;
+
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	for (i = 0; i < STORES; i++) {
+		collector_start(&c, w, i);
+		look(&c);
+		collector_end(&c);
+	}
+	bed_attach(w);
+	bed_verify(w);
+}
+
+static void absence_deletes_nothing(void **state)
+{
+	struct bed *w = *state;
+	struct collector c;
+	char key[META_KEY_MAX];
+	uint64_t before;
+
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	key_volume_id(&w->cluster, 1, key);
+	bed_put(w, key, name_encode("another"));
+	/* What it was about to delete when it was stopped goes now. */
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	before = copies(w, 0);
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_int_equal(0, c.garbage->removed);
+	assert_int_equal(before, copies(w, 0));
+	collector_end(&c);
+}
+
+/* The metadata store is put back to what it was before the last attach. */
+static void a_store_that_knows_more_than_the_metadata_collects_nothing(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc old;
+	struct collector c;
+	char key[META_KEY_MAX];
+
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	bed_get_volume(w, &old);
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_detach(w));
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&old));
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_int_equal(0, c.garbage->removed);
+	assert_int_equal(1, c.garbage->behind);
+	collector_end(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
+		TEST(a_store_that_was_away_finds_its_dead_chunks),
+		TEST(what_is_live_is_not_touched),
+		TEST(absence_deletes_nothing),
+		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
