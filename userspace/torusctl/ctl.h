@@ -32,6 +32,7 @@ enum ctl_option {
 	OPT_REPLICATION, OPT_CHUNK_SIZE, OPT_RING, OPT_VIEW, OPT_ALL_PEERS,
 	OPT_FORCE, OPT_TYPE, OPT_UUIDS, OPT_DEVICE, OPT_READ_ONLY, OPT_YES,
 	OPT_CA, OPT_CERT, OPT_KEY, OPT_USER, OPT_TIMEOUT, OPT_HELPER,
+	OPT_ADD, OPT_REMOVE, OPT_DRAIN, OPT_CHUNKS, OPT_MEMBERS,
 	OPT_COUNT,
 	OPT_NONE = OPT_COUNT,
 };
@@ -53,7 +54,9 @@ struct ctl {
 	const char *url;		/* --meta, or NULL */
 	bool json;
 	bool help;			/* only say how it is used */
-	const char *option[OPT_COUNT];	/* NULL: not given; flags: "" */
+	/* NULL: not given; flags: ""; of one that may be given more than once
+	 * a line for each value */
+	const char *option[OPT_COUNT];
 	const struct ctl_command *command;
 	struct env *env;
 	struct meta *meta;
@@ -182,6 +185,7 @@ int cmd_peer_undrain(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_get(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_set_replication(struct ctl *ctl, int argc, char **argv);
 int cmd_ring_manual_change(struct ctl *ctl, int argc, char **argv);
+int cmd_ring_simulate(struct ctl *ctl, int argc, char **argv);
 int cmd_volume_create(struct ctl *ctl, int argc, char **argv);
 int cmd_volume_list(struct ctl *ctl, int argc, char **argv);
 int cmd_volume_info(struct ctl *ctl, int argc, char **argv);

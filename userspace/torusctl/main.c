@@ -38,6 +38,11 @@ static const struct {
 	[OPT_USER] = { "etcd-user", "NAME:PASSWORD" },
 	[OPT_TIMEOUT] = { "timeout", "SECONDS" },
 	[OPT_HELPER] = { "helper", "PROGRAM" },
+	[OPT_ADD] = { "add", "SIZE,zone=..." },
+	[OPT_REMOVE] = { "remove", "PEER" },
+	[OPT_DRAIN] = { "drain", "PEER" },
+	[OPT_CHUNKS] = { "chunks", "N" },
+	[OPT_MEMBERS] = { "members", "FILE" },
 };
 
 static const struct ctl_command commands[] = {
@@ -61,6 +66,10 @@ static const struct ctl_command commands[] = {
 	{ "ring", "manual-change", "", "build a ring by hand (advanced)", 0, 0,
 	  { OPT_TYPE, OPT_UUIDS, OPT_ALL_PEERS, OPT_REPLICATION, OPT_FORCE,
 	    OPT_NONE }, true, true, cmd_ring_manual_change },
+	{ "ring", "simulate", "", "show what a change would move", 0, 0,
+	  { OPT_ADD, OPT_REMOVE, OPT_DRAIN, OPT_TYPE, OPT_REPLICATION,
+	    OPT_CHUNKS, OPT_MEMBERS, OPT_NONE }, false, false,
+	  cmd_ring_simulate },
 	{ "volume", "create", "NAME SIZE", "make a volume", 2, 2,
 	  { OPT_REPLICATION, OPT_NONE }, true, true, cmd_volume_create },
 	{ "volume", "list", "", "show the volumes", 0, 0, { OPT_NONE },
@@ -215,6 +224,24 @@ static int bad_option(const struct ctl *ctl, int opt, const char *word)
 			 (int)strcspn(word, "="), word);
 }
 
+/* These may be given more than once; of the others the last one counts. */
+static bool adds_up(int opt)
+{
+	return opt == OPT_ADD || opt == OPT_REMOVE || opt == OPT_DRAIN;
+}
+
+/* It is needed until the end. */
+static const char *join_values(const char *first, const char *second)
+{
+	char *text;
+
+	if (asprintf(&text, "%s\n%s", first, second) < 0) {
+		fprintf(stderr, "torusctl: out of memory\n");
+		exit(CTL_FAILED);
+	}
+	return text;
+}
+
 static void take_option(struct ctl *ctl, int opt)
 {
 	switch (opt) {
@@ -229,7 +256,9 @@ static void take_option(struct ctl *ctl, int opt)
 		ctl->json = true;
 		break;
 	default:
-		ctl->option[opt] = optarg ? optarg : "";
+		ctl->option[opt] = ctl->option[opt] && adds_up(opt) ?
+				   join_values(ctl->option[opt], optarg) :
+				   optarg ? optarg : "";
 	}
 }
 

@@ -155,11 +155,13 @@ static int print_json(const struct view *view, const struct survey *survey)
 
 	if (!o || !stores)
 		return error_set(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < view->peer_count; i++)
-		if (concerned(view, &view->peers[i]))
-			json_object_array_add(stores,
-				store_json(view, &view->peers[i],
-					   &survey->answers[i]));
+	for (size_t i = 0; i < view->peer_count; i++) {
+		const struct ctl_peer *p = &view->peers[i];
+		const struct survey_answer *a = &survey->answers[i];
+
+		if (concerned(view, p))
+			json_object_array_add(stores, store_json(view, p, a));
+	}
 	type = view_moving(view) ? "union" : type;
 	json_object_object_add(o, "type", json_object_new_string(type));
 	json_object_object_add(o, "stores", stores);

@@ -17,6 +17,8 @@
  *
  * A member of weight 0 has no points and owns nothing as long as others can:
  * it comes last. Several of those are ordered by their hash with the chunk.
+ * Nor does it count for the mean, so that the others keep their points when a
+ * member is drained, and again when it is removed.
  */
 #include <assert.h>
 #include <errno.h>
@@ -34,24 +36,28 @@
 
 static_assert(RING_MEMBERS_MAX <= POINT_MEMBER_MASK + 1, "a member fits");
 
-static unsigned __int128 total_weight(const struct ring_spec *spec)
+static unsigned __int128 total_weight(const struct ring_spec *spec,
+				      uint32_t *weighty)
 {
 	unsigned __int128 total = 0;
 	uint32_t i;
 
-	for (i = 0; i < spec->member_count; i++)
+	*weighty = 0;
+	for (i = 0; i < spec->member_count; i++) {
 		total += spec->members[i].weight;
+		*weighty += spec->members[i].weight > 0;
+	}
 	return total;
 }
 
 /*
- * The share of a member of @weight, to the nearest integer. At most 2^64 times
+ * The share of a member of @weight among @weighty members, to the nearest integer. At most 2^64 times
  * 2^17 points: far from an overflow.
  */
 static uint32_t points_of(uint64_t weight, unsigned __int128 total,
-			  uint32_t member_count)
+			  uint32_t weighty)
 {
-	unsigned __int128 share = (unsigned __int128)weight * member_count *
+	unsigned __int128 share = (unsigned __int128)weight * weighty *
 				  POINTS_PER_MEMBER;
 	uint32_t points = (uint32_t)((share + total / 2) / total);
 
@@ -68,21 +74,20 @@ static int compare_points(const void *a, const void *b)
 int ring_points_build(struct ring *ring)
 {
 	const struct ring_spec *spec = &ring->spec;
-	unsigned __int128 total = total_weight(spec);
-	uint32_t i, j, count = 0;
+	uint32_t i, j, weighty, count = 0;
+	unsigned __int128 total = total_weight(spec, &weighty);
 
 	if (total == 0)
 		return error_set(-EINVAL, "ring version %" PRIu64 ": every member has weight 0, one at least must have capacity",
 				 spec->version);
 	for (i = 0; i < spec->member_count; i++)
-		count += points_of(spec->members[i].weight, total,
-				   spec->member_count);
+		count += points_of(spec->members[i].weight, total, weighty);
 	ring->points = calloc(count, sizeof(*ring->points));
 	if (ring->points == NULL)
 		return -ENOMEM;
 	for (i = 0; i < spec->member_count; i++) {
 		uint32_t points = points_of(spec->members[i].weight, total,
-					    spec->member_count);
+					    weighty);
 		uint64_t peer = ring_hash_peer(&spec->members[i].peer);
 
 		for (j = 0; j < points; j++)
