@@ -30,7 +30,7 @@ static void got_cluster(void *ctx, int err, int64_t revision,
 
 	(void)revision;
 	if (!err && !kv)
-		err = error_set(-ENOENT, "there is no cluster in this metadata store: make one with 'torusctl init'");
+		err = error_set(-ENOENT, "there is no cluster in this metadata store: make one with 'torusctl init', or, if its content was lost, rebuild it with 'torusctl recover'");
 	if (!err)
 		err = cluster_doc_decode(kv->key, kv->value, &cluster);
 	if (err) {

@@ -33,6 +33,8 @@ enum ctl_option {
 	OPT_FORCE, OPT_TYPE, OPT_UUIDS, OPT_DEVICE, OPT_READ_ONLY, OPT_YES,
 	OPT_CA, OPT_CERT, OPT_KEY, OPT_USER, OPT_TIMEOUT, OPT_HELPER,
 	OPT_ADD, OPT_REMOVE, OPT_DRAIN, OPT_CHUNKS, OPT_MEMBERS,
+	OPT_FROM_PEERS, OPT_CHOOSE, OPT_CONFIRM, OPT_WITHOUT_ABSENT,
+	OPT_TRUNCATE,
 	OPT_COUNT,
 	OPT_NONE = OPT_COUNT,
 };
@@ -197,6 +199,7 @@ int cmd_scrub_status(struct ctl *ctl, int argc, char **argv);
 int cmd_scrub_pause(struct ctl *ctl, int argc, char **argv);
 int cmd_scrub_resume(struct ctl *ctl, int argc, char **argv);
 int cmd_status(struct ctl *ctl, int argc, char **argv);
+int cmd_recover(struct ctl *ctl, int argc, char **argv);
 int cmd_wipe(struct ctl *ctl, int argc, char **argv);
 int cmd_config(struct ctl *ctl, int argc, char **argv);
 int cmd_version(struct ctl *ctl, int argc, char **argv);

@@ -43,6 +43,11 @@ static const struct {
 	[OPT_DRAIN] = { "drain", "PEER" },
 	[OPT_CHUNKS] = { "chunks", "N" },
 	[OPT_MEMBERS] = { "members", "FILE" },
+	[OPT_FROM_PEERS] = { "from-peers", "ADDRESS[,ADDRESS...]" },
+	[OPT_CHOOSE] = { "choose", "VOLUME=PEER|ROOT[,...]" },
+	[OPT_CONFIRM] = { "yes", NULL },
+	[OPT_WITHOUT_ABSENT] = { "without-absent", NULL },
+	[OPT_TRUNCATE] = { "truncate", "VOLUME" },
 };
 
 static const struct ctl_command commands[] = {
@@ -95,6 +100,10 @@ static const struct ctl_command commands[] = {
 	  0, -1, { OPT_NONE }, true, true, cmd_scrub_resume },
 	{ "status", NULL, "", "say what is well and what is not", 0, 0,
 	  { OPT_NONE }, true, true, cmd_status },
+	{ "recover", NULL, "[ADDRESS...]",
+	  "rebuild lost metadata from the peers", 0, -1,
+	  { OPT_FROM_PEERS, OPT_CHOOSE, OPT_CONFIRM, OPT_FORCE,
+	    OPT_WITHOUT_ABSENT, OPT_NONE }, true, false, cmd_recover },
 	{ "wipe", NULL, "", "delete the cluster from the metadata store", 0, 0,
 	  { OPT_YES, OPT_FORCE, OPT_NONE }, true, false, cmd_wipe },
 	{ "config", NULL, "", "write or show the configuration file", 0, 0,

@@ -162,8 +162,9 @@ int ctl_meta_open(struct ctl *ctl)
 	err = meta_settings_resolve(&settings, ctl->url);
 	if (err)
 		return err;
-	settings.create = ctl->command->run == cmd_init &&
-			  !ctl_given(ctl, OPT_VIEW);
+	settings.create = (ctl->command->run == cmd_init &&
+			   !ctl_given(ctl, OPT_VIEW)) ||
+			  ctl->command->run == cmd_recover;
 	ctl->env = env_uring_new(&(struct env_uring_config){ 0 });
 	if (!ctl->env)
 		return -errno;

@@ -105,6 +105,9 @@ struct volume_doc {
 	uint32_t sealed_count;
 	struct sealed_chunk sealed[SEALED_MAX];
 	struct root_ref root;
+	/* Stores may have heard of roots up to here that do not count: recovery
+	 * gave them up. 0 = none */
+	block_addr_t root_floor;
 	/* not in JSON: set by the reader, compared by the writer */
 	int64_t mod_revision;
 };

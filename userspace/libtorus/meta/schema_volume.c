@@ -96,6 +96,8 @@ char *volume_doc_encode(const struct volume_doc *doc)
 	doc_add(&obj, "sealed", sealed_array(doc));
 	if (doc->root.addr)
 		doc_add(&obj, "root", root_object(&doc->root));
+	if (doc->root_floor)
+		doc_add_hex(&obj, "root_floor", doc->root_floor, 16);
 	return doc_print(obj);
 }
 
@@ -217,6 +219,8 @@ int volume_doc_decode(const char *key, const char *json,
 				  CHUNK_NUMBER_MAX + 1);
 	read_sealed(&r, doc);
 	read_root(&r, &doc->root, doc->chunk_blocks);
+	if (doc_has(&r, r.top, "root_floor"))
+		doc->root_floor = doc_hex(&r, r.top, "root_floor", 16);
 	check_numbers(&r, doc);
 	return doc_close(&r);
 }

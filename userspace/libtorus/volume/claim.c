@@ -202,7 +202,7 @@ static void went_back(struct attach *a)
 		snprintf(seen, sizeof(seen), "epoch %" PRIu64,
 			 a->fenced_epoch);
 	attach_fail(a, -EUCLEAN,
-		    "volume %s: the metadata store is older than the data of the peers: it came to epoch %" PRIu64 " with this attachment, but %s has seen %s; restore a newer state of the metadata store, from after the volume was attached last",
+		    "volume %s: the metadata store is older than the data of the peers: it came to epoch %" PRIu64 " with this attachment, but %s has seen %s; 'torusctl recover --from-peers' with --force brings what the peers know into it",
 		    v->doc.name, v->epoch, a->fenced_by, seen);
 }
 

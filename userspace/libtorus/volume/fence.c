@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "volume/recover.h"
 
@@ -27,11 +28,11 @@ static void check_reply(struct attach_peer *p,
 
 	if (chunk_max >= v->doc.next_chunk)
 		what = "a chunk that was never declared";
-	else if (root > v->doc.root.addr)
+	else if (root > MAX(v->doc.root.addr, v->doc.root_floor))
 		what = "a newer root";
 	if (what)
 		attach_fail(p->attach, -EUCLEAN,
-			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; restore a newer state of it, from after the volume was attached last",
+			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; 'torusctl recover --from-peers' with --force brings what the peers know into it",
 			    v->doc.name, peer_address(p->peer), what, chunk_max,
 			    root);
 }

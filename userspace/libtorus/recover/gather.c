@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the stores have: documents, volumes, and a list of all their chunks. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "recover/internal.h"
+
+#define LIST_MAX 8192u
+
+static struct recover_take *take_of(const struct peer_call *call)
+{
+	const struct recover_peer *p = call->ctx;
+
+	return &p->r->take;
+}
+
+static void refused(const struct peer_call *call)
+{
+	const struct recover_peer *p = call->ctx;
+
+	p->r->take.err = error_set(wire_status_errno(call->status),
+				   "peer %s: %s (asked to %s)", p->address,
+				   wire_status_text(call->status),
+				   wire_type_name(call->type));
+}
+
+static int no_memory(void)
+{
+	return error_set(-ENOMEM, "out of memory");
+}
+
+/* ---- documents ------------------------------------------------------------- */
+
+static void take_documents(struct peer_call *call)
+{
+	struct recover_peer *p = call->ctx;
+	const char *text = recover_data(call);
+
+	if (call->status) {
+		refused(call);
+		return;
+	}
+	if (!text || text[call->reply_len - 1] != '\0')
+		return;
+	p->documents = malloc(call->reply_len);
+	if (!p->documents) {
+		p->r->take.err = no_memory();
+		return;
+	}
+	memcpy(p->documents, text, call->reply_len);
+	p->documents_len = call->reply_len;
+}
+
+/* ---- volumes ---------------------------------------------------------------- */
+
+static struct recover_seen *seen_get(struct recover *r, uint64_t volume)
+{
+	struct recover_seen *seen;
+
+	for (uint32_t i = 0; i < r->seen_count; i++)
+		if (r->seen[i].volume == volume)
+			return &r->seen[i];
+	if (r->seen_count == r->seen_room) {
+		uint32_t room = r->seen_room ? 2 * r->seen_room : 64;
+
+		seen = realloc(r->seen, room * sizeof(*seen));
+		if (!seen)
+			return NULL;
+		r->seen = seen;
+		r->seen_room = room;
+	}
+	seen = &r->seen[r->seen_count++];
+	*seen = (struct recover_seen){ .volume = volume };
+	return seen;
+}
+
+static void take_volumes(struct peer_call *call)
+{
+	struct recover_peer *p = call->ctx;
+	struct recover_take *t = take_of(call);
+	const struct wire_volume_entry *e = recover_data(call);
+	const struct wire_list_reply *reply = call->reply;
+	uint32_t count = call->reply_len / sizeof(*e);
+
+	if (call->status) {
+		refused(call);
+		return;
+	}
+	t->more = e && le32_to_cpu(reply->more);
+	for (uint32_t i = 0; e && i < count; i++) {
+		struct recover_seen *seen =
+			seen_get(p->r, le64_to_cpu(e[i].volume));
+
+		if (!seen) {
+			t->err = no_memory();
+			return;
+		}
+		t->volume = seen->volume;
+		seen->epoch = MAX(seen->epoch, le64_to_cpu(e[i].epoch));
+		seen->chunk_max = MAX(seen->chunk_max,
+				      le64_to_cpu(e[i].chunk_max));
+		seen->root = MAX(seen->root, le64_to_cpu(e[i].root));
+		seen->deleted |= le32_to_cpu(e[i].flags) & WIRE_VOLUME_DELETED;
+	}
+}
+
+static int ask_volumes(struct recover *r, struct recover_peer *p)
+{
+	struct wire_volumes body = { .max = cpu_to_le32(WIRE_VOLUMES_MAX) };
+	int err;
+
+	r->take = (struct recover_take){ 0 };
+	do {
+		body.after = cpu_to_le64(r->take.volume);
+		r->take.more = false;
+		err = recover_ask(r, p, WIRE_VOLUMES, &body, take_volumes);
+	} while (!err && !r->take.err && r->take.more);
+	return err ? err : r->take.err;
+}
+
+/* ---- chunks ------------------------------------------------------------------ */
+
+static int add_copy(struct recover *r, struct recover_peer *p,
+		    const struct wire_list_entry *e)
+{
+	struct recover_copy *copy;
+
+	if (r->copy_count == r->copy_room) {
+		size_t room = r->copy_room ? 2 * r->copy_room : 1024;
+
+		copy = realloc(r->copies, room * sizeof(*copy));
+		if (!copy)
+			return no_memory();
+		r->copies = copy;
+		r->copy_room = room;
+	}
+	copy = &r->copies[r->copy_count++];
+	*copy = (struct recover_copy){
+		.volume = le64_to_cpu(e->volume),
+		.chunk = le64_to_cpu(e->chunk),
+		.peer = p,
+		.length = le32_to_cpu(e->length),
+		.end_crc = le32_to_cpu(e->end_crc),
+		.sealed = le32_to_cpu(e->sealed),
+	};
+	r->take.volume = copy->volume;
+	r->take.chunk = copy->chunk;
+	return 0;
+}
+
+static void take_chunks(struct peer_call *call)
+{
+	struct recover_peer *p = call->ctx;
+	struct recover_take *t = take_of(call);
+	const struct wire_list_entry *e = recover_data(call);
+	const struct wire_list_reply *reply = call->reply;
+	uint32_t count = call->reply_len / sizeof(*e);
+
+	if (call->status) {
+		refused(call);
+		return;
+	}
+	t->more = e && le32_to_cpu(reply->more);
+	for (uint32_t i = 0; e && i < count && !t->err; i++)
+		t->err = add_copy(p->r, p, &e[i]);
+}
+
+static int ask_chunks(struct recover *r, struct recover_peer *p)
+{
+	struct wire_list body = { .max = cpu_to_le32(LIST_MAX) };
+	int err;
+
+	r->take = (struct recover_take){ 0 };
+	do {
+		body.after_volume = cpu_to_le64(r->take.volume);
+		body.after_chunk = cpu_to_le64(r->take.chunk);
+		r->take.more = false;
+		err = recover_ask(r, p, WIRE_LIST, &body, take_chunks);
+	} while (!err && !r->take.err && r->take.more);
+	return err ? err : r->take.err;
+}
+
+static int by_chunk(const void *a, const void *b)
+{
+	const struct recover_copy *l = a, *m = b;
+
+	if (l->volume != m->volume)
+		return l->volume < m->volume ? -1 : 1;
+	if (l->chunk != m->chunk)
+		return l->chunk < m->chunk ? -1 : 1;
+	return l->peer < m->peer ? -1 : l->peer > m->peer;
+}
+
+static int by_volume(const void *a, const void *b)
+{
+	const struct recover_seen *l = a, *m = b;
+
+	return l->volume < m->volume ? -1 : l->volume > m->volume;
+}
+
+void recover_forget(struct recover *r)
+{
+	for (uint32_t i = 0; i < r->peer_count; i++) {
+		free(r->peers[i].documents);
+		r->peers[i].documents = NULL;
+		r->peers[i].documents_len = 0;
+	}
+	r->copy_count = 0;
+	r->seen_count = 0;
+}
+
+int recover_gather(struct recover *r)
+{
+	int err = 0;
+
+	recover_forget(r);
+	for (uint32_t i = 0; i < r->peer_count && !err; i++) {
+		struct recover_peer *p = &r->peers[i];
+
+		r->take = (struct recover_take){ 0 };
+		err = recover_ask(r, p, WIRE_RECALL, NULL, take_documents);
+		if (!err)
+			err = r->take.err;
+		if (!err)
+			err = ask_volumes(r, p);
+		if (!err)
+			err = ask_chunks(r, p);
+	}
+	if (r->copy_count)
+		qsort(r->copies, r->copy_count, sizeof(*r->copies), by_chunk);
+	if (r->seen_count)
+		qsort(r->seen, r->seen_count, sizeof(*r->seen), by_volume);
+	return err;
+}
