@@ -183,7 +183,7 @@ void recover_forget(struct recover *r);
 /* ---- scan.c -------------------------------------------------------------- */
 
 int log_search_open(struct log_search *s, struct recover *r,
-		const struct recover_seen *seen);
+		    const struct recover_seen *seen);
 void log_search_release(struct log_search *s);
 
 /** log_search_scan() - all chunks from number @first on, where not done yet. */
@@ -191,7 +191,7 @@ int log_search_scan(struct log_search *s, uint64_t first);
 
 /** log_search_read_root() - the payload of a root, checked; root_release() it. */
 int log_search_read_root(struct log_search *s, const struct chain_root *at,
-		     struct root *root);
+			 struct root *root);
 
 /* ---- chain.c ------------------------------------------------------------- */
 

@@ -83,7 +83,7 @@ static int add_chunks(struct log_search *s)
 }
 
 int log_search_open(struct log_search *s, struct recover *r,
-		const struct recover_seen *seen)
+		    const struct recover_seen *seen)
 {
 	*s = (struct log_search){ .r = r, .seen = seen };
 	s->choice = choice_of(r, seen->volume);
@@ -450,7 +450,7 @@ static int read_copy(struct log_search *s, const struct recover_copy *copy,
 }
 
 int log_search_read_root(struct log_search *s, const struct chain_root *at,
-		     struct root *root)
+			 struct root *root)
 {
 	struct chain_chunk *c = chain_find(s, block_addr_chunk(at->addr));
 	CLEANUP_FREE void *buffer = malloc((size_t)at->blocks * BLOCK_SIZE);
