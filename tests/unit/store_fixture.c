@@ -291,7 +291,9 @@ struct made make_record(struct fixture *f, uint32_t payload, uint16_t flags)
 {
 	struct extent extent = {
 		.first = 10, .count = payload > 0 ? payload : 1,
-		.kind = payload > 0 ? EXTENT_DATA : EXTENT_ZERO,
+		.kind = payload == 0 ? EXTENT_ZERO :
+			f->kind != 0 ? f->kind : EXTENT_DATA,
+		.source = f->kind == EXTENT_RELOCATION ? block_addr(1, 1) : 0,
 	};
 	uint32_t crcs[RECORD_PAYLOAD_BLOCKS_MAX], i;
 	struct record r = {

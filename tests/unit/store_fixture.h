@@ -68,6 +68,7 @@ struct fixture {
 	/* the chain that record() continues */
 	uint64_t sequence, epoch;
 	uint32_t prev_crc, block;
+	enum extent_kind kind;		/* of records with payload; 0 = DATA */
 };
 
 void fixture_init(struct fixture *f);

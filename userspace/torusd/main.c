@@ -172,6 +172,8 @@ static void open_store(struct torusd *d)
 {
 	struct store_config cfg = {
 		.size = d->options.size,
+		.near_full_percent = d->options.near_full_percent,
+		.full_percent = d->options.full_percent,
 		.cluster = d->store_cluster,
 		.chunk_size = d->cluster.chunk_size,
 		.receive_bytes = RECEIVE_BYTES,

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "meta/url.h"
+#include "store/store.h"
 
 static const char help[] =
 "usage: torusd --data-dir DIR --listen ADDR:PORT [--meta URL] [OPTION]...\n"
@@ -24,6 +25,8 @@ static const char help[] =
 "                           TORUS_META, else /etc/torus/torus.conf\n"
 "  --size SIZE|N%           how much it may use: 500GiB, or a part of the\n"
 "                           file system (100%)\n"
+"  --near-full N%           warn from there on (85%)\n"
+"  --full N%                take no more user data from there on (95%)\n"
 "  --zone ZONE, --rack RACK where the machine is, for placing replicas\n"
 "  --auto-join              become a member of the ring by itself\n"
 "  --no-lock-memory         let its memory be swapped out\n"
@@ -32,7 +35,8 @@ static const char help[] =
 "See torusd(8).\n";
 
 enum {
-	O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE, O_ZONE, O_RACK,
+	O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE,
+	O_NEAR_FULL, O_FULL, O_ZONE, O_RACK,
 	O_AUTO_JOIN, O_NO_LOCK, O_HELP, O_VERSION,
 };
 
@@ -42,6 +46,8 @@ static const struct option list[] = {
 	{ "listen", required_argument, NULL, O_LISTEN },
 	{ "advertise", required_argument, NULL, O_ADVERTISE },
 	{ "size", required_argument, NULL, O_SIZE },
+	{ "near-full", required_argument, NULL, O_NEAR_FULL },
+	{ "full", required_argument, NULL, O_FULL },
 	{ "zone", required_argument, NULL, O_ZONE },
 	{ "rack", required_argument, NULL, O_RACK },
 	{ "auto-join", no_argument, NULL, O_AUTO_JOIN },
@@ -53,22 +59,28 @@ static const struct option list[] = {
 
 #define SIZE_MIN (64ull << 20)
 
+static int parse_percent(const char *option, const char *text,
+			 unsigned int *percent)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end != '%' ||
+	    end[1] != '\0' || value < 1 || value > 100)
+		return error_set(-EINVAL, "--%s: a percentage is from 1%% to 100%%, not '%s'",
+				 option, text);
+	*percent = (unsigned int)value;
+	return 0;
+}
+
 static int parse_size(struct torusd_options *o, const char *text)
 {
 	size_t len = strlen(text);
-	char *end;
 	int err;
 
 	if (len > 0 && text[len - 1] == '%') {
-		unsigned long percent = strtoul(text, &end, 10);
-
-		if (!isdigit((unsigned char)text[0]) || *end != '%' ||
-		    end[1] != '\0' || percent < 1 || percent > 100)
-			return error_set(-EINVAL, "--size: a percentage is from 1%% to 100%%, not '%s'",
-					 text);
 		o->size = 0;
-		o->size_percent = (unsigned int)percent;
-		return 0;
+		return parse_percent("size", text, &o->size_percent);
 	}
 	err = size_parse(text, &o->size);
 	if (err < 0) {
@@ -133,6 +145,11 @@ static int parse_one(struct torusd_options *o, int option)
 		return check_address("advertise", optarg);
 	case O_SIZE:
 		return parse_size(o, optarg);
+	case O_NEAR_FULL:
+		return parse_percent("near-full", optarg,
+				     &o->near_full_percent);
+	case O_FULL:
+		return parse_percent("full", optarg, &o->full_percent);
 	case O_ZONE:
 		return parse_label("zone", optarg, o->zone);
 	case O_RACK:
@@ -171,6 +188,9 @@ static int check_all(const struct torusd_options *o, int argc, char **argv)
 		return error_set(-EINVAL, "--data-dir is missing; see 'torusd --help'");
 	if (o->listen == NULL)
 		return error_set(-EINVAL, "--listen is missing; see 'torusd --help'");
+	if (o->near_full_percent > o->full_percent)
+		return error_set(-EINVAL, "--near-full %u%% is above --full %u%%: the warning would come too late",
+				 o->near_full_percent, o->full_percent);
 	if (o->advertise == NULL && is_wildcard(o->listen))
 		return error_set(-EINVAL, "--listen %s is every address of this machine: say with --advertise at which one others reach it",
 				 o->listen);
@@ -183,6 +203,8 @@ int options_parse(struct torusd_options *o, int argc, char **argv)
 
 	memset(o, 0, sizeof(*o));
 	o->size_percent = 100;
+	o->near_full_percent = STORE_NEAR_FULL_PERCENT;
+	o->full_percent = STORE_FULL_PERCENT;
 	o->lock_memory = true;
 	while (err == 0 &&
 	       (option = getopt_long(argc, argv, "", list, NULL)) != -1)

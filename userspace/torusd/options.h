@@ -21,6 +21,7 @@ struct torusd_options {
 	const char *advertise;		/* NULL: what listen says */
 	uint64_t size;			/* bytes; 0: see size_percent */
 	unsigned int size_percent;	/* of the file system */
+	unsigned int near_full_percent, full_percent;	/* of the size */
 	char zone[RING_LABEL_MAX], rack[RING_LABEL_MAX];
 	bool auto_join;
 	bool lock_memory;

@@ -40,7 +40,7 @@ enum peer_state {
 struct peer_call {
 	/* in */
 	enum wire_type type;
-	uint32_t flags;			/* WIRE_DURABLE */
+	uint32_t flags;			/* WIRE_DURABLE, WIRE_COPY */
 	const void *body;		/* fixed size of the type, copied */
 	const struct iovec *data;	/* request data, by reference */
 	int data_count;

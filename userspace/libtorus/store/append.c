@@ -334,11 +334,15 @@ static uint32_t check_record(struct store_request *request)
 	return check_payload(r, buf);
 }
 
-static enum store_space_use use_of(const struct record *r)
+/* A copy of what other stores have lets a volume be attached, or flushed. */
+static enum store_space_use use_of(const struct store_request *request,
+				   const struct record *r)
 {
 	enum store_space_use use = STORE_SPACE_META;
 	uint32_t i;
 
+	if (request->flags & WIRE_COPY)
+		return use;
 	for (i = 0; i < r->extent_count; i++) {
 		if (r->extents[i].kind == EXTENT_DATA)
 			return STORE_SPACE_USER;
@@ -349,9 +353,10 @@ static enum store_space_use use_of(const struct record *r)
 }
 
 /* Whether @r, which lies at the end, is what comes next. */
-static uint32_t check_place(const struct store_chunk *chunk,
+static uint32_t check_place(const struct store_request *request,
 			    const struct record *r)
 {
+	const struct store_chunk *chunk = request->chunk;
 	const struct store_chunk_live *live = chunk->live;
 	const struct store_tail *end = &live->issued;
 
@@ -363,7 +368,7 @@ static uint32_t check_place(const struct store_chunk *chunk,
 		return WIRE_ECHAIN;
 	if (!store_space_check(chunk->volume->store,
 			       (uint64_t)record_blocks(r) * BLOCK_SIZE,
-			       use_of(r)))
+			       use_of(request, r)))
 		return WIRE_ENOSPC;
 	return WIRE_OK;
 }
@@ -439,7 +444,7 @@ void store_append_run(struct store_request *request)
 	if (r->block > request->chunk->live->issued.block)
 		status = WIRE_EOFFSET;
 	else
-		status = check_place(request->chunk, r);
+		status = check_place(request, r);
 	if (status == WIRE_OK)
 		issue(request);
 	else

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "store/maintain.h"
 #include "store/private.h"
 #include "store/request.h"
 
@@ -166,6 +167,8 @@ void store_stat_run(struct store_request *request)
 	reply->used = cpu_to_le64(stats.used);
 	reply->chunks = cpu_to_le64(stats.chunks);
 	reply->volumes = cpu_to_le64(stats.volumes);
+	reply->space_left = cpu_to_le64(store_space_left(request->store));
+	reply->space_state = cpu_to_le32(store_space_state(request->store));
 	reply->peer = request->store->peer;
 	reply->incarnation = request->store->incarnation;
 	store_request_finish(request, WIRE_OK);

@@ -71,8 +71,8 @@ void store_set_events(struct store *store, const struct store_events *events,
 /** store_set_ring_version() - what answers to LOOKUP say. */
 void store_set_ring_version(struct store *store, uint64_t version);
 
-/** store_space_state() - near full from 85 %, full from 95 % or where the
- * reserve begins; the thresholds are in the configuration. */
+/** store_space_state() - near full and full by the thresholds of the
+ * configuration; full also where the reserve begins. */
 enum wire_space_state store_space_state(const struct store *store);
 
 /* ---- operations on one copy ------------------------------------------- */

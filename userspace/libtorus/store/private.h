@@ -82,6 +82,7 @@ struct store {
 	uint64_t disk_free;		/* of the file system, as last seen */
 	uint64_t appended_since;	/* ... and what was written since */
 	bool statfs_running;
+	enum wire_space_state space_said;	/* in the log, last */
 	struct env_file_op statfs_op;
 	struct store_stats stats;
 	/* opening, closing */
@@ -116,9 +117,10 @@ static inline bool store_refuses_changes(const struct store *store)
 /* ---- space.c ------------------------------------------------------------ */
 
 enum store_space_use {
-	STORE_SPACE_META,	/* may use everything */
+	STORE_SPACE_META,	/* may use all but what the journal needs */
 	STORE_SPACE_CLEANING,	/* relocations: half of the reserve */
-	STORE_SPACE_USER,	/* new data: nothing of it */
+	STORE_SPACE_USER,	/* new data, copies for repair: nothing of it,
+				 * nor what is above full_percent */
 };
 
 /**
@@ -127,6 +129,8 @@ enum store_space_use {
  */
 bool store_space_check(struct store *store, uint64_t bytes,
 		       enum store_space_use use);
+/** store_space_left() - bytes of user data that would be taken. */
+uint64_t store_space_left(const struct store *store);
 /** store_space_add() - @bytes of chunk files more (less: negative). */
 void store_space_add(struct store *store, int64_t bytes);
 /** store_space_used() - bytes, journal included. */

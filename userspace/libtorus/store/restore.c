@@ -422,7 +422,7 @@ static uint32_t check_begin(const struct store_restore *asked)
 	if (store->restore_count >= STORE_RESTORES_MAX)
 		return WIRE_EBUSY;
 	if (!store_space_check(store, (uint64_t)asked->length * BLOCK_SIZE,
-			       true))
+			       STORE_SPACE_USER))
 		return WIRE_ENOSPC;
 	return WIRE_OK;
 }

@@ -2,11 +2,21 @@
 /*
  * Space (DESIGN invariant 10). Two limits hold: the store's size, and what the
  * file system has left, which is looked at now and then and estimated in
- * between. User data must leave a reserve alone, so that map pages, trims and
- * the records of a clean detach still find room. Cleaning gives back more than
- * it takes, but only after the next checkpoint: it may have half of the reserve.
+ * between. What is left is kept for those who free space, or let others do so:
+ *
+ *	new data, copies for repair	down to the larger of the reserve and
+ *					what full_percent leaves
+ *	cleaning, which gives back more than it takes, but only after the next
+ *	checkpoint			down to half of the reserve
+ *	trims, map pages, roots, last records of chunks, copies that recovery or
+ *	a flush makes			down to what the journal needs
+ *	journal: fences, seals, deletions	all
  */
+#include <inttypes.h>
+
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "store/maintain.h"
 #include "store/private.h"
 
 /* The larger of 2 % and two chunks per volume open here; a small store is not
@@ -29,26 +39,101 @@ static uint64_t left_of(uint64_t all, uint64_t taken)
 	return all > taken ? all - taken : 0;
 }
 
+/* What can be written at all, by the store's size and by the disk. */
+static uint64_t left(const struct store *store)
+{
+	return MIN(left_of(store->size, store_space_used(store)),
+		   left_of(store->disk_free, store->appended_since));
+}
+
+static uint64_t percent_left(const struct store *store, uint32_t used)
+{
+	return store->size / 100 * (100 - used);
+}
+
 /* What must be left when @use has had its share. */
 static uint64_t kept_from(const struct store *store, enum store_space_use use)
 {
-	if (use == STORE_SPACE_USER)
-		return reserve(store);
-	if (use == STORE_SPACE_CLEANING)
-		return MAX(reserve(store) / 2, (uint64_t)JOURNAL_BATCH_MAX);
-	return JOURNAL_BATCH_MAX;
+	const uint64_t least = JOURNAL_BATCH_MAX, most = JOURNAL_COMPACT_MIN;
+
+	switch (use) {
+	case STORE_SPACE_USER:
+		return MAX(reserve(store),
+			   percent_left(store, store->cfg.full_percent));
+	case STORE_SPACE_CLEANING:
+		return MAX(reserve(store) / 2, least);
+	case STORE_SPACE_META:
+		break;
+	}
+	return MIN(MAX(reserve(store) / 4, least), most);
 }
 
 bool store_space_check(struct store *store, uint64_t bytes,
 		       enum store_space_use use)
 {
 	uint64_t need = bytes + kept_from(store, use);
-	uint64_t disk = left_of(store->disk_free, store->appended_since);
 
-	if (store->appended_since >= STORE_STATFS_BYTES || disk < need)
+	if (store->appended_since >= STORE_STATFS_BYTES ||
+	    left_of(store->disk_free, store->appended_since) < need)
 		store_space_look(store);
-	return left_of(store->size, store_space_used(store)) >= need &&
-	       disk >= need;
+	return left(store) >= need;
+}
+
+uint64_t store_space_left(const struct store *store)
+{
+	return left_of(left(store), kept_from(store, STORE_SPACE_USER));
+}
+
+/* It is full when it may not take the next record any more, though a smaller
+ * one would still find room. */
+static enum wire_space_state state_with(const struct store *store,
+					uint64_t more)
+{
+	uint64_t record = MIN((uint64_t)WIRE_APPEND_MAX, store->size / 100);
+
+	if (left(store) < kept_from(store, STORE_SPACE_USER) + record + more)
+		return WIRE_SPACE_FULL;
+	if (left(store) <= percent_left(store, store->cfg.near_full_percent) +
+			   more)
+		return WIRE_SPACE_NEAR_FULL;
+	return WIRE_SPACE_OK;
+}
+
+enum wire_space_state store_space_state(const struct store *store)
+{
+	return state_with(store, 0);
+}
+
+static void say_state(const struct store *store)
+{
+	uint64_t percent = MAX(store->size / 100, (uint64_t)1);
+	uint64_t used = MIN(left_of(store->size, left(store)) / percent,
+			    (uint64_t)100);
+
+	if (store->space_said == WIRE_SPACE_FULL)
+		log_warning("store: full (%" PRIu64 " %% used): writes to it fail with ENOSPC; delete, trim and detach go on. Add peers, or delete volumes",
+			    used);
+	else if (store->space_said == WIRE_SPACE_NEAR_FULL)
+		log_warning("store: nearly full (%" PRIu64 " %% used). Add peers, or delete volumes, before it is full",
+			    used);
+	else
+		log_info("store: has room again (%" PRIu64 " %% used)", used);
+}
+
+/* Said once on the way up; on the way down only when it is two percent past. */
+static void watch_state(struct store *store)
+{
+	enum wire_space_state state = store_space_state(store);
+
+	if (store->state != STORE_SERVING)
+		return;
+	if (state < store->space_said)
+		state = MIN(state_with(store, store->size / 50),
+			    store->space_said);
+	if (state == store->space_said)
+		return;
+	store->space_said = state;
+	say_state(store);
 }
 
 static void tell_space(struct store *store)
@@ -71,6 +156,7 @@ void store_space_add(struct store *store, int64_t bytes)
 	else
 		store->appended_since = left_of(store->appended_since,
 						(uint64_t)-bytes);
+	watch_state(store);
 }
 
 static void looked(struct env_file_op *op)
@@ -82,6 +168,7 @@ static void looked(struct env_file_op *op)
 		return;
 	store->disk_free = op->free_bytes;
 	store->appended_since = 0;
+	watch_state(store);
 }
 
 void store_space_look(struct store *store)

@@ -16,6 +16,10 @@ static void set_defaults(struct store_config *cfg)
 		cfg->sync_interval_ns = STORE_SYNC_INTERVAL;
 	if (cfg->chunk_size == 0)
 		cfg->chunk_size = STORE_CHUNK_BYTES_MAX;
+	if (cfg->near_full_percent == 0)
+		cfg->near_full_percent = STORE_NEAR_FULL_PERCENT;
+	if (cfg->full_percent == 0)
+		cfg->full_percent = STORE_FULL_PERCENT;
 	if (cfg->receive_bytes == 0)
 		cfg->receive_bytes = STORE_POOL_BYTES;
 	if (cfg->send_bytes == 0)

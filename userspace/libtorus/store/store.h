@@ -35,6 +35,8 @@ struct store_config {
 	uint64_t sync_interval_ns;	/* background sync; 0 = 5 s */
 	uint64_t chunk_size;	/* bytes, the cluster's: for the reserve of
 				 * space; 0 = 64 MiB */
+	uint32_t near_full_percent;	/* of its size; 0 = 85 */
+	uint32_t full_percent;		/* no user data from there; 0 = 95 */
 	uint64_t receive_bytes;	/* memory for data of appends; 0 = 2 MiB */
 	uint64_t send_bytes;	/* memory for data of replies; 0 = 2 MiB */
 	/*
@@ -46,6 +48,8 @@ struct store_config {
 	void *ctx;
 };
 
+#define STORE_NEAR_FULL_PERCENT 85u
+#define STORE_FULL_PERCENT 95u
 #define STORE_SPACE_STEP (1u << 20)
 
 /* @err 0, or -errno with error text naming the directory's file. */

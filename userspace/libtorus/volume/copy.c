@@ -181,7 +181,8 @@ static void send_append(struct copy *c, const uint8_t *bytes)
 	a->iov = (struct iovec){ (void *)bytes,
 				 (size_t)record_blocks(r) * BLOCK_SIZE };
 	a->call = (struct peer_call){
-		.type = WIRE_APPEND, .body = &body, .data = &a->iov,
+		.type = WIRE_APPEND, .flags = WIRE_COPY, .body = &body,
+		.data = &a->iov,
 		.data_count = 1, .data_len = (uint32_t)a->iov.iov_len,
 		.timeout_ns = c->volume->cfg.io_timeout_ns,
 		.done = appended, .ctx = a,

@@ -45,7 +45,7 @@ static const struct type_info types[WIRE_TYPE_COUNT] = {
 	[WIRE_APPEND] = { "append", {
 		{ BODY(wire_append), .data_min = BLOCK_SIZE,
 		  .data_max = WIRE_APPEND_MAX, .data_unit = BLOCK_SIZE,
-		  .flags = WIRE_DURABLE, .data_unchecked = true },
+		  .flags = WIRE_DURABLE | WIRE_COPY, .data_unchecked = true },
 		{ BODY(wire_append_reply) } } },
 	[WIRE_SYNC] = { "sync", {
 		{ BODY(wire_sync), SYNC_DATA },

@@ -59,6 +59,8 @@ enum wire_flags {
 	WIRE_REPLY = 1 << 0,
 	WIRE_DURABLE = 1 << 1,		/* APPEND: sync before the answer */
 	WIRE_FORCE_TAIL = 1 << 2,	/* reserved, refused */
+	WIRE_COPY = 1 << 3,		/* APPEND: of a record that is in the log
+					 * already; may use the reserve */
 };
 
 /* Results of requests; 0 is success. Values are never reused. */
@@ -297,6 +299,12 @@ struct wire_list_reply {
 };
 static_assert(sizeof(struct wire_list_reply) == 8, "wire size");
 
+enum wire_space_state {
+	WIRE_SPACE_OK,
+	WIRE_SPACE_NEAR_FULL,	/* a warning, nothing else */
+	WIRE_SPACE_FULL,	/* user data is refused with ENOSPC */
+};
+
 struct wire_stat_reply {
 	__le64 size;		/* bytes this store may use */
 	__le64 used;
@@ -304,7 +312,10 @@ struct wire_stat_reply {
 	__le64 volumes;
 	struct uuid peer;
 	struct uuid incarnation;
-	__le64 zero[4];
+	__le64 space_left;	/* bytes of user data that it would take */
+	__le32 space_state;	/* enum wire_space_state */
+	__le32 zero32;
+	__le64 zero[2];
 };
 static_assert(sizeof(struct wire_stat_reply) == 96, "wire size");
 
@@ -411,9 +422,6 @@ static_assert(sizeof(struct wire_maintenance) == 8, "wire size");
 
 enum wire_scrub_state { WIRE_SCRUB_IDLE, WIRE_SCRUB_RUNNING,
 			WIRE_SCRUB_PAUSED };
-
-enum wire_space_state { WIRE_SPACE_OK, WIRE_SPACE_NEAR_FULL,
-			WIRE_SPACE_FULL };
 
 struct wire_maintenance_reply {
 	__le64 ring_version;
