@@ -38,7 +38,7 @@ static const struct {
 	[OPT_USER] = { "etcd-user", "NAME:PASSWORD" },
 	[OPT_TIMEOUT] = { "timeout", "SECONDS" },
 	[OPT_HELPER] = { "helper", "PROGRAM" },
-	[OPT_ADD] = { "add", "SIZE,zone=..." },
+	[OPT_ADD] = { "add", "SIZE[,zone=Z][,rack=R][,host=H]" },
 	[OPT_REMOVE] = { "remove", "PEER" },
 	[OPT_DRAIN] = { "drain", "PEER" },
 	[OPT_CHUNKS] = { "chunks", "N" },

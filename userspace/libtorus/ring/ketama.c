@@ -51,8 +51,8 @@ static unsigned __int128 total_weight(const struct ring_spec *spec,
 }
 
 /*
- * The share of a member of @weight among @weighty members, to the nearest integer. At most 2^64 times
- * 2^17 points: far from an overflow.
+ * The share of a member of @weight among @weighty members, to the nearest
+ * integer. At most 2^64 times 2^17 points: far from an overflow.
  */
 static uint32_t points_of(uint64_t weight, unsigned __int128 total,
 			  uint32_t weighty)
