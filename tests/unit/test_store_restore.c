@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* RESTORE, and the verification of copies. */
-#include "store_fixture.h"
+/* RESTORE: what comes in, and what gives way to it. */
+#include "restore_bed.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -9,130 +9,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#include "base/cleanup.h"
-#include "store/maintain.h"
-
-#define FILE_NAME "chunks/0000000000000011/000000000005"
-
-/* A chunk as another store has it. */
-struct source {
-	uint8_t *bytes;
-	uint32_t blocks, end_crc;
-	uint64_t epoch;
-	struct uuid token;
-};
-
-/* ---- helpers ---------------------------------------------------------------- */
-
-static void add_record(struct fixture *f, struct source *s, uint32_t payload)
-{
-	struct made m = make_record(f, payload, 0);
-
-	s->bytes = realloc(s->bytes, (size_t)f->block * BLOCK_SIZE);
-	memcpy(s->bytes + (size_t)m.block * BLOCK_SIZE, m.bytes,
-	       (size_t)m.blocks * BLOCK_SIZE);
-	s->blocks = f->block;
-	s->end_crc = m.crc;
-	made_free(&m);
-}
-
-/* 1 + 3, 1 + 200, 1 + 250, 1 + 0 blocks */
-static struct source make_source(struct fixture *f, uint64_t epoch)
-{
-	struct source s = { .epoch = epoch };
-
-	memset(s.token.byte, 7, sizeof(s.token.byte));
-	new_chain(f);
-	add_record(f, &s, 3);
-	add_record(f, &s, 200);
-	add_record(f, &s, 250);
-	add_record(f, &s, 0);
-	return s;
-}
-
-static void send_piece(struct fixture *f, struct reply *r,
-		       const struct source *s, uint32_t block, uint32_t blocks)
-{
-	struct wire_restore body = {
-		.volume = cpu_to_le64(VOLUME),
-		.chunk = cpu_to_le64(CHUNK),
-		.epoch = cpu_to_le64(s->epoch),
-		.length = cpu_to_le32(s->blocks),
-		.end_crc = cpu_to_le32(s->end_crc),
-		.block = cpu_to_le32(block),
-		.blocks = cpu_to_le32(blocks),
-		.token = s->token,
-	};
-
-	send_request(f, r, WIRE_RESTORE, 0, &body,
-		     blocks > 0 ? s->bytes + (size_t)block * BLOCK_SIZE : NULL,
-		     blocks * BLOCK_SIZE);
-}
-
-static uint32_t piece(struct fixture *f, const struct source *s,
-		      uint32_t block, uint32_t blocks,
-		      struct wire_restore_reply *reply)
-{
-	struct reply r;
-
-	send_piece(f, &r, s, block, blocks);
-	wait_reply(f, &r);
-	if (reply != NULL)
-		*reply = r.body.restore;
-	reply_release(&r);
-	return r.hdr.status;
-}
-
-/* All of it, 100 blocks at a time; stops at the first that is refused. */
-static uint32_t restore(struct fixture *f, const struct source *s)
-{
-	uint32_t block = 0, status = WIRE_OK;
-	struct wire_restore_reply reply;
-
-	if (s->blocks == 0)
-		return piece(f, s, 0, 0, NULL);
-	while (status == WIRE_OK && block < s->blocks) {
-		uint32_t blocks = MIN(100u, s->blocks - block);
-
-		status = piece(f, s, block, blocks, &reply);
-		block += blocks;
-		if (status == WIRE_OK) {
-			assert_int_equal(le32_to_cpu(reply.staged), block);
-			assert_int_equal(le32_to_cpu(reply.sealed),
-					 block == s->blocks);
-		}
-	}
-	return status;
-}
-
-static struct store_copy copy_now(struct fixture *f)
-{
-	struct store_copy copy = { .state = WIRE_COPY_NONE };
-
-	store_copy_get(f->store, VOLUME, CHUNK, &copy);
-	return copy;
-}
-
-static void assert_restored(struct fixture *f, const struct source *s)
-{
-	struct store_copy copy = copy_now(f);
-	uint8_t *bytes = malloc((size_t)s->blocks * BLOCK_SIZE);
-	uint32_t at, part;
-
-	assert_int_equal(copy.state, WIRE_COPY_SEALED);
-	assert_int_equal(copy.epoch, s->epoch);
-	assert_int_equal(copy.length, s->blocks);
-	assert_int_equal(copy.end_crc, s->end_crc);
-	for (at = 0; at < s->blocks; at += part) {
-		part = MIN(200u, s->blocks - at);
-		assert_int_equal(read_blocks(f, 0, at, part,
-					     bytes + (size_t)at * BLOCK_SIZE),
-				 WIRE_OK);
-	}
-	assert_memory_equal(bytes, s->bytes, (size_t)s->blocks * BLOCK_SIZE);
-	free(bytes);
-}
 
 static uint64_t used(struct fixture *f)
 {
@@ -149,40 +25,6 @@ static uint64_t used_again(struct fixture *f)
 	fixture_reopen(f);
 	fixture_reconnect(f, WIRE_ROLE_PEER);
 	return used(f);
-}
-
-struct op {
-	struct store_copy_op op;
-	bool done;
-	int err;
-};
-
-static void op_done(struct store_copy_op *copy_op, int err)
-{
-	struct op *op = container_of(copy_op, struct op, op);
-
-	op->done = true;
-	op->err = err;
-}
-
-static int verify(struct fixture *f, struct op *op)
-{
-	memset(op, 0, sizeof(*op));
-	op->op.volume = VOLUME;
-	op->op.chunk = CHUNK;
-	op->op.done = op_done;
-	store_copy_verify(f->store, &op->op);
-	assert_false(op->done);
-	assert_true(sim_run_until(f->sim, &op->done, 100 * NSEC_PER_SEC));
-	return op->err;
-}
-
-static int peer_setup(void **state)
-{
-	int err = fixture_setup(state);
-
-	fixture_reconnect(*state, WIRE_ROLE_PEER);
-	return err;
 }
 
 /* ---- a copy where there is none ---------------------------------------------- */
@@ -328,7 +170,7 @@ static void test_leftovers_are_removed_at_the_next_start(void **state)
 {
 	struct fixture *f = *state;
 	struct source s = make_source(f, 1);
-	const char *path = FILE_NAME ".restore-0";
+	const char *path = CHUNK_FILE ".restore-0";
 	uint8_t byte;
 
 	assert_int_equal(piece(f, &s, 0, 10, NULL), WIRE_OK);
@@ -420,7 +262,7 @@ static void test_bad_copy_is_replaced_for_good(void **state)
 
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	bytes = used_again(f);
-	assert_int_equal(sim_disk_flip(f->node, FILE_NAME,
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE,
 				       300 * BLOCK_SIZE + 9), 0);
 	assert_int_equal(verify(f, &op), -EUCLEAN);
 	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
@@ -448,11 +290,11 @@ static void test_journal_compaction_keeps_what_restore_said(void **state)
 	struct op op;
 
 	assert_int_equal(restore(f, &s), WIRE_OK);
-	assert_int_equal(sim_disk_flip(f->node, FILE_NAME, 9), 0);
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE, 9), 0);
 	assert_int_equal(verify(f, &op), -EUCLEAN);
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	/* Bad once more, after it was restored: the last word counts. */
-	assert_int_equal(sim_disk_flip(f->node, FILE_NAME, 9), 0);
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE, 9), 0);
 	assert_int_equal(verify(f, &op), -EUCLEAN);
 	fixture_crash(f);
 	fixture_reopen(f);
@@ -461,25 +303,6 @@ static void test_journal_compaction_keeps_what_restore_said(void **state)
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_restored(f, &s);
 	free(s.bytes);
-}
-
-/* Appends the source's records up to @blocks, as a writer does. */
-static void append_source(struct fixture *f, const struct source *s,
-			  uint32_t blocks)
-{
-	static const uint32_t ends[] = { 4, 205, 456, 457 };
-	uint32_t block = 0, i;
-
-	for (i = 0; block < blocks; i++) {
-		struct made m = {
-			.bytes = s->bytes + (size_t)block * BLOCK_SIZE,
-			.block = block, .blocks = ends[i] - block,
-			.chunk = CHUNK, .epoch = f->epoch,
-		};
-
-		assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
-		block = ends[i];
-	}
 }
 
 static void test_open_copy_is_completed(void **state)
@@ -650,171 +473,6 @@ static void test_volume_deleted_while_a_copy_takes_its_place(void **state)
 	free(s.bytes);
 }
 
-/* ---- power loss --------------------------------------------------------------- */
-
-/*
- * The power goes at every moment of the last piece: afterwards there is the old
- * copy or the new one, whole. @old: blocks of it that were durable.
- */
-static void crash_at_every_step(void **state, uint32_t old, bool bad)
-{
-	struct fixture *f = *state;
-	struct source s = make_source(f, 1);
-	uint32_t i, sealed = 0, kept = 0, whole = 0;
-	struct store_copy copy;
-	struct reply r;
-	struct op op;
-
-	for (i = 0; i < 150; i++) {
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
-		if (old > 0) {
-			append_source(f, &s, old);
-			assert_int_equal(sync_chunk(f, 1, old), WIRE_OK);
-		}
-		if (bad) {
-			assert_int_equal(seal(f, CHUNK, 1, s.blocks, s.end_crc),
-					 WIRE_OK);
-			sim_disk_flip(f->node, FILE_NAME, 5 * BLOCK_SIZE);
-			assert_int_equal(verify(f, &op), -EUCLEAN);
-		}
-		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
-		send_piece(f, &r, &s, 250, 207);
-		sim_run(f->sim, i * NSEC_PER_MSEC / 5);
-		fixture_disconnect(f);
-		fixture_crash(f);
-		fixture_reopen(f);
-		fixture_reconnect(f, WIRE_ROLE_PEER);
-		copy = copy_now(f);
-		if (r.hdr.status == WIRE_OK && r.done && !r.lost)
-			assert_int_equal(copy.state, WIRE_COPY_SEALED);
-		if (copy.state == WIRE_COPY_SEALED) {
-			assert_restored(f, &s);
-			sealed++;
-		} else {
-			assert_int_equal(copy.state,
-					 bad ? WIRE_COPY_BAD : copy.length > 0 ?
-					 WIRE_COPY_OPEN : WIRE_COPY_NONE);
-			assert_true(copy.length == old ||
-				    copy.length == s.blocks);
-			kept += copy.length == old;
-			whole += copy.length != old;
-		}
-		/* And the transfer can be done again. */
-		assert_int_equal(restore(f, &s),
-				 copy.state == WIRE_COPY_SEALED ? WIRE_ESEALED :
-								  WIRE_OK);
-		assert_restored(f, &s);
-		assert_int_equal(verify(f, &op), 0);
-		reply_release(&r);
-	}
-	assert_true(sealed > 0 && kept > 0);
-	if (old < s.blocks)
-		assert_true(whole > 0);
-	free(s.bytes);
-}
-
-static void test_power_loss_while_a_new_copy_comes(void **state)
-{
-	crash_at_every_step(state, 0, false);
-}
-
-static void test_power_loss_while_an_open_copy_is_replaced(void **state)
-{
-	crash_at_every_step(state, 205, false);
-}
-
-static void test_power_loss_while_a_bad_copy_is_replaced(void **state)
-{
-	crash_at_every_step(state, 457, true);
-}
-
-static void test_failing_disk_gets_no_promise(void **state)
-{
-	struct fixture *f = *state;
-	struct source s = make_source(f, 1);
-	uint32_t i, failed = 0;
-
-	for (i = 0; i < 60; i++) {
-		struct sim_disk_faults *faults;
-		uint32_t status;
-
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
-		faults = sim_node_disk_faults(f->node);
-		sim_run(f->sim, i * NSEC_PER_MSEC);
-		if (i % 2)
-			faults->sync_eio = 2;
-		else
-			faults->write_eio = 8;
-		status = restore(f, &s);
-		faults->sync_eio = 0;
-		faults->write_eio = 0;
-		if (status == WIRE_OK)
-			assert_restored(f, &s);
-		else
-			assert_true(copy_now(f).state != WIRE_COPY_SEALED);
-		failed += status != WIRE_OK;
-		fixture_crash(f);
-		if (fixture_open(f) < 0)
-			continue;
-		fixture_reconnect(f, WIRE_ROLE_PEER);
-		if (status == WIRE_OK)
-			assert_restored(f, &s);
-	}
-	assert_true(failed > 10 && failed < 60);
-	free(s.bytes);
-}
-
-/* ---- verification ------------------------------------------------------------- */
-
-static void test_verification_names_what_is_bad(void **state)
-{
-	struct fixture *f = *state;
-	struct source s = make_source(f, 1);
-	struct op op;
-
-	assert_int_equal(restore(f, &s), WIRE_OK);
-	assert_int_equal(verify(f, &op), 0);
-	assert_int_equal(op.op.verified, (uint64_t)s.blocks * BLOCK_SIZE);
-	/* Payload block 50 of the record at block 4. */
-	sim_disk_flip(f->node, FILE_NAME, 55 * BLOCK_SIZE);
-	assert_int_equal(verify(f, &op), -EUCLEAN);
-	assert_int_equal(le64_to_cpu(op.op.finding.volume), VOLUME);
-	assert_int_equal(le64_to_cpu(op.op.finding.chunk), CHUNK);
-	assert_int_equal(le32_to_cpu(op.op.finding.block), 55);
-	assert_int_equal(le32_to_cpu(op.op.finding.kind), EXTENT_DATA);
-	assert_int_equal(le64_to_cpu(op.op.finding.volume_block), 10 + 50);
-	assert_int_equal(verify(f, &op), -EUCLEAN);	/* known by now */
-	/* A header. */
-	assert_int_equal(restore(f, &s), WIRE_OK);
-	sim_disk_flip(f->node, FILE_NAME, 205 * BLOCK_SIZE + 40);
-	assert_int_equal(verify(f, &op), -EUCLEAN);
-	assert_int_equal(le32_to_cpu(op.op.finding.block), 205);
-	assert_int_equal(le32_to_cpu(op.op.finding.kind), 0);
-	assert_int_equal(le64_to_cpu(op.op.finding.volume_block), UINT64_MAX);
-	assert_int_equal(op.op.verified, 205 * BLOCK_SIZE);
-	free(s.bytes);
-}
-
-static void test_unreadable_copy_is_bad(void **state)
-{
-	struct fixture *f = *state;
-	struct source s = make_source(f, 1);
-	struct op op;
-
-	assert_int_equal(restore(f, &s), WIRE_OK);
-	sim_node_disk_faults(f->node)->read_eio = 1;
-	assert_int_equal(verify(f, &op), -EUCLEAN);
-	sim_node_disk_faults(f->node)->read_eio = 0;
-	fixture_crash(f);
-	fixture_reopen(f);
-	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
-	free(s.bytes);
-}
-
 int main(void)
 {
 #define RESTORE_TEST(name) \
@@ -839,12 +497,6 @@ int main(void)
 		RESTORE_TEST(test_another_chain_does_not_replace_a_later_open_copy),
 		RESTORE_TEST(test_deleted_volumes_are_not_restored),
 		RESTORE_TEST(test_volume_deleted_while_a_copy_takes_its_place),
-		RESTORE_TEST(test_power_loss_while_a_new_copy_comes),
-		RESTORE_TEST(test_power_loss_while_an_open_copy_is_replaced),
-		RESTORE_TEST(test_power_loss_while_a_bad_copy_is_replaced),
-		RESTORE_TEST(test_failing_disk_gets_no_promise),
-		RESTORE_TEST(test_verification_names_what_is_bad),
-		RESTORE_TEST(test_unreadable_copy_is_bad),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

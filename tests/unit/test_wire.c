@@ -68,6 +68,88 @@ static void the_format_is_pinned(void **state)
 	assert_int_equal(WIRE_STATUS_COUNT, 16);
 }
 
+/* What maintenance says, byte for byte. */
+static void the_bodies_of_maintenance_are_pinned(void **state)
+{
+	static const uint8_t restore_bytes[] = {
+		1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+		3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0,
+		6, 0, 0, 0, 7, 0, 0, 0,
+		9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+	};
+	static const uint8_t entry_bytes[] = {
+		1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+		3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0,
+		2, 0, 0, 0, 0, 0, 0, 0,
+	};
+	static const uint8_t finding_bytes[] = {
+		1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+		3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,
+		5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0,
+	};
+	struct wire_restore restore = {
+		.volume = cpu_to_le64(1), .chunk = cpu_to_le64(2),
+		.epoch = cpu_to_le64(3), .length = cpu_to_le32(4),
+		.end_crc = cpu_to_le32(5), .block = cpu_to_le32(6),
+		.blocks = cpu_to_le32(7),
+	};
+	struct wire_lookup_entry entry = {
+		.volume = cpu_to_le64(1), .chunk = cpu_to_le64(2),
+		.epoch = cpu_to_le64(3), .length = cpu_to_le32(4),
+		.end_crc = cpu_to_le32(5),
+		.state = cpu_to_le32(WIRE_COPY_SEALED),
+	};
+	struct wire_finding finding = {
+		.volume = cpu_to_le64(1), .chunk = cpu_to_le64(2),
+		.volume_block = cpu_to_le64(3), .when_ms = cpu_to_le64(4),
+		.block = cpu_to_le32(5), .kind = cpu_to_le32(6),
+		.healed = cpu_to_le32(7),
+	};
+
+	memset(&restore.token, 9, sizeof(restore.token));
+	assert_memory_equal(&restore, restore_bytes, sizeof(restore_bytes));
+	assert_memory_equal(&entry, entry_bytes, sizeof(entry_bytes));
+	assert_memory_equal(&finding, finding_bytes, sizeof(finding_bytes));
+	assert_int_equal(WIRE_COPY_BAD, 3);
+	assert_int_equal(WIRE_COPY_DELETED, 4);
+	assert_int_equal(offsetof(struct wire_restore_reply, staged), 8);
+	assert_int_equal(offsetof(struct wire_restore_reply, sealed), 12);
+	assert_int_equal(offsetof(struct wire_check, flags), 16);
+	assert_int_equal(offsetof(struct wire_stat_reply, space_left), 64);
+	assert_int_equal(offsetof(struct wire_stat_reply, space_state), 72);
+	assert_int_equal(offsetof(struct wire_maintenance_reply, scrub_state),
+			 152);
+	assert_int_equal(offsetof(struct wire_maintenance_reply, count), 160);
+	assert_int_equal(WIRE_SCRUB_RESUME, 3);
+	assert_int_equal(WIRE_SPACE_FULL, 2);
+}
+
+/* Flags are refused where they mean nothing. */
+static void flags_belong_to_their_requests(void **state)
+{
+	const struct wire_restore restore_body = { .volume = 1 };
+	struct wire_header hdr = sample(), got;
+	struct disk_wire_header disk;
+
+	hdr.flags = WIRE_COPY | WIRE_DURABLE;
+	wire_encode_header(&hdr, &append_body, &disk);
+	assert_int_equal(wire_decode_header(&disk, &got), 0);
+	assert_int_equal(got.flags, WIRE_COPY | WIRE_DURABLE);
+	hdr.flags = 1 << 4;
+	wire_encode_header(&hdr, &append_body, &disk);
+	assert_int_equal(wire_decode_header(&disk, &got), -EBADMSG);
+	hdr = (struct wire_header) {
+		.type = WIRE_RESTORE, .flags = WIRE_COPY,
+		.body_len = sizeof(struct wire_restore),
+	};
+	wire_encode_header(&hdr, &restore_body, &disk);
+	assert_int_equal(wire_decode_header(&disk, &got), -EBADMSG);
+	hdr.flags = 0;
+	hdr.data_len = (WIRE_RESTORE_MAX + 1) * BLOCK_SIZE;
+	wire_encode_header(&hdr, &restore_body, &disk);
+	assert_int_equal(wire_decode_header(&disk, &got), -EBADMSG);
+}
+
 static void every_flipped_bit_is_noticed(void **state)
 {
 	struct wire_append body = append_body;
@@ -332,6 +414,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_sent_is_received),
 		cmocka_unit_test(the_format_is_pinned),
+		cmocka_unit_test(the_bodies_of_maintenance_are_pinned),
+		cmocka_unit_test(flags_belong_to_their_requests),
 		cmocka_unit_test(every_flipped_bit_is_noticed),
 		cmocka_unit_test(only_known_frames_pass),
 		cmocka_unit_test(flags_and_status_are_limited),

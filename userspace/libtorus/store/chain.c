@@ -74,14 +74,14 @@ static void window_read(struct env_file_op *op)
 static void read_window(struct store_walk *walk, uint32_t block,
 			uint32_t blocks)
 {
+	int file = walk->chunk != NULL ? walk->chunk->live->file : walk->file;
+
 	walk->window_block = block;
 	walk->window_blocks = 0;
 	walk->iov.iov_base = walk->window;
 	walk->iov.iov_len = (size_t)MIN(blocks, walk->end - block) * BLOCK_SIZE;
-	store_op_read(walk_store(walk), &walk->op,
-		      walk->chunk != NULL ? walk->chunk->live->file :
-					    walk->file, &walk->iov, 1, (uint64_t)block * BLOCK_SIZE, window_read,
-		      walk);
+	store_op_read(walk_store(walk), &walk->op, file, &walk->iov, 1,
+		      (uint64_t)block * BLOCK_SIZE, window_read, walk);
 }
 
 /* Bytes of the window from @block on; 0: not in the window. */
