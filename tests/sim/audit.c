@@ -5,6 +5,8 @@
  *
  *   tree     from the root that the metadata names down to every block: each
  *            has a copy whose CRC is what its parent says
+ *   places   each sealed chunk that is live has good, equal copies on all of
+ *            its owners by the ring, and nowhere else
  *   space    what a store says it uses is what its files hold
  */
 #include <errno.h>
@@ -21,8 +23,10 @@
 #include "wire/record.h"
 #include "world.h"
 
-#define PATIENCE (60 * NSEC_PER_SEC)
+#define PATIENCE (1800 * NSEC_PER_SEC)
 #define LOOK_AGAIN (200 * NSEC_PER_MSEC)
+#define LOOK_AGAIN_MAX (10 * NSEC_PER_SEC)
+#define CHUNK_BLOCKS_IN_SIM 512u
 
 /* The first sentence of a look is kept. */
 static void problem(struct world *w, const char *fmt, ...)
@@ -39,10 +43,31 @@ static void problem(struct world *w, const char *fmt, ...)
 	va_end(ap);
 }
 
+#define CHUNKS_MAX 4096u
+
+/* What a root says of a volume's chunks. */
+struct live {
+	uint64_t horizon;		/* all from here on are live */
+	uint8_t table[CHUNKS_MAX / 8];	/* bits: those below that are */
+};
+
+static void set_live(struct live *l, uint64_t chunk)
+{
+	if (chunk < CHUNKS_MAX)
+		l->table[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+}
+
+static bool is_live(const struct live *l, uint64_t chunk)
+{
+	return chunk >= l->horizon ||
+	       (chunk < CHUNKS_MAX && l->table[chunk / 8] & 1u << chunk % 8);
+}
+
 struct walk {
 	struct tenant *t;
 	uint32_t need;			/* good copies of each block */
 	uint64_t pages, blocks;
+	struct live *live;		/* filled in by the chunk table */
 };
 
 /* Blocks of a chunk as one store has them; false: it has not. */
@@ -66,10 +91,13 @@ static bool find_block(struct walk *k, const struct map_entry *e,
 	struct store_node *s;
 	uint32_t good = 0;
 
-	for_each_store(s, k->t->world)
+	for_each_store(s, k->t->world) {
+		if (good >= k->need)
+			break;
 		if (peek(s, k->t, e->addr, 1, buf) &&
 		    crc32c(0, buf, BLOCK_SIZE) == e->crc && ++good == 1)
 			memcpy(out, buf, BLOCK_SIZE);
+	}
 	if (good < k->need)
 		problem(k->t->world, "%s: %s %" PRIu64 " (block %u of chunk %"
 			   PRIu64 ") has %u good copies, not %u", k->t->name, what, index, block_addr_block(e->addr),
@@ -90,8 +118,12 @@ static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 	k->pages++;
 	for (i = 0; i < MAP_FANOUT && !k->t->world->problem[0]; i++) {
 		page_entry(page, i, &child);
-		if (!child.addr || (!level && !data))
+		if (!child.addr)
 			continue;
+		if (!level && !data) {
+			set_live(k->live, index * MAP_FANOUT + i);
+			continue;
+		}
 		if (level) {
 			walk_page(k, &child, level - 1, index * MAP_FANOUT + i,
 				  data);
@@ -129,37 +161,6 @@ static bool read_root(struct store_node *s, struct tenant *t,
 			    root);
 }
 
-static void audit_tree(struct tenant *t)
-{
-	struct volume_doc *doc = calloc(1, sizeof(*doc));
-	struct walk k = { .t = t, .need = 1 };
-	struct store_node *s;
-	struct root root;
-	bool found = false;
-
-	if (!doc)
-		abort();
-	world_volume_doc(t, doc);
-	for_each_store(s, t->world)
-		if (!found && doc->root.addr)
-			found = read_root(s, t, &doc->root, &root);
-	if (doc->root.addr && !found)
-		problem(t->world, "nobody has the root of %s, at block %u of "
-			   "chunk %" PRIu64, t->name,
-			   block_addr_block(doc->root.addr),
-			   block_addr_chunk(doc->root.addr));
-	if (found) {
-		if (root.volume != t->id || root.sequence != doc->root.sequence)
-			problem(t->world, "the root of %s is another's",
-				   t->name);
-		walk_tree(&k, &root.map, true);
-		walk_tree(&k, &root.chunk_table, false);
-		root_release(&root);
-		t->world->stats.audited += k.pages + k.blocks;
-	}
-	free(doc);
-}
-
 /*
  * What is used is what the files take. Of a chunk that is not sealed nobody
  * knows how much of its file is holes, a bad one counts as long as it was, and
@@ -168,7 +169,7 @@ static void audit_tree(struct tenant *t)
 static void audit_space(struct store_node *s)
 {
 	uint64_t bytes = sim_disk_bytes(s->node, "journal"), unsure = BLOCK_SIZE;
-	uint64_t size, takes, need;
+	uint64_t size, takes, need, all;
 	struct store_copy copy = { 0 };
 	struct store_stats stats;
 	char path[64];
@@ -198,10 +199,189 @@ static void audit_space(struct store_node *s)
 		problem(s->world, "%s says that it uses %" PRIu64
 			   " bytes, but its files take %" PRIu64,
 			   sim_node_name(s->node), stats.used, bytes);
-	if (sim_disk_bytes(s->node, "chunks") + sim_disk_bytes(s->node, "journal")
-	    != bytes)
+	all = sim_disk_bytes(s->node, "chunks") +
+	      sim_disk_bytes(s->node, "journal");
+	if (all != bytes)
 		problem(s->world, "%s has files that it does not know of",
 			   sim_node_name(s->node));
+}
+
+/* ---- places ------------------------------------------------------------- */
+
+/* Every record of a sealed copy, up to the last one's CRC. */
+static bool copy_is_good(struct store_node *s, const struct tenant *t,
+			 const struct store_copy *copy)
+{
+	static uint8_t buf[CHUNK_BLOCKS_IN_SIM * BLOCK_SIZE];
+	struct record *r = s->world->record;
+	uint32_t at = 0, crc = 0;
+
+	if (copy->length > CHUNK_BLOCKS_IN_SIM ||
+	    !peek(s, t, block_addr(copy->chunk, 0), copy->length, buf))
+		return false;
+	for (; at < copy->length; at += record_blocks(r)) {
+		const uint8_t *head = buf + (size_t)at * BLOCK_SIZE;
+
+		if (record_decode(head, (size_t)(copy->length - at) * BLOCK_SIZE,
+				  r) ||
+		    at + record_blocks(r) > copy->length ||
+		    record_check_payload(r, head + r->header_blocks *
+						   (size_t)BLOCK_SIZE))
+			return false;
+		crc = r->crc;
+	}
+	return at == copy->length && crc == copy->end_crc;
+}
+
+/* The owners of a chunk by the current ring, also without those that are gone. */
+static uint32_t owners_of(struct tenant *t, uint64_t chunk, bool without_gone,
+			  struct uuid *owners)
+{
+	struct world *w = t->world;
+	struct uuid gone[STORES_MAX];
+	struct store_node *s;
+	uint32_t count = 0;
+
+	for_each_store(s, w)
+		if (s->gone && without_gone)
+			gone[count++] = s->id;
+	return ring_ensemble(inspect_ring_now(w), t->id, chunk, t->replication,
+			     gone, count, owners);
+}
+
+static bool is_among(const struct uuid *id, const struct uuid *list, uint32_t n)
+{
+	while (n--)
+		if (uuid_equal(id, &list[n]))
+			return true;
+	return false;
+}
+
+static const char *copy_wrong(struct store_node *s, struct tenant *t,
+			      const struct store_copy *want, bool owner)
+{
+	struct store_copy copy;
+
+	if (!store_copy_get(s->store, t->id, want->chunk, &copy) ||
+	    copy.state == WIRE_COPY_NONE)
+		return owner ? "has no copy" : NULL;
+	if (!owner)
+		return "has a copy and is no owner";
+	if (copy.state != WIRE_COPY_SEALED)
+		return copy.state == WIRE_COPY_OPEN ? "has an open copy" :
+						      "has a bad copy";
+	if (copy.length != want->length || copy.end_crc != want->end_crc)
+		return "has another copy";
+	return copy_is_good(s, t, &copy) ? NULL : "has a damaged copy";
+}
+
+static void place_problem(struct tenant *t, const struct store_copy *want,
+			  struct store_node *s, const char *wrong)
+{
+	static const char *const states[] = {
+		"none", "open", "sealed", "bad", "deleted",
+	};
+	struct world *w = t->world;
+	struct store_copy copy;
+	size_t n;
+
+	if (w->problem[0])
+		return;
+	problem(w, "%s %s of chunk %" PRIu64 " of %s, sealed at %u blocks by epoch %"
+		PRIu64 ":", sim_node_name(s->node), wrong, want->chunk, t->name,
+		want->length, want->epoch);
+	for_each_store(s, w) {
+		if (!s->serving ||
+		    !store_copy_get(s->store, t->id, want->chunk, &copy))
+			continue;
+		n = strlen(w->problem);
+		snprintf(w->problem + n, sizeof(w->problem) - n,
+			 " %s %s %u by %" PRIu64, sim_node_name(s->node),
+			 states[copy.state], copy.length, copy.epoch);
+	}
+}
+
+/*
+ * @want is sealed somewhere: is it where the ring says, and only there? While an
+ * owner is away nobody drops what he does not need: it has to confirm.
+ */
+static void audit_place(struct tenant *t, const struct store_copy *want)
+{
+	struct uuid owners[RING_REPLICATION_MAX];
+	uint32_t count = owners_of(t, want->chunk, false, owners);
+	bool away = false, owner;
+	struct store_node *s;
+	const char *wrong;
+
+	for_each_store(s, t->world)
+		away |= s->gone && is_among(&s->id, owners, count);
+	count = owners_of(t, want->chunk, true, owners);
+
+	for_each_store(s, t->world) {
+		if (!s->serving)
+			continue;
+		owner = is_among(&s->id, owners, count);
+		wrong = copy_wrong(s, t, want, owner);
+		if (wrong && (owner || !away))
+			place_problem(t, want, s, wrong);
+	}
+}
+
+static void audit_places(struct tenant *t, const struct live *live)
+{
+	struct live done = { .horizon = CHUNKS_MAX };
+	struct store_copy copy;
+	struct store_node *s;
+
+	for_each_store(s, t->world) {
+		if (!s->serving)
+			continue;
+		copy = (struct store_copy){ .volume = t->id };
+		while (store_copy_next(s->store, t->id, copy.chunk, &copy) &&
+		       copy.volume == t->id && !t->world->problem[0]) {
+			if (copy.state != WIRE_COPY_SEALED || !copy.length ||
+			    !is_live(live, copy.chunk) ||
+			    is_live(&done, copy.chunk))
+				continue;
+			set_live(&done, copy.chunk);
+			audit_place(t, &copy);
+		}
+	}
+}
+
+static void audit_tree(struct tenant *t)
+{
+	struct volume_doc *doc = calloc(1, sizeof(*doc));
+	struct live live = { 0 };
+	struct walk k = { .t = t, .need = 1, .live = &live };
+	struct store_node *s;
+	struct root root;
+	bool found = false;
+
+	if (!doc)
+		abort();
+	world_volume_doc(t, doc);
+	for_each_store(s, t->world)
+		if (!found && doc->root.addr)
+			found = read_root(s, t, &doc->root, &root);
+	if (doc->root.addr && !found)
+		problem(t->world, "nobody has the root of %s, at block %u of "
+			   "chunk %" PRIu64, t->name,
+			   block_addr_block(doc->root.addr),
+			   block_addr_chunk(doc->root.addr));
+	if (found) {
+		if (root.volume != t->id || root.sequence != doc->root.sequence)
+			problem(t->world, "the root of %s is another's",
+				   t->name);
+		walk_tree(&k, &root.map, true);
+		walk_tree(&k, &root.chunk_table, false);
+		live.horizon = root.horizon;
+		if (t->world->limits.strict)
+			audit_places(t, &live);
+		root_release(&root);
+		t->world->stats.audited += k.pages + k.blocks;
+	}
+	free(doc);
 }
 
 static void look(struct world *w)
@@ -215,16 +395,19 @@ static void look(struct world *w)
 		audit_tree(t);
 	for_each_store(s, w)
 		audit_space(s);
+	if (!w->problem[0] && w->limits.strict && !maintain_idle(w))
+		problem(w, "maintenance has not come to its end");
 }
 
-/* Deletes and copies under way come to their end first. */
+/* Deletes, copies and repairs under way come to their end first. */
 void audit(struct world *w, const char *when)
 {
-	uint64_t end = sim_now(w->sim) + PATIENCE;
+	uint64_t end = sim_now(w->sim) + PATIENCE, pause = LOOK_AGAIN;
 
 	look(w);
 	while (w->problem[0] && sim_now(w->sim) < end && !w->failed) {
-		sim_run(w->sim, LOOK_AGAIN);
+		sim_run(w->sim, pause);
+		pause = MIN(pause * 2, LOOK_AGAIN_MAX);
 		look(w);
 	}
 	if (w->problem[0])

@@ -188,6 +188,21 @@ const struct ring *inspect_ring(struct world *w, uint64_t version)
 	return *ring;
 }
 
+const struct ring *inspect_ring_now(struct world *w)
+{
+	char key[META_KEY_MAX];
+	uint64_t version;
+
+	key_ring(&w->cluster, key);
+	if (w->rings_revision != sim_meta_revision(w->sim, key))
+		rings_load(w);
+	w->rings_revision = sim_meta_revision(w->sim, key);
+	version = w->rings[0] ? ring_spec(w->rings[0])->version : 0;
+	if (w->rings[1] && ring_spec(w->rings[1])->version > version)
+		return w->rings[1];
+	return w->rings[0];
+}
+
 /* Every declared member of @chunk has the record. */
 static void demand_members(struct tenant *t, const struct volume_doc *doc,
 			   uint64_t chunk, struct log_position at)

@@ -64,6 +64,7 @@ static void usage(FILE *out)
 	      "  --gap G      operations between two faults; 0 = no faults\n"
 	      "  --first      stop at the first failure\n"
 	      "  --limit S    seconds that one seed may take (default 120)\n"
+	      "  --strict     demand that each copy is where the ring says, too\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --dump       show metadata and chunk files with a failure\n"
@@ -444,6 +445,9 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 'd':
 		opt->dump = true;
 		break;
+	case 'S':
+		opt->limits.strict = true;
+		break;
 	case 'v':
 		opt->verify = true;
 		break;
@@ -474,6 +478,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "limit", required_argument, NULL, 'x' },
 		{ "dump", no_argument, NULL, 'd' },
 		{ "trace", no_argument, NULL, 't' },
+		{ "strict", no_argument, NULL, 'S' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },

@@ -71,6 +71,7 @@ void store_node_init(struct world *w, unsigned int i)
 	sim_task_init(w->sim, &s->restart, restart_task);
 	sim_task_init(w->sim, &s->heal, heal_task);
 	sim_task_init(w->sim, &s->give_up, give_up_task);
+	store_maintain_init(s);
 	sim_node_kill(s->node);
 }
 
@@ -112,6 +113,7 @@ static void on_open(void *ctx, int err)
 	}
 	s->serving = true;
 	meta->ops->lease_grant(meta, LEASE_S, on_lease, NULL, s);
+	store_maintain_start(s);
 }
 
 void store_node_start(struct store_node *s)
@@ -138,6 +140,7 @@ void store_node_start(struct store_node *s)
 
 static void store_end(struct store_node *s, uint64_t after)
 {
+	store_maintain_stop(s);
 	if (s->store)
 		store_free(s->store);
 	s->store = NULL;

@@ -172,6 +172,7 @@ static void draw_world(struct world *w)
 	w->io_timeout = 30 * NSEC_PER_SEC;
 	w->sync_interval = sim_between(sim, 50, 5000) * NSEC_PER_MSEC;
 	draw_delays(w);
+	maintain_draw(w);
 	random_uuid(w, &w->cluster);
 	for (i = 0; i < STORES_MAX; i++) {
 		random_uuid(w, &w->stores[i].id);

@@ -5,6 +5,7 @@
  *
  *   world.c     makes it and takes it down
  *   stores.c    the store processes and their deaths
+ *   maintain.c  the maintenance in them
  *   client.c    one host with a volume attached: its life
  *   request.c   its requests
  *   supervisor.c  who has each volume next
@@ -22,6 +23,7 @@
 #include "lib/model.h"
 
 #include "base/uuid.h"
+#include "maint/maint.h"
 #include "meta/schema.h"
 #include "store/store.h"
 #include "volume/volume.h"
@@ -39,6 +41,9 @@ struct store_node {
 	struct world *world;
 	struct sim_node *node;
 	struct store *store;		/* NULL: not running */
+	struct cluster *cluster;	/* maintain.c */
+	struct maint *maint;
+	struct sim_task open_again;
 	struct uuid id;
 	uint32_t zone;
 	char address[24];
@@ -146,6 +151,7 @@ struct world_limits {
 	int64_t gap;			/* operations between faults; -1: same */
 	const uint64_t *skip;		/* bits: faults that do not happen */
 	uint32_t skip_bits;
+	bool strict;			/* audit.c: places as well */
 };
 
 struct world {
@@ -157,6 +163,8 @@ struct world {
 	uint32_t replication, chunk_blocks;
 	uint32_t fault_gap;		/* operations between two faults, on average */
 	uint64_t io_timeout, replica_timeout, sync_interval;
+
+	struct maint_config maint;
 
 	struct uuid cluster;
 	struct store_node stores[STORES_MAX];
@@ -170,6 +178,7 @@ struct world {
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
 	struct ring *rings[2];		/* inspect.c: by version modulo 2 */
+	int64_t rings_revision;		/* that they were read at */
 	struct record *record;		/* its scratch */
 	struct world_stats stats;
 	bool failed;
@@ -217,6 +226,13 @@ void store_node_suspect(struct store_node *s);
 void store_node_heal(struct store_node *s);
 void store_node_free(struct store_node *s);
 unsigned int stores_serving(const struct world *w);
+
+/* maintain.c */
+void maintain_draw(struct world *w);
+void store_maintain_init(struct store_node *s);
+void store_maintain_start(struct store_node *s);
+void store_maintain_stop(struct store_node *s);
+bool maintain_idle(const struct world *w);
 
 /* client.c */
 void client_init(struct tenant *t, unsigned int i);
@@ -269,6 +285,8 @@ void inspect_init(struct world *w);
 void inspect_free(struct world *w);
 /* The ring of that version; NULL: neither the current one nor the previous. */
 const struct ring *inspect_ring(struct world *w, uint64_t version);
+/* The current one; good until the next call. */
+const struct ring *inspect_ring_now(struct world *w);
 void inspect_chunk_path(const struct tenant *t, uint64_t chunk, char path[64]);
 void inspect_power_loss(struct store_node *s);
 /** inspect_dump() - the volume's value and every chunk file, for people. */

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Maintenance in each store's process, as torusd runs it: a view of the
+ * cluster, and what looks after the copies here. The view is opened when the
+ * store serves, and again after a while when the metadata could not be had.
+ */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "maint/maint.h"
+#include "peer/cluster.h"
+#include "world.h"
+
+#define RETRY NSEC_PER_SEC
+
+static void ring_changed(void *ctx)
+{
+	struct store_node *s = ctx;
+
+	if (s->maint)
+		maint_ring_changed(s->maint);
+}
+
+static void peer_changed(void *ctx, struct peer *peer, int err)
+{
+	struct store_node *s = ctx;
+
+	if (s->maint)
+		maint_peer_changed(s->maint, peer, err);
+}
+
+static void alive_changed(void *ctx, const struct uuid *peer, bool alive)
+{
+	struct store_node *s = ctx;
+
+	if (s->maint)
+		maint_alive_changed(s->maint, peer, alive);
+}
+
+static const struct cluster_ops cluster_callbacks = {
+	.ring_changed = ring_changed,
+	.peer_changed = peer_changed,
+	.alive_changed = alive_changed,
+};
+
+static void on_cluster(void *ctx, int err)
+{
+	struct store_node *s = ctx;
+
+	if (err) {
+		sim_task_after(&s->open_again, RETRY);
+		return;
+	}
+	s->maint = maint_new(sim_node_env(s->node), sim_node_meta(s->node),
+			     s->cluster, s->store, &s->world->maint);
+	if (!s->maint)
+		abort();
+}
+
+void store_maintain_start(struct store_node *s)
+{
+	struct cluster_config cfg = {
+		.self = s->id, .role = WIRE_ROLE_PEER,
+		.ops = &cluster_callbacks, .ctx = s,
+	};
+
+	cluster_close(s->cluster);
+	s->cluster = cluster_open(sim_node_env(s->node), sim_node_meta(s->node),
+				  &cfg, on_cluster, s);
+	if (!s->cluster)
+		abort();
+}
+
+/* The process has ended already, or does not run on. */
+void store_maintain_stop(struct store_node *s)
+{
+	sim_task_cancel(&s->open_again);
+	maint_free(s->maint);
+	cluster_close(s->cluster);
+	s->maint = NULL;
+	s->cluster = NULL;
+}
+
+static void open_again_task(struct sim_task *task)
+{
+	struct store_node *s = container_of(task, struct store_node, open_again);
+
+	if (s->serving)
+		store_maintain_start(s);
+}
+
+void store_maintain_init(struct store_node *s)
+{
+	sim_task_init(s->world->sim, &s->open_again, open_again_task);
+}
+
+void maintain_draw(struct world *w)
+{
+	struct maint_config *cfg = &w->maint;
+	struct sim *sim = w->sim;
+
+	cfg->recovery_grace_ns = sim_between(sim, 1, 60) * NSEC_PER_SEC;
+	cfg->walk_interval_ns = sim_between(sim, 20, 200) * NSEC_PER_SEC;
+	cfg->scrub_interval_ns = sim_between(sim, 30, 300) * NSEC_PER_SEC;
+	cfg->scrub_rate = sim_between(sim, 1, 64) << 20;
+	cfg->rate_busy = sim_between(sim, 1, 64) << 20;
+	cfg->transfers = (uint32_t)sim_between(sim, 1, 6);
+	snprintf(cfg->host, sizeof(cfg->host), "maintenance");
+}
+
+bool maintain_idle(const struct world *w)
+{
+	const struct store_node *s;
+
+	for_each_store(s, w)
+		if (s->serving && (!s->maint || !maint_idle(s->maint)))
+			return false;
+	return true;
+}
