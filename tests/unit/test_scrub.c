@@ -151,6 +151,39 @@ static void a_missing_copy_is_asked_for(void **state)
 	assert_true(scrub_idle(scrub_of(w, 1)));
 }
 
+static bool all_healed(struct mbed *w)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		if (scrub_of(w, i)->bad > scrub_of(w, i)->healed)
+			return false;
+	return true;
+}
+
+/* One good copy of three. */
+static void two_bad_copies_of_a_chunk_are_healed_soon(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t began;
+
+	start_three(w, 20);
+	for (unsigned int good = 0; good < 3; good++) {
+		for (uint64_t chunk = 1 + good; chunk <= 20; chunk += 3) {
+			flip(w, (good + 1) % 3, chunk, 1);
+			flip(w, (good + 2) % 3, chunk, 2);
+		}
+		began = sim_now(w->sim);
+		for (unsigned int i = 0; i < 3; i++)
+			scrub_action(scrub_of(w, i), WIRE_SCRUB_START);
+		sim_run(w->sim, SEC);
+		while (!all_healed(w))
+			assert_true(sim_step(w->sim));
+		assert_true(sim_now(w->sim) - began < 10 * SEC);
+		mbed_settle(w);
+	}
+	for (uint64_t chunk = 1; chunk <= 20; chunk++)
+		assert_int_equal(7, mbed_holders(w, chunk));
+}
+
 /* Nobody there who could help: it is tried until somebody is. */
 static void a_bad_copy_waits_for_the_others(void **state)
 {
@@ -390,6 +423,7 @@ int main(void)
 		TEST(a_round_finds_damage_and_has_it_healed),
 		TEST(a_doubted_copy_is_verified_at_once),
 		TEST(a_missing_copy_is_asked_for),
+		TEST(two_bad_copies_of_a_chunk_are_healed_soon),
 		TEST(a_bad_copy_waits_for_the_others),
 		TEST(what_was_bad_before_a_restart_is_healed_after_it),
 		TEST(more_bad_copies_than_are_looked_after_at_a_time),
