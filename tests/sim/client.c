@@ -133,6 +133,7 @@ static void count_stats(struct client *c)
 	sum->ensemble_changes += now.ensemble_changes -
 				 c->seen.ensemble_changes;
 	sum->records += now.records - c->seen.records;
+	sum->cleaned += now.cleaned_chunks - c->seen.cleaned_chunks;
 	c->seen = now;
 }
 

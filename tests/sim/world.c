@@ -201,6 +201,7 @@ static void draw_tenant(struct tenant *t)
 	cfg->checkpoint_log_bytes = sim_between(sim, 2, 32) << 20;
 	cfg->tail_chunks = sim_between(sim, 2, 6);
 	cfg->sync_interval_ns = w->sync_interval;
+	cfg->clean_threshold = (uint32_t)sim_between(sim, 1, 40);
 }
 
 /* Clocks differ by less than two in 1000. */

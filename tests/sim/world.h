@@ -117,6 +117,7 @@ struct client {
 struct world_stats {
 	uint64_t operations, faults, recoveries, takeovers, detaches;
 	uint64_t ring_changes, audited, chunks, ensemble_changes, checkpoints, records, errors;
+	uint64_t cleaned;		/* chunks, by the cleaners */
 	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
 

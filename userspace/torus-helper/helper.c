@@ -320,6 +320,7 @@ static void fill_config(struct helper *h, struct volume_config *cfg)
 	cfg->remembered = d->remembered;
 	cfg->replica_timeout_ns = o->replica_timeout_ms * NSEC_PER_MSEC;
 	cfg->io_timeout_ns = o->io_timeout_ms * NSEC_PER_MSEC;
+	cfg->clean_threshold = o->clean_threshold;
 	cfg->min_replicas = o->min_replicas;
 	cfg->map_cache_bytes = o->map_cache;
 	cfg->overlay_bytes = o->overlay;

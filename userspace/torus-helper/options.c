@@ -40,6 +40,8 @@ static const char help[] =
 "  --map-cache SIZE         cache of map pages (256MiB)\n"
 "  --overlay SIZE           changes of the map before a checkpoint (64MiB)\n"
 "  --checkpoint-log SIZE    log before a checkpoint (4GiB)\n"
+"  --clean-threshold N      percent of what is stored that may be garbage before\n"
+"                           it is cleaned; 100: it never is (25)\n"
 "  --min-replicas N         fewer healthy copies make writes wait (a majority)\n"
 "  --io-timeout TIME        a request fails after this (120s)\n"
 "  --replica-timeout TIME   a peer without progress is left out (1s)\n"
@@ -51,7 +53,7 @@ static const char help[] =
 enum {
 	O_META = 1, O_VOLUME, O_DEVICE, O_READ_ONLY, O_FORCE, O_BLOCK_SIZE,
 	O_QUEUES, O_DEPTH, O_ARENA, O_MAP_CACHE, O_OVERLAY, O_CHECKPOINT_LOG,
-	O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
+	O_CLEAN_THRESHOLD, O_MIN_REPLICAS, O_IO_TIMEOUT, O_REPLICA_TIMEOUT, O_DEAD_TIMEOUT,
 	O_CHANNEL, O_NULL, O_SIZE, O_NO_DATA, O_REPLACE, O_VERBOSE, O_HELP, O_VERSION
 };
 
@@ -70,6 +72,7 @@ static const struct option list[] = {
 	{ "map-cache", required_argument, NULL, O_MAP_CACHE },
 	{ "overlay", required_argument, NULL, O_OVERLAY },
 	{ "checkpoint-log", required_argument, NULL, O_CHECKPOINT_LOG },
+	{ "clean-threshold", required_argument, NULL, O_CLEAN_THRESHOLD },
 	{ "min-replicas", required_argument, NULL, O_MIN_REPLICAS },
 	{ "io-timeout", required_argument, NULL, O_IO_TIMEOUT },
 	{ "replica-timeout", required_argument, NULL, O_REPLICA_TIMEOUT },
@@ -207,6 +210,9 @@ static int parse_numbers(struct helper_options *o, int opt, const char *name,
 	case O_DEPTH:
 		return parse_u32(name, arg, 1, TORUS_DEPTH_MAX,
 				 &o->queue_depth);
+	case O_CLEAN_THRESHOLD:
+		return parse_u32(name, arg, 1, CLEAN_NEVER,
+				 &o->clean_threshold);
 	case O_MIN_REPLICAS:
 		return parse_u32(name, arg, 1, RING_REPLICATION_MAX,
 				 &o->min_replicas);
@@ -270,7 +276,8 @@ static int parse_one(struct helper_options *o, int opt, const char *name,
 static int check_null(struct helper_options *o)
 {
 	if (o->volume || o->meta || o->map_cache || o->overlay ||
-	    o->checkpoint_log || o->min_replicas || o->replica_timeout_ms)
+	    o->checkpoint_log || o->clean_threshold || o->min_replicas ||
+	    o->replica_timeout_ms)
 		return error_set(-EINVAL, "--null serves no volume: --volume, --meta and the options of a volume's engine do not go with it");
 	if (o->replace && o->device < 0)
 		return error_set(-EINVAL, "--null --replace needs --device N: which null device is taken over");

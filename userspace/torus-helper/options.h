@@ -32,6 +32,7 @@ struct helper_options {
 	uint32_t queues, queue_depth;
 	uint64_t arena;			/* bytes */
 	uint64_t map_cache, overlay, checkpoint_log;	/* 0: default */
+	uint32_t clean_threshold;	/* percent; 0: default */
 	uint32_t min_replicas;		/* 0: majority */
 	uint32_t io_timeout_ms;
 	int64_t dead_timeout_ms;	/* -1: as the driver is set */

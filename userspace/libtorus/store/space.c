@@ -21,12 +21,16 @@
 
 /* The larger of 2 % and two chunks per volume open here; a small store is not
  * all reserve, however many volumes are open. */
-static uint64_t reserve(const struct store *store)
+static uint64_t reserve_for(const struct store *store, uint64_t volumes)
 {
-	uint64_t open = (uint64_t)store->index.open_volumes * 2 *
-			store->cfg.chunk_size;
+	uint64_t open = volumes * 2 * store->cfg.chunk_size;
 
 	return MIN(MAX(store->size / 50, open), store->size / 4);
+}
+
+static uint64_t reserve(const struct store *store)
+{
+	return reserve_for(store, store->index.open_volumes);
 }
 
 uint64_t store_space_used(const struct store *store)
@@ -79,9 +83,22 @@ bool store_space_check(struct store *store, uint64_t bytes,
 	return left(store) >= need;
 }
 
+/*
+ * What a volume that is not written here yet must leave: it brings its own
+ * reserve. Else a full store would seem to have room to whoever left it for
+ * that reason, and took its reserve along.
+ */
+static uint64_t kept_from_newcomer(const struct store *store)
+{
+	uint64_t volumes = (uint64_t)store->index.open_volumes + 1;
+
+	return MAX(kept_from(store, STORE_SPACE_USER),
+		   reserve_for(store, volumes));
+}
+
 uint64_t store_space_left(const struct store *store)
 {
-	return left_of(left(store), kept_from(store, STORE_SPACE_USER));
+	return left_of(left(store), kept_from_newcomer(store));
 }
 
 /* It is full when it may not take the next record any more, though a smaller

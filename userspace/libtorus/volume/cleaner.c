@@ -40,6 +40,10 @@
  * that it is cleaned into. */
 #define SLACK_CHUNKS	2u
 #define PAUSE		(10 * NSEC_PER_SEC)
+/* Where peers are full: the threshold in percent, and how often a checkpoint
+ * finds out what was trimmed. */
+#define FULL_THRESHOLD	5u
+#define FULL_INTERVAL	(10 * NSEC_PER_SEC)
 /* Freed chunks, or this part of what is stored, before a checkpoint gives
  * their space back. */
 #define FREED_CHUNKS	8u
@@ -103,15 +107,23 @@ static uint64_t garbage(const struct volume *v)
 	return p->stored_blocks - MIN(p->live_blocks, p->stored_blocks);
 }
 
+/* Without room, hardly anything is tolerated. */
+uint32_t cleaner_threshold(const struct volume *v)
+{
+	return v->tail.full ? MIN(v->cfg.clean_threshold, FULL_THRESHOLD) :
+	       v->cfg.clean_threshold;
+}
+
 /* Blocks of garbage that are tolerated. */
 static uint64_t tolerated(const struct volume *v)
 {
-	return v->pages.stored_blocks / 100 * v->cfg.clean_threshold;
+	return v->pages.stored_blocks * cleaner_threshold(v) / 100;
 }
 
 static uint64_t slack(const struct volume *v)
 {
-	return (uint64_t)SLACK_CHUNKS * v->doc.chunk_blocks;
+	return v->tail.full ? v->doc.chunk_blocks / 4 :
+	       (uint64_t)SLACK_CHUNKS * v->doc.chunk_blocks;
 }
 
 static bool allowed(const struct volume *v)
@@ -261,10 +273,34 @@ static int get_memory(struct cleaner *c)
 	return -ENOMEM;
 }
 
+/*
+ * There is no room: what was trimmed or overwritten since the last root is
+ * known to be garbage only when it is folded, and gone only when a root says
+ * so. Not too often: a checkpoint needs room itself.
+ */
+static void press_on(struct volume *v)
+{
+	struct cleaner *c = &v->cleaner;
+	uint64_t now = env_now(v->env);
+
+	if (!v->tail.full ||
+	    v->changed.sequence <= v->checkpoint.sequence ||
+	    checkpoint_running(v))
+		return;
+	if (now < c->pressed_at + FULL_INTERVAL) {
+		env_timer_set(v->env, &c->stall,
+			      c->pressed_at + FULL_INTERVAL);
+		return;
+	}
+	c->pressed_at = now;
+	checkpoint_start(v);
+}
+
 static void begin(struct volume *v)
 {
 	struct cleaner *c = &v->cleaner;
 
+	press_on(v);
 	if (!wanted(v) || !rested(v))
 		return;
 	if (get_memory(c)) {

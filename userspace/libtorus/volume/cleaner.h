@@ -61,6 +61,7 @@ struct cleaner {
 	struct env_timer stall;		/* see cleaner_holds_users() */
 	uint64_t moved_on;		/* when it last did */
 	uint64_t credit;		/* blocks that users may write */
+	uint64_t pressed_at;		/* last checkpoint for want of room */
 	uint64_t unpublished;		/* blocks freed since the last root */
 	uint64_t asked_horizon;		/* a checkpoint was asked for so that
 					 * the horizon gets there */
@@ -127,6 +128,9 @@ void cleaner_picked(struct volume *v, int err);
 
 /** cleaner_walk() - SCAN and LOOK: go on with the victim. */
 void cleaner_walk(struct volume *v);
+
+/** cleaner_threshold() - in percent, as of now. */
+uint32_t cleaner_threshold(const struct volume *v);
 
 /** cleaner_walked() - so many blocks of the victim are dealt with. */
 void cleaner_walked(struct volume *v, uint32_t blocks);

@@ -17,7 +17,7 @@ static bool worth_it(const struct volume *v, const struct chunk_info *info)
 	uint32_t garbage = info->length - info->live_blocks;
 
 	return (uint64_t)garbage * 200 >=
-	       (uint64_t)info->length * v->cfg.clean_threshold;
+	       (uint64_t)info->length * cleaner_threshold(v);
 }
 
 /* Parts of the length, in 1/65536: what it costs to clean it. */

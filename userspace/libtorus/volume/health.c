@@ -15,6 +15,12 @@
 #define BACKOFF_MIN	(1 * NSEC_PER_SEC)
 #define BACKOFF_MAX	(60 * NSEC_PER_SEC)
 #define RESORT_MAX	(8 * NSEC_PER_SEC)
+#define FULL_RETRY_MAX	(8 * NSEC_PER_SEC)
+/* Room for so many chunks, or this part of a small store, is worth a new
+ * tail; less than a whole record is not. */
+#define ROOM_CHUNKS	2u
+#define ROOM_PART	32u
+#define SCARCE_PERCENT	85u
 
 static void retry_fired(struct env_timer *timer);
 
@@ -26,6 +32,7 @@ void health_init(struct volume *v)
 void health_release(struct volume *v)
 {
 	env_timer_cancel(v->env, &v->health.retry);
+	peer_call_cancel(&v->health.stat);
 }
 
 static struct suspect *find(struct volume *v, const struct uuid *peer)
@@ -131,11 +138,83 @@ void health_peer_changed(struct volume *v, const struct uuid *peer)
 {
 	struct suspect *s = find(v, peer);
 
-	if (s != NULL && s->waiting && state_of(v, peer) == PEER_UP &&
-	    env_now(v->env) >= s->retry_at)
+	if (s != NULL && s->waiting && !s->full &&
+	    state_of(v, peer) == PEER_UP && env_now(v->env) >= s->retry_at)
 		forgive(s);
 	tail_peers_changed(v);
 }
+
+/* ---- full peers ------------------------------------------------------- */
+
+static bool has_room(const struct volume *v, const struct peer_call *call)
+{
+	const struct wire_stat_reply *reply = call->reply;
+	uint64_t room = (uint64_t)ROOM_CHUNKS * v->doc.chunk_blocks *
+			BLOCK_SIZE;
+
+	room = MIN(room, le64_to_cpu(reply->size) / ROOM_PART);
+	return le32_to_cpu(reply->space_state) != WIRE_SPACE_FULL &&
+	       le64_to_cpu(reply->space_left) >=
+	       MAX(room, (uint64_t)WIRE_APPEND_MAX);
+}
+
+static void stat_answered(struct peer_call *call)
+{
+	struct volume *v = call->ctx;
+	struct suspect *s = find(v, &v->health.asked);
+
+	v->health.asking = false;
+	if (s != NULL && s->waiting && s->full && !call->err &&
+	    call->status == WIRE_OK && has_room(v, call))
+		forgive(s);
+	arm(v);
+	tail_peers_changed(v);
+}
+
+/* One at a time; whoever else is due comes with the next retry. */
+static void ask_for_room(struct volume *v, struct suspect *s,
+			 struct peer *peer)
+{
+	struct health *h = &v->health;
+
+	s->backoff_ns = MIN(s->backoff_ns * 2, FULL_RETRY_MAX);
+	s->retry_at = env_now(v->env) + (h->asking ? BACKOFF_MIN :
+					 s->backoff_ns);
+	if (h->asking)
+		return;
+	h->asking = true;
+	h->asked = s->peer;
+	memset(&h->stat, 0, sizeof(h->stat));
+	h->stat.type = WIRE_STAT;
+	h->stat.timeout_ns = VOLUME_CALL_TIMEOUTS * v->cfg.replica_timeout_ns;
+	h->stat.done = stat_answered;
+	h->stat.ctx = v;
+	peer_call(peer, &h->stat);
+}
+
+struct space_query {
+	const struct uuid *peer;
+	bool scarce;
+};
+
+static void look_at_space(void *ctx, const struct peer_doc *doc, bool alive)
+{
+	struct space_query *q = ctx;
+
+	if (uuid_equal(&doc->id, q->peer))
+		q->scarce = doc->used / 100 * 100 >=
+			    doc->size / 100 * SCARCE_PERCENT && doc->size > 0;
+}
+
+bool health_scarce(struct volume *v, const struct uuid *peer)
+{
+	struct space_query q = { .peer = peer };
+
+	cluster_for_each_peer(v->cluster, look_at_space, &q);
+	return q.scarce;
+}
+
+/* ---- asking again ----------------------------------------------------- */
 
 static void retry_fired(struct env_timer *timer)
 {
@@ -151,7 +230,10 @@ static void retry_fired(struct env_timer *timer)
 			continue;
 		p = peer_find(cluster_peers(v->cluster), &s->peer);
 		if (p != NULL && peer_state(p) == PEER_UP) {
-			forgive(s);
+			if (s->full)
+				ask_for_room(v, s, p);
+			else
+				forgive(s);
 			continue;
 		}
 		if (p != NULL)

@@ -2,7 +2,8 @@
 /*
  * Which peers may be members of the next declared tail. A peer that failed us
  * is a suspect for a back-off (1 s doubling to 60 s) and until its connection
- * is up again.
+ * is up again. One that said that it is full is asked whether it has room
+ * again, not tried: each try would cost a new ensemble.
  */
 #ifndef TORUS_VOLUME_HEALTH_H
 #define TORUS_VOLUME_HEALTH_H
@@ -13,6 +14,7 @@
 #include "base/list.h"
 #include "base/uuid.h"
 #include "env/env.h"
+#include "peer/peer.h"
 
 struct volume;
 
@@ -29,6 +31,9 @@ struct health {
 	struct suspect suspects[SUSPECTS_MAX];
 	uint32_t count;
 	struct env_timer retry;
+	struct peer_call stat;		/* to one that is full, at a time */
+	struct uuid asked;
+	bool asking;
 };
 
 void health_init(struct volume *v);
@@ -49,6 +54,10 @@ bool health_good(struct volume *v, const struct uuid *peer);
 
 /** health_full() - excluded because it said that it is full. */
 bool health_full(struct volume *v, const struct uuid *peer);
+
+/** health_scarce() - nearly full, by what its document says: others are better
+ * members, as long as there are enough of them. */
+bool health_scarce(struct volume *v, const struct uuid *peer);
 
 /** health_last_resort() - not good, but connected, and its last failure is a
  * back-off of at most 8 s ago: usable when too few others remain. A peer that

@@ -90,6 +90,24 @@ struct choice {
 	bool full;			/* some usable peer is full */
 };
 
+/* Peers that are nearly full are left out, if there are enough without them. */
+static void spare_scarce(struct volume *v, struct choice *c)
+{
+	bool scarce[RING_MEMBERS_MAX];
+	uint32_t i, left = c->count;
+
+	for (i = 0; i < c->spec->member_count; i++) {
+		scarce[i] = c->usable[i] &&
+			    health_scarce(v, &c->spec->members[i].peer);
+		left -= scarce[i];
+	}
+	if (left < v->doc.replication || left == c->count)
+		return;
+	c->count = left;
+	for (i = 0; i < c->spec->member_count; i++)
+		c->usable[i] = c->usable[i] && !scarce[i];
+}
+
 /* Who may be a member: the good ones, and others where these are too few. */
 static void choose(struct volume *v, struct choice *c)
 {
@@ -101,6 +119,7 @@ static void choose(struct volume *v, struct choice *c)
 		c->usable[i] = health_good(v, &c->spec->members[i].peer);
 		c->count += c->usable[i];
 	}
+	spare_scarce(v, c);
 	for (i = 0; i < c->spec->member_count; i++) {
 		if (c->count >= v->min_replicas)
 			break;
@@ -277,10 +296,15 @@ static void extend_done(struct doc_change *change, int err)
 /* Somebody whom the tail excludes could be a member again. */
 static bool excluded_is_back(struct volume *v)
 {
+	struct choice c;
 	uint32_t i;
 
-	for (i = 0; i < v->doc.tail.excluded_count; i++)
-		if (health_good(v, &v->doc.tail.excluded[i]))
+	if (v->doc.tail.excluded_count == 0)
+		return false;
+	choose(v, &c);
+	for (i = 0; i < c.spec->member_count; i++)
+		if (c.usable[i] &&
+		    excluded(&v->doc.tail, &c.spec->members[i].peer))
 			return true;
 	return false;
 }
