@@ -47,7 +47,7 @@ static const char *space_word(const struct survey_answer *a)
 
 	if (a->err)
 		return "";
-	return words[survey_space_state(a)];
+	return words[a->space_state];
 }
 
 static void add_row(struct table *t, const struct ctl_peer *p,

@@ -14,7 +14,7 @@ static uint32_t members_with_room(const struct status *s)
 		const struct survey_answer *a = &s->survey.answers[i];
 
 		n += s->view.peers[i].member && !a->err &&
-		     survey_space_state(a) != WIRE_SPACE_FULL;
+		     a->space_state != WIRE_SPACE_FULL;
 	}
 	return n;
 }
@@ -84,9 +84,9 @@ void status_space(struct status *s)
 
 		if (!p->member || a->err)
 			continue;
-		if (survey_space_state(a) == WIRE_SPACE_FULL)
+		if (a->space_state == WIRE_SPACE_FULL)
 			add_full(s, p, refused);
-		else if (survey_space_state(a) == WIRE_SPACE_NEAR_FULL)
+		else if (a->space_state == WIRE_SPACE_NEAR_FULL)
 			add_near_full(s, p, a);
 	}
 }

@@ -52,6 +52,9 @@ static void stat_done(struct peer_call *call)
 		q->answer->used = le64_to_cpu(reply->used);
 		q->answer->chunks = le64_to_cpu(reply->chunks);
 		q->answer->volumes = le64_to_cpu(reply->volumes);
+		q->answer->space_state =
+			MIN(le32_to_cpu(reply->space_state),
+			    (uint32_t)WIRE_SPACE_FULL);
 	}
 	one_less(q->surveyor);
 }
@@ -80,7 +83,6 @@ static void take_reply(struct survey_maintenance *m,
 	m->scrub_ended_ms = le64_to_cpu(reply->scrub_ended_ms);
 	m->behind = le64_to_cpu(reply->behind);
 	m->scrub_state = le32_to_cpu(reply->scrub_state);
-	m->space_state = le32_to_cpu(reply->space_state);
 }
 
 static void take_finding(struct survey_finding *f, const struct wire_finding *w)
@@ -213,20 +215,6 @@ int survey_act(struct ctl *ctl, const struct ctl_peer *peers, size_t count,
 	err = ask_all(&s, cluster, questions, peers, survey);
 	cluster_close(cluster);
 	return err;
-}
-
-/* Of a torusd that does not say: DESIGN's defaults. */
-#define NEAR_FULL_PERCENT 85
-#define FULL_PERCENT 95
-
-enum wire_space_state survey_space_state(const struct survey_answer *a)
-{
-	if (a->maintained && a->m.space_state <= WIRE_SPACE_FULL)
-		return a->m.space_state;
-	if (a->used >= a->size / 100 * FULL_PERCENT)
-		return WIRE_SPACE_FULL;
-	return a->used >= a->size / 100 * NEAR_FULL_PERCENT ?
-	       WIRE_SPACE_NEAR_FULL : WIRE_SPACE_OK;
 }
 
 void survey_release(struct survey *survey)

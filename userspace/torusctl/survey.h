@@ -21,7 +21,7 @@ struct survey_maintenance {
 	uint64_t scrub_chunks, scrub_total, scrub_bytes;
 	uint64_t scrub_bad, scrub_healed, scrub_ended_ms;
 	uint64_t behind;
-	uint32_t scrub_state, space_state;
+	uint32_t scrub_state;
 };
 
 struct survey_finding {		/* struct wire_finding */
@@ -33,6 +33,7 @@ struct survey_finding {		/* struct wire_finding */
 struct survey_answer {
 	int err;			/* of STAT: why it did not answer */
 	uint64_t size, used, chunks, volumes;
+	enum wire_space_state space_state;
 	bool maintained;		/* false: err, or its torusd has no
 					 * maintenance: all zero below */
 	struct survey_maintenance m;
@@ -45,10 +46,6 @@ struct survey {
 	struct survey_answer *answers;
 	size_t count;
 };
-
-/** survey_space_state() - as the peer says, or where it says nothing as its
- * figures are; of one that answered. */
-enum wire_space_state survey_space_state(const struct survey_answer *answer);
 
 /**
  * survey_run() - ask @count peers. Returns 0, also when none of them answers,
