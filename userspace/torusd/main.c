@@ -79,6 +79,7 @@ static void on_term(void *ctx, int signo)
 	d->stopping = true;
 	env_timer_after(d->env, &d->stop_timer, STOP_NS);
 	registration_stop(d);
+	maintenance_stop(d);
 	/* One that still opens is closed by store_is_open(). */
 	d->store_closed = d->store == NULL;
 	if (d->serving)
@@ -114,6 +115,7 @@ static void join_cluster(struct torusd *d)
 {
 	registration_start(d);
 	tombstones_start(d);
+	maintenance_start(d);
 	remembering_start(d);
 	if (d->options.auto_join)
 		joining_start(d);
@@ -306,6 +308,8 @@ static int prepare(struct torusd *d)
 
 static void release(struct torusd *d)
 {
+	if (d->env != NULL)
+		maintenance_stop(d);
 	if (d->meta != NULL)
 		d->meta->ops->close(d->meta);
 	/* One that is not closed has operations under way: the end of the

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/size.h"
 #include "meta/url.h"
@@ -29,15 +30,26 @@ static const char help[] =
 "  --full N%                take no more user data from there on (95%)\n"
 "  --zone ZONE, --rack RACK where the machine is, for placing replicas\n"
 "  --auto-join              become a member of the ring by itself\n"
+"  --recovery-grace TIME    how long a peer may be away before what it holds is\n"
+"                           copied elsewhere (10min)\n"
+"  --repair-rate SIZE       bytes per second that are copied to others while\n"
+"                           clients use this peer (32MiB)\n"
+"  --repair-rate-idle SIZE  the same while they do not (no limit)\n"
+"  --repair-transfers N     chunks that are copied to others at a time (4)\n"
+"  --walk-interval TIME     how often all chunks are looked at, besides those\n"
+"                           that something has happened to (1h)\n"
+"  --scrub-rate SIZE        bytes per second that are verified (8MiB)\n"
+"  --scrub-interval TIME    how often all are verified (7d)\n"
 "  --no-lock-memory         let its memory be swapped out\n"
 "  --help, --version\n"
 "\n"
-"See torusd(8).\n";
+"TIME is a number with ms, s, min, h or d. See torusd(8).\n";
 
 enum {
-	O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE,
-	O_NEAR_FULL, O_FULL, O_ZONE, O_RACK,
-	O_AUTO_JOIN, O_NO_LOCK, O_HELP, O_VERSION,
+	O_META = 1, O_DATA_DIR, O_LISTEN, O_ADVERTISE, O_SIZE, O_NEAR_FULL,
+	O_FULL, O_ZONE, O_RACK, O_AUTO_JOIN, O_GRACE, O_RATE, O_RATE_IDLE,
+	O_TRANSFERS, O_WALK, O_SCRUB_RATE, O_SCRUB_INTERVAL, O_NO_LOCK,
+	O_HELP, O_VERSION,
 };
 
 static const struct option list[] = {
@@ -51,6 +63,13 @@ static const struct option list[] = {
 	{ "zone", required_argument, NULL, O_ZONE },
 	{ "rack", required_argument, NULL, O_RACK },
 	{ "auto-join", no_argument, NULL, O_AUTO_JOIN },
+	{ "recovery-grace", required_argument, NULL, O_GRACE },
+	{ "repair-rate", required_argument, NULL, O_RATE },
+	{ "repair-rate-idle", required_argument, NULL, O_RATE_IDLE },
+	{ "repair-transfers", required_argument, NULL, O_TRANSFERS },
+	{ "walk-interval", required_argument, NULL, O_WALK },
+	{ "scrub-rate", required_argument, NULL, O_SCRUB_RATE },
+	{ "scrub-interval", required_argument, NULL, O_SCRUB_INTERVAL },
 	{ "no-lock-memory", no_argument, NULL, O_NO_LOCK },
 	{ "help", no_argument, NULL, O_HELP },
 	{ "version", no_argument, NULL, O_VERSION },
@@ -58,6 +77,9 @@ static const struct option list[] = {
 };
 
 #define SIZE_MIN (64ull << 20)
+#define RATE_MIN (64ull << 10)
+#define TIME_MAX_NS (3650ull * 86400 * NSEC_PER_SEC)
+#define TRANSFERS_MAX 64u
 
 static int parse_percent(const char *option, const char *text,
 			 unsigned int *percent)
@@ -107,6 +129,89 @@ static int parse_label(const char *option, const char *text, char *label)
 					 option, text);
 	memcpy(label, text, len + 1);
 	return 0;
+}
+
+/* "500ms", "30s", "10min", "1h", "7d" to nanoseconds; more than nothing. */
+static int parse_time(const char *option, const char *text, uint64_t *ns)
+{
+	static const struct { const char *name; uint64_t ns; } units[] = {
+		{ "ms", NSEC_PER_MSEC }, { "s", NSEC_PER_SEC },
+		{ "min", 60 * NSEC_PER_SEC }, { "h", 3600 * NSEC_PER_SEC },
+		{ "d", 86400 * NSEC_PER_SEC },
+	};
+	unsigned long long n;
+	char *end;
+	size_t i;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	for (i = 0; i < ARRAY_SIZE(units); i++)
+		if (strcmp(end, units[i].name) == 0)
+			break;
+	if (!isdigit((unsigned char)text[0]) || errno != 0 || n == 0 ||
+	    i == ARRAY_SIZE(units) || n > TIME_MAX_NS / units[i].ns)
+		return error_set(-EINVAL, "--%s: a time like 30s, 10min, 1h or 7d, up to 10 years, not '%s'",
+				 option, text);
+	*ns = n * units[i].ns;
+	return 0;
+}
+
+/* Bytes per second. */
+static int parse_rate(const char *option, const char *text, uint64_t *rate)
+{
+	int err = size_parse(text, rate);
+
+	if (err < 0) {
+		error_prefix("--%s", option);
+		return err;
+	}
+	if (*rate < RATE_MIN)
+		return error_set(-EINVAL, "--%s: at least 64KiB, not '%s'",
+				 option, text);
+	return 0;
+}
+
+static int parse_transfers(struct torusd_options *o, const char *text)
+{
+	unsigned long n;
+	char *end;
+
+	n = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end != '\0' || n < 1 ||
+	    n > TRANSFERS_MAX)
+		return error_set(-EINVAL, "--repair-transfers: a number from 1 to %u, not '%s'",
+				 TRANSFERS_MAX, text);
+	o->maint.transfers = (uint32_t)n;
+	return 0;
+}
+
+/* Those about what the peer does by itself. */
+static int parse_maintenance(struct torusd_options *o, int option)
+{
+	struct maint_config *m = &o->maint;
+
+	switch (option) {
+	case O_GRACE:
+		return parse_time("recovery-grace", optarg,
+				  &m->recovery_grace_ns);
+	case O_RATE:
+		return parse_rate("repair-rate", optarg, &m->rate_busy);
+	case O_RATE_IDLE:
+		return parse_rate("repair-rate-idle", optarg, &m->rate_idle);
+	case O_TRANSFERS:
+		return parse_transfers(o, optarg);
+	case O_WALK:
+		return parse_time("walk-interval", optarg,
+				  &m->walk_interval_ns);
+	case O_SCRUB_RATE:
+		return parse_rate("scrub-rate", optarg, &m->scrub_rate);
+	case O_SCRUB_INTERVAL:
+		return parse_time("scrub-interval", optarg,
+				  &m->scrub_interval_ns);
+	default:
+		/* getopt_long() has named the option already. */
+		return error_set(-EINVAL, "see 'torusd --help'");
+	}
 }
 
 /* HOST:PORT, the host perhaps in brackets. */
@@ -167,8 +272,7 @@ static int parse_one(struct torusd_options *o, int option)
 		puts("torusd " TORUS_VERSION);
 		return 1;
 	default:
-		/* getopt_long() has named the option already. */
-		return error_set(-EINVAL, "see 'torusd --help'");
+		return parse_maintenance(o, option);
 	}
 }
 

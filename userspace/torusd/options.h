@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "maint/maint.h"
 #include "meta/schema.h"
 
 /* Exit statuses, also in torusd(8). */
@@ -25,6 +26,7 @@ struct torusd_options {
 	char zone[RING_LABEL_MAX], rack[RING_LABEL_MAX];
 	bool auto_join;
 	bool lock_memory;
+	struct maint_config maint;	/* 0: its own defaults */
 };
 
 /**

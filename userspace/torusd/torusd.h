@@ -7,6 +7,7 @@
  *	register.c   peer document and lease
  *	tombstone.c  volumes that were deleted
  *	join.c       membership of the ring
+ *	maintain.c   repair, rebalance and all that is done by itself
  *	remember.c   what the store keeps for the day the metadata are lost
  */
 #ifndef TORUSD_TORUSD_H
@@ -16,6 +17,7 @@
 
 #include "datadir.h"
 #include "env/env.h"
+#include "maint/maint.h"
 #include "meta/meta.h"
 #include "meta/schema.h"
 #include "meta/url.h"
@@ -62,6 +64,12 @@ struct joining {
 	bool done;
 };
 
+struct maintenance {
+	struct retry retry;
+	struct cluster *cluster;	/* NULL: not begun, or to be tried again */
+	struct maint *maint;		/* NULL: it has not shown itself yet */
+};
+
 struct torusd {
 	struct torusd_options options;
 	struct datadir dir;
@@ -87,6 +95,7 @@ struct torusd {
 	struct tombstones tombstones;
 	struct remembering remembering;
 	struct joining joining;
+	struct maintenance maintenance;
 	struct env_timer stop_timer;
 };
 
@@ -132,5 +141,11 @@ void remembering_start(struct torusd *d);
 
 /** joining_start() - become a member of the ring, unless it is one. */
 void joining_start(struct torusd *d);
+
+/** maintenance_start() - look after the chunks of the store, which serves. */
+void maintenance_start(struct torusd *d);
+
+/** maintenance_stop() - before the store is closed; at any time. */
+void maintenance_stop(struct torusd *d);
 
 #endif
