@@ -7,9 +7,11 @@
  */
 #include "maint/private.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 
 #define GRACE_NS	(600 * NSEC_PER_SEC)
 #define RATE_BUSY	(32ull << 20)
@@ -28,6 +30,21 @@ void maint_wake_at(struct maint *m, uint64_t when)
 	env_timer_set_by(m->env, &m->turn, when);
 }
 
+/* Once all is done that was to be done. */
+static void say_done(struct maint *m)
+{
+	uint64_t chunks = m->copied_chunks - m->said.copied_chunks;
+	uint64_t dropped = m->dropped_chunks - m->said.dropped_chunks;
+
+	if ((chunks == 0 && dropped == 0) || !maint_settled(m))
+		return;
+	log_info("repair: %" PRIu64 " chunks (%" PRIu64 " bytes) were copied to other peers, %" PRIu64 " that do not belong here were removed; nothing is left to do",
+		 chunks, m->copied_bytes - m->said.copied_bytes, dropped);
+	m->said.copied_chunks = m->copied_chunks;
+	m->said.copied_bytes = m->copied_bytes;
+	m->said.dropped_chunks = m->dropped_chunks;
+}
+
 static void turn(struct env_timer *timer)
 {
 	struct maint *m = container_of(timer, struct maint, turn);
@@ -38,6 +55,7 @@ static void turn(struct env_timer *timer)
 	push_turn(m);
 	drop_turn(m);
 	moved_turn(m);
+	say_done(m);
 	if (m->walk.next_full != 0)
 		maint_wake_at(m, m->walk.next_full);
 }
@@ -202,6 +220,7 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 		return NULL;
 	}
 	set_config(m, cfg);
+	env_random(env, &m->token, sizeof(m->token));
 	metacalls_init(&m->calls, meta);
 	list_init(&m->batches);
 	list_init(&m->pushing);

@@ -192,6 +192,7 @@ struct maint {
 	struct metacalls calls;
 	const struct ring *ring, *previous;	/* the cluster's */
 	uint64_t ring_version;
+	struct uuid token;		/* of transfers, by chance */
 	struct env_timer turn;
 	/* members.c */
 	struct list_head peers;
@@ -222,6 +223,9 @@ struct maint {
 	struct garbage garbage;
 	/* since the start */
 	uint64_t copied_chunks, copied_bytes, dropped_chunks, conflicts;
+	struct {			/* of those, in the log */
+		uint64_t copied_chunks, copied_bytes, dropped_chunks;
+	} said;
 };
 
 /** maint_kick() - a turn comes soon. */

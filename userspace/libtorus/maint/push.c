@@ -143,6 +143,9 @@ static void report_status(struct push *push)
 	case WIRE_EFENCED:		/* the volume has a tombstone there */
 		item_settled(item);
 		break;
+	case WIRE_EBADCRC:		/* is it that mine is bad? */
+		scrub_check(&m->scrub, item->volume, item->chunk);
+		/* fall through */
 	default:
 		log_warning("volume %016" PRIx64 ", chunk %" PRIu64 ": the copy that was sent was not taken: %s",
 			    item->volume, item->chunk,
@@ -427,6 +430,18 @@ out_free:
 	return NULL;
 }
 
+/* The same for every attempt of this process: one that begins anew takes the
+ * place of one that broke off, for which the other side still waits. */
+static void make_token(struct push *push)
+{
+	uint64_t mix = hash_u64_pair(push->copy.volume, push->copy.chunk);
+	unsigned int i;
+
+	push->token = push->maint->token;
+	for (i = 0; i < sizeof(mix); i++)
+		push->token.byte[i] ^= (uint8_t)(mix >> (8 * i));
+}
+
 static void start(struct maint *m, struct item *item)
 {
 	struct store_copy copy;
@@ -446,7 +461,7 @@ static void start(struct maint *m, struct item *item)
 	push->item = item;
 	push->target = item->target;
 	push->copy = copy;
-	env_random(m->env, &push->token, sizeof(push->token));
+	make_token(push);
 	item_begin(item, ITEM_PUSHING);
 	list_add_tail(&push->node, &m->pushing);
 	m->pushing_count++;
