@@ -32,7 +32,7 @@
 #define AGAIN_MIN	(5 * NSEC_PER_SEC)
 #define AGAIN_MAX	(600 * NSEC_PER_SEC)
 #define OPEN_AGAIN	(10 * NSEC_PER_SEC)	/* its SEAL may be on the way */
-#define LEAVE_MIN	(15 * NSEC_PER_SEC)
+#define LEAVE_MIN	(5 * NSEC_PER_SEC)
 #define TAKE_OVER	(120 * NSEC_PER_SEC)	/* the first one does not do it */
 
 enum verdict { UNKNOWN, GOOD, LACKS, OPEN, NEWER, CONFLICT, DELETED };
