@@ -55,7 +55,7 @@ void mbed_forget_volume(struct mbed *w)
 }
 
 void mbed_ring(struct mbed *w, uint32_t replication, uint32_t mask,
-	      uint32_t drained)
+	       uint32_t drained)
 {
 	struct ring_spec *spec = &w->ring.current;
 	char key[META_KEY_MAX];
@@ -401,7 +401,7 @@ static void seal_at(struct mbed *w, unsigned int i, uint64_t chunk,
 }
 
 uint64_t mbed_put_open(struct mbed *w, uint32_t mask, uint32_t open,
-		      uint32_t blocks)
+		       uint32_t blocks)
 {
 	uint64_t chunk = ++w->chunks;
 	uint32_t crc;
@@ -427,7 +427,7 @@ uint64_t mbed_put(struct mbed *w, uint32_t mask, uint32_t blocks)
 }
 
 void mbed_put_many(struct mbed *w, uint32_t count, uint32_t blocks,
-		  uint32_t except)
+		   uint32_t except)
 {
 	while (count-- > 0)
 		mbed_put(w, mbed_owners(w, w->chunks + 1, except), blocks);

@@ -56,7 +56,7 @@ void mbed_forget_volume(struct mbed *w);
 /* The next version of a ketama ring of the stores in @mask; those in @drained
  * have weight 0. */
 void mbed_ring(struct mbed *w, uint32_t replication, uint32_t mask,
-	      uint32_t drained);
+	       uint32_t drained);
 /* The document as it is in the metadata store. */
 void mbed_read_ring(struct mbed *w, struct ring_doc *doc);
 /* A store without maintenance; with mbed_maintain() it has one. */
@@ -70,10 +70,10 @@ void mbed_stop(struct mbed *w, unsigned int i);
 uint64_t mbed_put(struct mbed *w, uint32_t mask, uint32_t blocks);
 /* The same, but left open on the stores in @open. */
 uint64_t mbed_put_open(struct mbed *w, uint32_t mask, uint32_t open,
-		      uint32_t blocks);
+		       uint32_t blocks);
 /* So many, each on its owners by the current ring, without @except. */
 void mbed_put_many(struct mbed *w, uint32_t count, uint32_t blocks,
-		  uint32_t except);
+		   uint32_t except);
 
 /* The owners of a chunk by the current ring; and who has a sealed copy. */
 uint32_t mbed_owners(struct mbed *w, uint64_t chunk, uint32_t except);
