@@ -100,7 +100,14 @@ static void put_peer(struct mbed *w, unsigned int i)
 	snprintf(doc.address, sizeof(doc.address), "store%u:1", i);
 	key_peer(&w->cluster, &doc.id, key);
 	put_text(w, key, peer_doc_encode(&doc));
-	key_alive(&w->cluster, &doc.id, key);
+}
+
+/* As torusd does: others need not sit out a back-off. */
+static void put_alive(struct mbed *w, unsigned int i)
+{
+	char key[META_KEY_MAX];
+
+	key_alive(&w->cluster, &w->store[i].id, key);
 	sim_meta_put(w->sim, key, "{\"version\":1}");
 }
 
@@ -134,6 +141,7 @@ void mbed_start(struct mbed *w, unsigned int i)
 	assert_non_null(s->store);
 	wait_done(w);
 	assert_int_equal(0, store_serve(s->store, address));
+	put_alive(w, i);
 }
 
 static void ring_changed(void *ctx)
