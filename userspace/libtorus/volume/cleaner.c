@@ -42,6 +42,7 @@
 #define PAUSE		(10 * NSEC_PER_SEC)
 /* Where peers are full: the threshold in percent, and how often a checkpoint
  * finds out what was trimmed. */
+#define NO_ROOM_MAX	(300 * NSEC_PER_SEC)
 #define FULL_THRESHOLD	5u
 #define FULL_INTERVAL	(10 * NSEC_PER_SEC)
 /* Freed chunks, or this part of what is stored, before a checkpoint gives
@@ -223,7 +224,13 @@ void cleaner_published(struct volume *v)
 
 void cleaner_no_room(struct volume *v)
 {
-	env_timer_after(v->env, &v->cleaner.pause, PAUSE);
+	struct cleaner *c = &v->cleaner;
+
+	if (!cleaner_at_rest(v))
+		return;
+	cleaner_give_up(v, "peers have no room for what is live in it");
+	c->pause_ns = MIN(MAX(c->pause_ns * 2, PAUSE), NO_ROOM_MAX);
+	env_timer_after(v->env, &c->pause, c->pause_ns);
 }
 
 /* ---- users ------------------------------------------------------------ */
@@ -359,7 +366,9 @@ static void free_chunk(struct volume *v)
 	v->pages.stored_blocks -= MIN(victim->length, v->pages.stored_blocks);
 	c->unpublished += victim->length;
 	v->stats.cleaned_chunks++;
-	if (c->unpublished >= MAX((uint64_t)FREED_CHUNKS * v->doc.chunk_blocks,
+	c->pause_ns = 0;
+	if (v->tail.full ||
+	    c->unpublished >= MAX((uint64_t)FREED_CHUNKS * v->doc.chunk_blocks,
 				  v->pages.stored_blocks / FREED_PART))
 		checkpoint_start(v);
 	next_victim(v);

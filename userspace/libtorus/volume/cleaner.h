@@ -56,6 +56,7 @@ struct cleaner {
 	bool busy;			/* an answer will come */
 	bool blocked;			/* by something that kicks when over */
 	struct env_timer pause;		/* armed: rests until then */
+	uint64_t pause_ns;		/* the next one, where there is no room */
 	uint64_t rest_end, rest_horizon;	/* .. or until one of these moves */
 	bool resting;
 	struct env_timer stall;		/* see cleaner_holds_users() */
@@ -117,7 +118,8 @@ bool cleaner_holds_users(const struct volume *v);
 /** cleaner_users_took() - so many blocks of users' data got into a record. */
 void cleaner_users_took(struct volume *v, uint32_t blocks);
 
-/** cleaner_no_room() - a peer had no room for what is moved. */
+/** cleaner_no_room() - a peer had no room for what is moved, and it is not in
+ * flight any more: less and less often, until a chunk is freed. */
 void cleaner_no_room(struct volume *v);
 
 /* ---- between the files of the cleaner ---------------------------------- */

@@ -233,9 +233,13 @@ static void watch_excluded(struct volume *v)
 		health_watch(v, &v->doc.tail.excluded[i]);
 }
 
+/* When it would be idle, if nothing more came. */
 static void arm_idle(struct volume *v)
 {
-	env_timer_after(v->env, &v->tail.retry, IDLE_LIMIT);
+	uint64_t now = env_now(v->env), when = v->tail.used_at + IDLE_LIMIT;
+
+	env_timer_set(v->env, &v->tail.retry,
+		      when > now ? when : now + IDLE_LIMIT);
 }
 
 void tail_start(struct volume *v)
@@ -345,6 +349,7 @@ void tail_begin_end(struct volume *v)
 
 void tail_took(struct volume *v, const struct record *r)
 {
+	v->tail.used_at = env_now(v->env);
 	if (!pages_changed_by(r))
 		return;
 	v->changed = v->end.last;

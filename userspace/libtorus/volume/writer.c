@@ -361,6 +361,27 @@ static int check_answer(struct flight *flight, struct active_member *member,
 	return 0;
 }
 
+static bool has_moves(const struct flight *flight)
+{
+	const struct log_write *write;
+
+	list_for_each_entry(write, &flight->writes, node)
+		if (write->kind == EXTENT_RELOCATION)
+			return true;
+	return false;
+}
+
+/* The flight may be gone after this. */
+static void replica_failed(struct volume *v, struct flight *flight,
+			   const struct uuid *id, int err)
+{
+	bool moves = err == -ENOSPC && has_moves(flight);
+
+	tail_replica_failed(v, id, err);
+	if (moves)
+		cleaner_no_room(v);
+}
+
 static void append_done(struct peer_call *call)
 {
 	struct flight_member *fm = container_of(call, struct flight_member,
@@ -386,7 +407,7 @@ static void append_done(struct peer_call *call)
 		err = check_answer(flight, member, call);
 	if (err) {
 		member->failed = true;
-		tail_replica_failed(v, &fm->id, err);
+		replica_failed(v, flight, &fm->id, err);
 		return;
 	}
 	flight->acked++;
