@@ -43,6 +43,9 @@ $(B)/fuzz-obj/%.o: %.c
 	$(call say,CLANG,$<)
 	$(Q)clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
 
+# This one is a store on a simulated disk.
+$(B)/fuzz/fuzz_store: $(patsubst %.c,$(B)/fuzz-obj/%.o,$(wildcard tests/sim/lib/*.c))
+
 $(B)/fuzz/%: $(B)/fuzz-obj/tests/fuzz/%.o $(LIB_SRC:%.c=$(B)/fuzz-obj/%.o)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

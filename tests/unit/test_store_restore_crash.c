@@ -90,6 +90,49 @@ static void test_power_loss_while_a_bad_copy_is_replaced(void **state)
 	crash_at_every_step(state, 457, true);
 }
 
+/* What the store calls sealed at such a length and CRC is that, byte for byte,
+ * at every moment: others count it. */
+static void test_power_loss_while_an_overruled_copy_is_replaced(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 2), old = make_source(f, 1);
+	uint32_t i, before = 0, bad = 0, after = 0;
+	struct store_copy copy;
+	struct reply r;
+	struct op op;
+
+	for (i = 0; i < 200; i++) {
+		fixture_teardown(state);
+		assert_int_equal(peer_setup(state), 0);
+		f = *state;
+		assert_int_equal(restore(f, &old), WIRE_OK);
+		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
+		send_piece(f, &r, &s, 250, 207);
+		sim_run(f->sim, i * NSEC_PER_MSEC / 5);
+		fixture_disconnect(f);
+		fixture_crash(f);
+		fixture_reopen(f);
+		fixture_reconnect(f, WIRE_ROLE_PEER);
+		copy = copy_now(f);
+		if (copy.state == WIRE_COPY_SEALED)
+			assert_restored(f, copy.epoch == 1 ? &old : &s);
+		else
+			assert_int_equal(copy.state, WIRE_COPY_BAD);
+		before += copy.state == WIRE_COPY_SEALED && copy.epoch == 1;
+		after += copy.state == WIRE_COPY_SEALED && copy.epoch == 2;
+		bad += copy.state == WIRE_COPY_BAD;
+		assert_int_equal(restore(f, &s), copy.epoch == 2 &&
+				 copy.state == WIRE_COPY_SEALED ?
+				 WIRE_ESEALED : WIRE_OK);
+		assert_restored(f, &s);
+		assert_int_equal(verify(f, &op), 0);
+		reply_release(&r);
+	}
+	assert_true(before > 0 && bad > 0 && after > 0);
+	free(s.bytes);
+	free(old.bytes);
+}
+
 static void test_failing_disk_gets_no_promise(void **state)
 {
 	struct fixture *f = *state;
@@ -136,6 +179,7 @@ int main(void)
 		RESTORE_TEST(test_power_loss_while_a_new_copy_comes),
 		RESTORE_TEST(test_power_loss_while_an_open_copy_is_replaced),
 		RESTORE_TEST(test_power_loss_while_a_bad_copy_is_replaced),
+		RESTORE_TEST(test_power_loss_while_an_overruled_copy_is_replaced),
 		RESTORE_TEST(test_failing_disk_gets_no_promise),
 	};
 

@@ -44,6 +44,7 @@ struct store_restore {
 	/* restore_place.c */
 	struct store_chunk *chunk;	/* held */
 	struct store_chunk_idle_wait idle;
+	struct store_durable_wait overruled;
 	struct store_sync_wait names;
 	struct store_journal_entry entry;
 	char place[48];

@@ -4,6 +4,7 @@
  *
  *   file durable -> chunk marked RESTORING: who comes is told to try again
  *     -> nobody uses the chunk any more -> checked once more
+ *     -> an old copy that an earlier epoch sealed otherwise: JOURNAL_BAD durable
  *     -> renamed over the old copy -> directory synced -> JOURNAL_RESTORE
  *        durable -> sealed -> answer
  *
@@ -12,9 +13,12 @@
  *   after it, before JOURNAL_RESTORE  the whole new copy under the journal's
  *       old word for it: nothing known or unsealed: an unsealed copy that has
  *       all the records (one that is shorter than what the journal calls
- *       durable counts as damaged); bad: still bad; sealed by an earlier epoch:
- *       a copy that the later seal has overruled anyway. RESTORE comes again.
+ *       durable counts as damaged); bad: still bad. RESTORE comes again.
  *   after it                          the new copy, sealed
+ * The word "sealed so" must not stand for other bytes for a moment: others count
+ * such copies. So it is taken back before the rename; the later seal has
+ * overruled that copy anyway.
+ *
  * So nothing is promised that the disk does not hold, and at each moment either
  * the old bytes or the new ones are there, whole. The rename stays inside of
  * one directory: then it is one change of it.
@@ -133,6 +137,33 @@ static void renamed(struct env_file_op *op)
 	store_syncer_wait(names, &r->names, chunk->live->name_change);
 }
 
+static void rename_it(struct store_restore *r)
+{
+	store_file_path(r->chunk, r->place);
+	store_op_rename(r->store, &r->op, r->path, r->place, renamed, r);
+}
+
+static void old_copy_bad(struct store_durable_wait *wait, int err)
+{
+	struct store_restore *r = container_of(wait, struct store_restore,
+					       overruled);
+
+	if (err == -EUCLEAN)
+		rename_it(r);
+	else
+		end_held(r, WIRE_EIO);
+}
+
+/* Sealed and good, but as something else. */
+static bool overrules(const struct store_restore *r)
+{
+	const struct store_chunk *chunk = r->chunk;
+
+	return (chunk->flags & STORE_CHUNK_SEALED) &&
+	       !(chunk->flags & STORE_CHUNK_BAD) &&
+	       (chunk->length != r->length || chunk->end_crc != r->end_crc);
+}
+
 static void unused(struct store_chunk_idle_wait *wait)
 {
 	struct store_restore *r = container_of(wait, struct store_restore,
@@ -150,8 +181,13 @@ static void unused(struct store_chunk_idle_wait *wait)
 		log_restore(r);
 		return;
 	}
-	store_file_path(r->chunk, r->place);
-	store_op_rename(r->store, &r->op, r->path, r->place, renamed, r);
+	if (!overrules(r)) {
+		rename_it(r);
+		return;
+	}
+	store_chunk_mark_bad(r->chunk, "a later epoch has sealed it otherwise, and that copy takes its place");
+	r->overruled.fn = old_copy_bad;
+	store_chunk_make_durable(r->chunk, 0, &r->overruled);
 }
 
 void store_restore_place(struct store_restore *r)
