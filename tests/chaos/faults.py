@@ -347,9 +347,13 @@ KINDS = [PeerKill, TwoPeersKill, PeerRestart, PeerFull, PeerHang, LinkPartition,
          LinkCut, EtcdKill, EtcdLeaderKill, EtcdHang, EtcdAway, EtcdCutOff, ServerKill, ServerHang, ServerTakeover]
 
 
-def choose(world, rng, taken):
+# Those of which it is told what they cost, if there is time.
+MEASURED = [PeerKill, PeerHang, LinkPartition, LinkOneWay, EtcdLeaderKill, EtcdAway, ServerKill, ServerTakeover]
+
+
+def choose(world, rng, kinds, taken):
     """A fault of a random kind whose things are free, or None."""
-    kind = rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
+    kind = rng.choices(kinds, [kind.weight for kind in kinds])[0]
     fault = kind(world, rng)
     return None if fault.things & taken else fault
 
@@ -357,9 +361,10 @@ def choose(world, rng, taken):
 class Schedule:
     """Up to `most` faults at a time, until the time is up."""
 
-    def __init__(self, world, rng, most=3):
+    def __init__(self, world, rng, kinds, most=3):
         self.world = world
         self.rng = rng
+        self.kinds = kinds
         self.most = most
         self.under_way = []
         self.counts = {}
@@ -395,12 +400,25 @@ class Schedule:
             watch()
             self.end_due()
             if time.monotonic() >= following and len(self.under_way) < self.most:
-                fault = choose(self.world, self.rng, self.taken())
+                fault = choose(self.world, self.rng, self.kinds, self.taken())
                 if fault:
                     self.begin(fault)
                     # Some alone, for what one costs; some in a crowd.
                     following = time.monotonic() + self.rng.choice((0.1, 0.3, 0.6, 1.0, fault.duration + 2.2))
             time.sleep(0.02)
+
+    def run_alone(self, kinds, seconds, watch):
+        """One of each, each by itself: for what it alone costs."""
+        for kind in kinds:
+            fault = kind(self.world, self.rng)
+            fault.duration = seconds
+            self.begin(fault)
+            for condition in (lambda: self.under_way, lambda: time.monotonic() < settled):
+                settled = time.monotonic() + 2.3
+                while condition():
+                    watch()
+                    self.end_due()
+                    time.sleep(0.02)
 
     def heal(self):
         while self.under_way:

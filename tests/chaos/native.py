@@ -14,130 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-from faults import Schedule
-from processes import Trouble, die_with_parent, wait_until
+from faults import KINDS, MEASURED, Schedule
+from processes import Trouble, wait_until
+from work import BUILD, Fio, Load, Verdicts, judge
 from world import World
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-BUILD = os.environ.get("TORUS_BUILD", f"{TOP}/build")
 BLOCKS = 4096
 VOLUME_SIZE = "64MiB"       # more than these blocks: room for others' writes
-
-
-class Load:
-    """chaos-load: told of each new server; tells of errors."""
-
-    def __init__(self, folder, seed, *words):
-        self.history = f"{folder}/history"
-        self.errors = []
-        self.total = {}
-        self.expected_losses = 0
-        self.opened = threading.Event()
-        self.popen = subprocess.Popen(
-            [f"{BUILD}/chaos-load", "--history", self.history, "--seed", str(seed), "--blocks", str(BLOCKS),
-             *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-        self.listener = threading.Thread(target=self.listen, daemon=True)
-        self.listener.start()
-
-    def listen(self):
-        for line in self.popen.stdout:
-            word, _, rest = line.strip().partition(" ")
-            if word == "total":
-                self.total = {key: int(value) for key, value in (pair.split("=") for pair in rest.split())}
-            elif word == "opened":
-                self.opened.set()
-            elif word == "lost" and self.expected_losses:
-                self.expected_losses -= 1
-            else:
-                self.errors.append(line.strip())
-
-    def say(self, line):
-        self.popen.stdin.write(line + "\n")
-        self.popen.stdin.flush()
-
-    def expect_lost(self):
-        self.expected_losses += 1
-
-    def open(self, path):
-        # Afterwards nothing is told of the session before.
-        self.opened.clear()
-        self.say(f"open {path}")
-        if not self.opened.wait(30):
-            raise Trouble("chaos-load does not open another server")
-        self.expected_losses = 0
-
-    def stop(self, seconds=240):
-        self.say("stop")
-        try:
-            status = self.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            raise Trouble(f"chaos-load: requests have no end within {seconds} s") from None
-        self.listener.join()
-        return status
-
-
-class Fio:
-    """Rounds of random writes; each is read back and verified in the end."""
-
-    def __init__(self, folder, volume, size="24M"):
-        self.folder = folder
-        self.volume = volume
-        self.size = size
-        self.rounds = 0
-        self.failed = ""
-        self.enough = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def job(self, seed, *words):
-        log = f"{self.folder}/fio.{seed}.{len(words)}"
-        with open(log, "wb") as out:
-            status = subprocess.run(
-                ["fio", "--name=job", "--ioengine=nbd", f"--uri={self.volume.uri}", "--rw=randwrite",
-                 "--bsrange=4k-128k", "--iodepth=16", f"--randseed={seed}", f"--size={self.size}",
-                 "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--fsync=32", *words],
-                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=400, check=False,
-                preexec_fn=die_with_parent).returncode
-        with open(log, encoding="utf-8", errors="replace") as out:
-            text = out.read()
-        if status or "err= 0" not in text:
-            self.failed = f"fio, round {seed}, status {status}: {text[-1500:]}"
-        return not self.failed
-
-    def run(self):
-        while not self.enough.is_set():
-            self.rounds += 1
-            try:
-                if not self.job(self.rounds, "--rate=40m,3m", "--do_verify=1"):
-                    break
-            except subprocess.TimeoutExpired:
-                self.failed = f"fio, round {self.rounds}: no end within 400 s"
-                break
-
-    def end(self):
-        self.enough.set()
-        self.thread.join()
-
-    def verify_again(self):
-        return self.job(self.rounds, "--verify_only", "--do_verify=1")
-
-
-class Verdicts:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def add(self, good, what, detail=""):
-        if good:
-            self.passed += 1
-        else:
-            self.failed += 1
-        number = self.passed + self.failed
-        for line in str(detail).splitlines() if not good else ():
-            print(f"# {line}")
-        print(f"{'ok' if good else 'not ok'} {number} - {what}", flush=True)
 
 
 class Chaos:
@@ -150,7 +35,7 @@ class Chaos:
         print(f"# chaos natively: seed {options.seed}, {options.minutes:g} minutes, {peers} torusd", flush=True)
         self.world = World(folder, BUILD, peers, f"{int(2 + 2 * options.minutes)}GiB")
         self.world.takeovers = self.world.fenced = 0
-        self.schedule = Schedule(self.world, self.rng)
+        self.schedule = Schedule(self.world, self.rng, KINDS)
         self.dead = []
         self.ended = False
 
@@ -158,7 +43,7 @@ class Chaos:
         world = self.world
         self.blocks = world.volume("blocks", VOLUME_SIZE)
         self.blocks.serve()
-        self.load = world.load = Load(self.folder, self.options.seed, "--rate", "300")
+        self.load = world.load = Load(self.folder, self.options.seed, BLOCKS, "--rate", "300")
         self.load.open(self.blocks.path)
         files = world.volume("files", VOLUME_SIZE)
         files.serve()
@@ -206,7 +91,7 @@ class Chaos:
         world.start_all()
         for volume in world.volumes.values():
             volume.serve()
-        last = Load(self.folder, 0, "--threads", "0")
+        last = Load(self.folder, 0, BLOCKS, "--threads", "0")
         last.open(self.blocks.path)
         status = last.stop()
         self.verdicts.add(status == 0 and not last.errors, "every block can be read after all were killed",
@@ -215,19 +100,6 @@ class Chaos:
             self.fio.verify_again()
         self.verdicts.add(not self.fio.failed, "what fio wrote is there after all were killed", self.fio.failed)
         self.watch()
-
-    def judge(self):
-        faults = f"{self.folder}/faults"
-        with open(faults, "w", encoding="ascii") as file:
-            for window in self.schedule.windows:
-                file.write("%s %d %d\n" % window)
-        result = subprocess.run([f"{BUILD}/chaos-check", self.load.history, faults], capture_output=True,
-                                text=True, check=False)
-        for line in result.stdout.splitlines():
-            if line.startswith(("judged", "pause")):
-                print(f"# {line}")
-        self.verdicts.add(result.returncode == 0, "no block is lost or wrong",
-                          result.stdout[:6000] + result.stderr)
 
     def tell(self):
         world = self.world
@@ -242,12 +114,15 @@ class Chaos:
     def run(self):
         try:
             self.start()
-            self.schedule.run(60 * self.options.minutes, self.watch)
+            deadline = time.monotonic() + 60 * self.options.minutes
+            if self.options.minutes >= 2:
+                self.schedule.run_alone(MEASURED, 1.5, self.watch)
+            self.schedule.run(deadline - time.monotonic(), self.watch)
             self.calm()
             self.stop()
             self.tell()
             self.ordeal()
-            self.judge()
+            judge(self.verdicts, self.folder, self.schedule.windows, "no block is lost or wrong")
             self.verdicts.add(not self.dead, "nobody ended unasked", "\n".join(self.dead))
             self.ended = True
         except (Trouble, OSError, subprocess.SubprocessError) as trouble:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What works on a cluster while it is in trouble, and what judges that."""
+
+import os
+import subprocess
+import threading
+
+from processes import Trouble, die_with_parent
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+BUILD = os.environ.get("TORUS_BUILD", f"{TOP}/build")
+
+
+class Load:
+    """chaos-load: told of each new server; tells of errors."""
+
+    def __init__(self, folder, seed, blocks, *words):
+        self.history = f"{folder}/history"
+        self.errors = []
+        self.total = {}
+        self.expected_losses = 0
+        self.opened = threading.Event()
+        self.popen = subprocess.Popen(
+            [f"{BUILD}/chaos-load", "--history", self.history, "--seed", str(seed), "--blocks", str(blocks),
+             *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+
+    def listen(self):
+        for line in self.popen.stdout:
+            word, _, rest = line.strip().partition(" ")
+            if word == "total":
+                self.total = {key: int(value) for key, value in (pair.split("=") for pair in rest.split())}
+            elif word == "opened":
+                self.opened.set()
+            elif word == "lost" and self.expected_losses:
+                self.expected_losses -= 1
+            else:
+                self.errors.append(line.strip())
+
+    def say(self, line):
+        self.popen.stdin.write(line + "\n")
+        self.popen.stdin.flush()
+
+    def expect_lost(self):
+        self.expected_losses += 1
+
+    def open(self, path):
+        # Afterwards nothing is told of the session before.
+        self.opened.clear()
+        self.say(f"open {path}")
+        if not self.opened.wait(30):
+            raise Trouble("chaos-load does not open another server")
+        self.expected_losses = 0
+
+    def stop(self, seconds=240):
+        self.say("stop")
+        try:
+            status = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            raise Trouble(f"chaos-load: requests have no end within {seconds} s") from None
+        self.listener.join()
+        return status
+
+
+class Fio:
+    """Rounds of random writes; each is read back and verified in the end."""
+
+    def __init__(self, folder, volume, size="24M"):
+        self.folder = folder
+        self.volume = volume
+        self.size = size
+        self.rounds = 0
+        self.failed = ""
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def job(self, seed, *words):
+        log = f"{self.folder}/fio.{seed}.{len(words)}"
+        with open(log, "wb") as out:
+            status = subprocess.run(
+                ["fio", "--name=job", "--ioengine=nbd", f"--uri={self.volume.uri}", "--rw=randwrite",
+                 "--bsrange=4k-128k", "--iodepth=16", f"--randseed={seed}", f"--size={self.size}",
+                 "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--fsync=32", *words],
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=400, check=False,
+                preexec_fn=die_with_parent).returncode
+        with open(log, encoding="utf-8", errors="replace") as out:
+            text = out.read()
+        if status or "err= 0" not in text:
+            self.failed = f"fio, round {seed}, status {status}: {text[-1500:]}"
+        return not self.failed
+
+    def run(self):
+        while not self.enough.is_set():
+            self.rounds += 1
+            try:
+                if not self.job(self.rounds, "--rate=40m,3m", "--do_verify=1"):
+                    break
+            except subprocess.TimeoutExpired:
+                self.failed = f"fio, round {self.rounds}: no end within 400 s"
+                break
+
+    def end(self):
+        self.enough.set()
+        self.thread.join()
+
+    def verify_again(self):
+        return self.job(self.rounds, "--verify_only", "--do_verify=1")
+
+
+class Verdicts:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def add(self, good, what, detail=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+        number = self.passed + self.failed
+        for line in str(detail).splitlines() if not good else ():
+            print(f"# {line}")
+        print(f"{'ok' if good else 'not ok'} {number} - {what}", flush=True)
+
+
+def judge(verdicts, folder, windows, what):
+    """What chaos-check says of the history; the pauses are only told."""
+    faults = f"{folder}/faults"
+    with open(faults, "w", encoding="ascii") as file:
+        for window in windows:
+            file.write("%s %d %d\n" % window)
+    result = subprocess.run([f"{BUILD}/chaos-check", f"{folder}/history", faults], capture_output=True,
+                            text=True, check=False)
+    for line in result.stdout.splitlines():
+        if line.startswith(("judged", "pause")):
+            print(f"# {line}")
+    verdicts.add(result.returncode == 0, what, result.stdout[:6000] + result.stderr)
