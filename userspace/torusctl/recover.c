@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/size.h"
 #include "ctl.h"
 #include "env/env_uring.h"
 #include "recover/recover.h"
@@ -257,6 +258,114 @@ static int recover_all(struct ctl *ctl, struct recover *r, int argc,
 	return err ? err : carry_out(ctl, r);
 }
 
+/* ---- --truncate ------------------------------------------------------------------- */
+
+static int add_known_peers(struct ctl *ctl, struct recover *r)
+{
+	struct ctl_peer *peers;
+	size_t count;
+	int err = ctl_peers(ctl, &peers, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && !err; i++)
+		err = add_peer(r, peers[i].doc.address);
+	if (!err && recover_peers(r) < count && !ctl_given(ctl, OPT_WITHOUT_ABSENT))
+		err = error_set(-EHOSTUNREACH, "%zu of %zu peers do not answer, and may have what is missing: start them, or give --without-absent if they are lost for good",
+				count - recover_peers(r), count);
+	free(peers);
+	return err;
+}
+
+static const struct recover_volume *only_volume(struct recover *r, uint64_t id)
+{
+	const struct recover_volume *volumes;
+	uint32_t count = recover_volumes(r, &volumes);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (volumes[i].id == id)
+			return &volumes[i];
+	return NULL;
+}
+
+static void show_loss(const struct recover_volume *v)
+{
+	uint64_t last = v->flushed > v->beyond_last ? v->flushed :
+						      v->beyond_last;
+	char size[32];
+
+	printf("The log of volume %s can be followed from its root (record %" PRIu64 ") to record %" PRIu64 ", the end of chunk %" PRIu64 ".\n",
+	       v->doc.name, v->doc.root.sequence, v->end_sequence,
+	       v->chunk_last);
+	printf("Lost would be the records from %" PRIu64 " on",
+	       v->end_sequence + 1);
+	if (last > v->end_sequence)
+		printf(", to %" PRIu64 " at least", last);
+	if (v->flushed > v->end_sequence)
+		printf("; those up to %" PRIu64 " were flushed", v->flushed);
+	printf(".\n");
+	if (v->beyond_damaged) {
+		size_format(v->beyond_damaged * BLOCK_SIZE, size, sizeof(size));
+		printf("%s of them were durable in that chunk, and are damaged.\n",
+		       size);
+	}
+	if (!v->beyond_records)
+		return;
+	size_format(v->beyond_blocks * BLOCK_SIZE, size, sizeof(size));
+	printf("Behind the gap the peers have %" PRIu64 " records of them (%s)",
+	       v->beyond_records, size);
+	if (v->beyond_low <= v->beyond_high)
+		printf(", which write to bytes %" PRIu64 " to %" PRIu64 " of the volume",
+		       v->beyond_low * BLOCK_SIZE,
+		       (v->beyond_high + 1) * BLOCK_SIZE - 1);
+	printf(".\nWhat is lost is not marked in the volume: check what is in it (fsck) afterwards.\n");
+}
+
+static int check_loss(const struct recover_volume *v, const char *name)
+{
+	if (!v || v->state == RECOVER_NOTHING)
+		return error_set(-ENODATA, "no peer has a chunk of volume %s: there is nothing to truncate",
+				 name);
+	if (v->state != RECOVER_GOOD)
+		return error_set(-EUCLEAN, "volume %s: %s", name, v->problem);
+	if (v->flushed <= v->end_sequence && !v->beyond_records &&
+	    !v->beyond_damaged)
+		return error_set(-EALREADY, "the log of volume %s is whole as far as anybody knows: attach it",
+				 name);
+	show_loss(v);
+	fflush(stdout);
+	return 0;
+}
+
+static int truncate_log(struct ctl *ctl, struct recover *r, const char *name)
+{
+	struct volume_doc doc;
+	int err = ctl_cluster_load(ctl);
+
+	if (!err)
+		err = ctl_volume_get(ctl, name, &doc);
+	if (!err)
+		err = add_known_peers(ctl, r);
+	if (!err)
+		err = recover_truncate(r, doc.id);
+	if (!err)
+		err = recover_survey(r);
+	if (!err)
+		err = check_loss(only_volume(r, doc.id), name);
+	if (!err)
+		err = recover_compare(r, ctl->meta, true);
+	if (!err)
+		err = confirm(ctl, r);
+	if (!err)
+		err = recover_fence(r);
+	if (!err)
+		err = recover_write(r);
+	if (!err)
+		fprintf(stderr, "The log of volume %s ends there now, and it can be attached.\n",
+			name);
+	return err;
+}
+
 int cmd_recover(struct ctl *ctl, int argc, char **argv)
 {
 	struct recover_config cfg = {
@@ -265,11 +374,16 @@ int cmd_recover(struct ctl *ctl, int argc, char **argv)
 	struct recover *r;
 	int err;
 
-	if (!argc && !ctl_given(ctl, OPT_FROM_PEERS))
+	if (!argc && !ctl_given(ctl, OPT_FROM_PEERS) &&
+	    !ctl_given(ctl, OPT_TRUNCATE))
 		return ctl_usage(ctl, "name the addresses of the peers: --from-peers HOST:PORT,...");
 	r = recover_new(&cfg);
-	err = r ? recover_all(ctl, r, argc, argv) :
-		  error_set(-ENOMEM, "out of memory");
+	if (!r)
+		err = error_set(-ENOMEM, "out of memory");
+	else if (ctl_given(ctl, OPT_TRUNCATE))
+		err = truncate_log(ctl, r, ctl->option[OPT_TRUNCATE]);
+	else
+		err = recover_all(ctl, r, argc, argv);
 	if (err)
 		ctl_fail(err);
 	recover_free(r);

@@ -208,10 +208,12 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 	const struct garbage_config garbage = {
 		.interval_ns = cfg->walk_interval_ns,
 	};
+	struct settler_config settler = { .grace_ns = cfg->recovery_grace_ns };
 	struct maint *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
 		return NULL;
+	memcpy(settler.host, cfg->host, sizeof(settler.host));
 	m->env = env;
 	m->cluster = cluster;
 	m->store = store;
@@ -234,6 +236,7 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 		maint_free(m);
 		return NULL;
 	}
+	settler_init(&m->settler, env, meta, cluster, &settler);
 	store_set_events(store, &store_events, m);
 	take_ring(m);
 	members_sync(m);
@@ -253,6 +256,7 @@ void maint_free(struct maint *m)
 	drop_release(m);
 	scrub_release(&m->scrub);
 	garbage_release(&m->garbage);
+	settler_release(&m->settler);
 	volumes_release(m);
 	items_release(m);
 	members_release(m);
@@ -269,5 +273,5 @@ bool maint_settled(const struct maint *m)
 bool maint_idle(const struct maint *m)
 {
 	return maint_settled(m) && scrub_idle(&m->scrub) &&
-	       garbage_idle(&m->garbage);
+	       garbage_idle(&m->garbage) && settler_idle(&m->settler);
 }

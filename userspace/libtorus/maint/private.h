@@ -25,6 +25,7 @@
 #include "maint/garbage.h"
 #include "maint/maint.h"
 #include "maint/scrub.h"
+#include "maint/settle.h"
 #include "store/maintain.h"
 #include "volume/metacall.h"
 #include "wire/proto.h"
@@ -221,6 +222,7 @@ struct maint {
 	struct moved moved;
 	struct scrub scrub;
 	struct garbage garbage;
+	struct settler settler;
 	/* since the start */
 	uint64_t copied_chunks, copied_bytes, dropped_chunks, conflicts;
 	struct {			/* of those, in the log */

@@ -60,6 +60,10 @@ struct peer_doc {
 	struct uuid incarnation;
 };
 
+/* The device of a torusd that recovers a volume which nobody uses: whoever
+ * wants to attach may take it over without force. */
+#define ATTACHMENT_MAINTENANCE "maintenance"
+
 struct attachment {
 	bool present;
 	char host[HOST_MAX];		/* "" when absent */

@@ -94,8 +94,10 @@ static int try_root(struct log_search *s, const struct chain_root *at,
 	if (err)
 		return err == -EBADMSG ? 0 : err;
 	tip = chain_tip(s);
-	whole = chain_holds(path, at) && tip &&
-		path->steps[path->count - 1].chunk == tip->number;
+	whole = chain_holds(path, at);
+	if (whole && s->choice && s->choice->truncate)
+		return 1;
+	whole &= tip && path->steps[path->count - 1].chunk == tip->number;
 	if (whole || (s->choice && s->choice->root))
 		return 1;
 	refuse(v, "its log cannot be followed from its newest root (%" PRIu64 ":%u) to the newest chunk (%" PRIu64 "): after record %" PRIu64 ", at the end of chunk %" PRIu64 ", something is missing. Name the peers that have not been asked, or take what can be followed with --choose %s=%" PRIu64 ":%u",
@@ -224,6 +226,35 @@ int recover_list_sealed(struct recover_volume *v,
 	return 0;
 }
 
+/* Chunks that follow the one in which the log ends, and its rest. */
+static void look_beyond(struct log_search *s, struct recover_volume *v,
+			const struct recover_path *path)
+{
+	const struct recover_step *end = &path->steps[path->count - 1];
+	uint32_t durable;
+
+	v->flushed = s->flushed;
+	v->beyond_low = UINT64_MAX;
+	v->beyond_high = 0;
+	if (s->r->only && !log_search_durable(s, end->chunk, &durable) &&
+	    durable > end->length)
+		v->beyond_damaged = durable - end->length;
+	for (uint32_t i = 0; i < s->chunk_count; i++) {
+		const struct chain_chunk *c = &s->chunks[i];
+
+		if (c->number <= end->chunk || !c->count)
+			continue;
+		v->beyond_records += c->count;
+		v->beyond_blocks += c->ends[c->count - 1].block;
+		v->beyond_last = MAX(v->beyond_last,
+				     c->first_sequence + c->count - 1);
+		if (c->low <= c->high) {
+			v->beyond_low = MIN(v->beyond_low, c->low);
+			v->beyond_high = MAX(v->beyond_high, c->high);
+		}
+	}
+}
+
 static void fill_document(struct log_search *s, struct recover_volume *v,
 			  struct recover_path *path)
 {
@@ -245,6 +276,7 @@ static void fill_document(struct log_search *s, struct recover_volume *v,
 	doc->root_floor = s->seen->root > doc->root.addr ? s->seen->root : 0;
 	doc->mod_revision = 0;
 	count_copies(s, v, path);
+	look_beyond(s, v, path);
 	if (recover_list_sealed(v, path))
 		refuse(v, "its log goes through more than %u chunks that were given up before they were full",
 		       SEALED_MAX);
@@ -265,7 +297,8 @@ static void check(struct log_search *s, struct recover_volume *v,
 		refuse(v, "the copies of chunk %" PRIu64 " disagree: the one of peer %s (%s) is no part of the others. Choose whose is right with --choose %s=PEER",
 		       s->odd->number, copy->peer->address, text, name);
 	}
-	if (s->flushed > path->sequence && !(s->choice && s->choice->root))
+	if (s->flushed > path->sequence &&
+	    !(s->choice && (s->choice->root || s->choice->truncate)))
 		refuse(v, "its log ends at record %" PRIu64 " on the peers that were asked, but record %" PRIu64 " was flushed. Name the peers that have not been asked, or accept the loss with --choose %s=%" PRIu64 ":%u",
 		       path->sequence, s->flushed, name,
 		       block_addr_chunk(v->doc.root.addr),

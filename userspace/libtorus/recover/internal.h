@@ -43,6 +43,7 @@ struct recover_choice {
 	char volume[VOLUME_NAME_MAX];
 	char peer[ADDRESS_MAX];		/* "": a root */
 	block_addr_t root;
+	bool truncate;			/* any root, as far as it goes */
 };
 
 struct recover_seen {			/* what the stores know of a volume */
@@ -79,6 +80,7 @@ struct chain_chunk {
 	struct chain_end *ends;		/* of its records, in order */
 	uint32_t count, room;
 	uint32_t last_end;		/* of the record with LAST; 0 */
+	uint64_t low, high;		/* volume blocks that it changes */
 };
 
 struct chain_root {			/* a root record that was seen */
@@ -128,6 +130,7 @@ struct recover {
 	struct recover_take take;
 	struct recover_choice *choices;
 	uint32_t choice_count;
+	uint64_t only;			/* volume; 0 = all */
 	struct recover_copy *copies;
 	size_t copy_count, copy_room;
 	struct recover_seen *seen;
@@ -192,6 +195,10 @@ int log_search_scan(struct log_search *s, uint64_t first);
 /** log_search_read_root() - the payload of a root, checked; root_release() it. */
 int log_search_read_root(struct log_search *s, const struct chain_root *at,
 			 struct root *root);
+
+/** log_search_durable() - how much of a chunk was durable in some store once,
+ * also where that is damaged now. */
+int log_search_durable(struct log_search *s, uint64_t chunk, uint32_t *blocks);
 
 /* ---- chain.c ------------------------------------------------------------- */
 

@@ -209,6 +209,8 @@ static int decide(struct recover *r, struct recover_volume *v)
 
 	if (!doc)
 		return error_set(-ENOMEM, "out of memory");
+	if (r->only && r->only != v->id)
+		return 0;
 	key_tombstone(&r->cluster, v->id, key);
 	found = find_doc(r, v->id, doc);
 	if (entry_of(r, key)) {
@@ -218,7 +220,7 @@ static int decide(struct recover *r, struct recover_volume *v)
 		v->action = RECOVER_BURY;
 	} else if (v->state == RECOVER_NOTHING) {
 		v->action = found ? RECOVER_KEEP : RECOVER_NONE;
-	} else if (found && !stores_are_ahead(r, v, doc)) {
+	} else if (found && !r->only && !stores_are_ahead(r, v, doc)) {
 		v->action = RECOVER_KEEP;
 	} else {
 		v->action = RECOVER_WRITE;
@@ -278,7 +280,7 @@ int recover_compare(struct recover *r, struct meta *meta, bool same)
 		err = check_cluster(r, same);
 	for (uint32_t i = 0; i < r->volume_count && !err; i++)
 		err = decide(r, &r->volumes[i]);
-	if (!err)
+	if (!err && !r->only)
 		err = decide_ring(r);
 	if (!err)
 		err = decide_next(r);

@@ -134,6 +134,22 @@ int recover_choose(struct recover *r, const char *choice)
 	return 0;
 }
 
+int recover_truncate(struct recover *r, uint64_t volume)
+{
+	struct recover_choice *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return error_set(-ENOMEM, "out of memory");
+	snprintf(c->volume, sizeof(c->volume), "%016llx",
+		 (unsigned long long)volume);
+	c->truncate = true;
+	free(r->choices);
+	r->choices = c;
+	r->choice_count = 1;
+	r->only = volume;
+	return 0;
+}
+
 /* A choice for a peer that was not asked would change nothing, silently. */
 static int check_choices(const struct recover *r)
 {
@@ -346,7 +362,8 @@ int recover_survey(struct recover *r)
 	if (!err)
 		err = make_room(r);
 	for (uint32_t i = 0; i < r->volume_count && !err; i++)
-		err = judge(r, i);
+		if (!r->only || r->only == r->volumes[i].id)
+			err = judge(r, i);
 	if (!err)
 		part_names(r);
 	return err;

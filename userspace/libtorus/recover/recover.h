@@ -73,6 +73,13 @@ struct recover_volume {
 	uint64_t chunk_first, chunk_last;
 	uint32_t copies_min;		/* of a chunk of it */
 	char attached[HOST_MAX + 64];	/* by whom, as the root says; "" */
+	/* What is beyond the end of the log: records that were flushed, and
+	 * what there is of them in the stores. */
+	uint64_t flushed;		/* highest watermark */
+	uint64_t beyond_last;		/* highest record; 0 = none */
+	uint64_t beyond_records, beyond_blocks;
+	uint64_t beyond_damaged;	/* blocks, durable once, of its last chunk */
+	uint64_t beyond_low, beyond_high;	/* volume blocks; low > high: none */
 };
 
 struct recover_ring {
@@ -100,6 +107,13 @@ int recover_add_peer(struct recover *r, const char *address);
  * 0 or -EINVAL, -ENOMEM with error text.
  */
 int recover_choose(struct recover *r, const char *choice);
+
+/**
+ * recover_truncate() - it is about this volume only: its log is to end where it
+ * can be followed to, whatever was there behind that. Before the survey.
+ * 0 or -ENOMEM.
+ */
+int recover_truncate(struct recover *r, uint64_t volume);
 
 /** recover_survey() - 0, or what a peer that answered before now says. */
 int recover_survey(struct recover *r);

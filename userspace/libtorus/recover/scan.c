@@ -76,6 +76,7 @@ static int add_chunks(struct log_search *s)
 			c = &s->chunks[s->chunk_count++];
 			c->number = copy->chunk;
 			c->copies = copy;
+			c->low = UINT64_MAX;
 		}
 		c->copy_count++;
 	}
@@ -122,6 +123,30 @@ static int ask_epoch(struct log_search *s, struct recover_copy *copy)
 	s->r->take.copy = copy;
 	return recover_ask(s->r, copy->peer, WIRE_STAT_CHUNK, &body,
 			   take_epoch);
+}
+
+static void take_durable(struct peer_call *call)
+{
+	const struct wire_chunk_reply *reply = call->reply;
+	struct recover_take *t = take_of(call);
+
+	if (!call->status)
+		t->bytes = MAX(t->bytes, le32_to_cpu(reply->durable));
+}
+
+int log_search_durable(struct log_search *s, uint64_t chunk, uint32_t *blocks)
+{
+	const struct chain_chunk *c = chain_find(s, chunk);
+	struct wire_chunk body = { .volume = cpu_to_le64(s->seen->volume),
+				   .chunk = cpu_to_le64(chunk) };
+	int err = 0;
+
+	s->r->take.bytes = 0;
+	for (uint32_t i = 0; c && i < c->copy_count && !err; i++)
+		err = recover_ask(s->r, c->copies[i].peer, WIRE_STAT_CHUNK,
+				  &body, take_durable);
+	*blocks = s->r->take.bytes;
+	return err;
 }
 
 /* The copy that says where the chunk ends; NULL: none is sealed. */
@@ -225,11 +250,16 @@ static void note_root(struct log_search *s, const struct record *r)
 	}
 }
 
-static void note_size(struct log_search *s, const struct record *r)
+static void note_blocks(struct log_search *s, struct chain_chunk *c,
+			const struct record *r)
 {
 	for (uint32_t i = 0; i < r->extent_count; i++) {
 		const struct extent *e = &r->extents[i];
 
+		if (e->kind != EXTENT_DATA && e->kind != EXTENT_ZERO)
+			continue;
+		c->low = MIN(c->low, e->first);
+		c->high = MAX(c->high, e->first + e->count - 1);
 		if (e->kind == EXTENT_DATA)
 			s->volume_blocks = MAX(s->volume_blocks,
 					       e->first + e->count);
@@ -261,7 +291,7 @@ static void add_record(struct log_search *s, struct chain_chunk *c,
 		c->last_end = r->block + record_blocks(r);
 	s->flushed = MAX(s->flushed, r->flushed);
 	note_root(s, r);
-	note_size(s, r);
+	note_blocks(s, c, r);
 }
 
 static uint32_t end_of(const struct chain_chunk *c)

@@ -204,7 +204,7 @@ const char *attach_way_out(struct attach *a, uint64_t chunk)
 			 missing - NAMES_MAX);
 	if (!missing)
 		snprintf(a->way_out, sizeof(a->way_out),
-			 "; all peers have answered: only a backup has it");
+			 "; all peers have answered: only a backup has it, or 'torusctl recover --truncate' shows what would be lost without it");
 	return a->way_out;
 }
 

@@ -45,6 +45,14 @@ static bool is_ours(const struct attach *a, const struct volume_doc *doc)
 	       doc->attachment.pid == a->attempt.attachment.pid;
 }
 
+/* A torusd that recovers what nobody uses makes way for those who do. */
+static bool makes_way(const struct volume *v, const struct attachment *held)
+{
+	return strcmp(held->device, ATTACHMENT_MAINTENANCE) == 0 &&
+	       (strcmp(v->cfg.attachment.device, held->device) != 0 ||
+		v->cfg.force);
+}
+
 /* 0: may be claimed; else the error, with its sentence. */
 static int may_claim(const struct volume *v, const struct volume_doc *doc)
 {
@@ -64,7 +72,7 @@ static int may_claim(const struct volume *v, const struct volume_doc *doc)
 				 "volume %s has %u copies: fewer than the %u that must be there for a write",
 				 doc->name, doc->replication,
 				 v->cfg.min_replicas);
-	if (held->present && !same && !v->cfg.force)
+	if (held->present && !same && !v->cfg.force && !makes_way(v, held))
 		return error_set(-EBUSY,
 				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force",
 				 doc->name, held->device, held->host, held->pid);

@@ -125,7 +125,7 @@ struct attach {
 	int waiting_err;
 	enum attach_phase told_phase;	/* what of the two was logged last */
 	int told_err;
-	char way_out[256];
+	char way_out[320];
 
 	/* A peer has seen a higher epoch: all rests until claim.c knows why. */
 	bool fenced;

@@ -351,6 +351,7 @@ static void scan_from(struct attach *a, struct attach_peer *p)
 
 struct answers {
 	uint32_t members, answered, undamaged;
+	uint32_t lost;			/* had more than this, durably */
 };
 
 static struct answers count_answers(struct attach *a)
@@ -367,6 +368,7 @@ static struct answers count_answers(struct attach *a)
 			continue;
 		n.answered++;
 		n.undamaged += !walk_stat_damaged(p);
+		n.lost += p->stat_durable > a->walk.block;
 	}
 	return n;
 }
@@ -395,7 +397,8 @@ static void wait_for_members(struct attach *a, uint32_t answered)
  * An unsealed chunk: one answer of its ensemble is enough to be safe; others
  * get a little time, since more answers may hold more. A copy with damage
  * before later records does not say where the log ends; only when every member
- * says so is there nothing better to be had.
+ * says so is there nothing better to be had. What all members had made durable
+ * may have been flushed: the log never ends before that by itself.
  */
 static bool tail_chunk_decided(struct attach *a)
 {
@@ -403,7 +406,8 @@ static bool tail_chunk_decided(struct attach *a)
 	struct walk *w = &a->walk;
 	struct volume *v = a->volume;
 
-	if (!n.members || (!n.undamaged && n.answered < n.members)) {
+	if (!n.members || (!n.undamaged && n.answered < n.members) ||
+	    n.lost == n.members) {
 		wait_for_members(a, n.answered);
 		return false;
 	}
