@@ -180,6 +180,29 @@ static void small_ones_are_the_same_after_a_round(void **state)
 /* ---- refusals ---------------------------------------------------------------------- */
 
 /* The volume's JSON with the first @from replaced by @to must be refused. */
+static void tombstones_name_who_has_confirmed(void **state)
+{
+	static struct tombstone_doc doc, back;
+	CLEANUP_FREE char *none = name_encode("vol");
+	char *text;
+	unsigned int i;
+
+	/* As torusctl writes it. */
+	assert_int_equal(0, tombstone_doc_decode("k", none, &back));
+	assert_string_equal(back.name, "vol");
+	assert_int_equal(back.confirmed_count, 0);
+	snprintf(doc.name, sizeof(doc.name), "vol");
+	doc.confirmed_count = RING_MEMBERS_MAX;
+	for (i = 0; i < RING_MEMBERS_MAX; i++)
+		memset(&doc.confirmed[i], i + 1, sizeof(struct uuid));
+	text = tombstone_doc_encode(&doc);
+	assert_int_equal(0, tombstone_doc_decode("k", text, &back));
+	assert_memory_equal(&doc, &back, sizeof(doc));
+	free(text);
+	assert_int_equal(-EBADMSG, tombstone_doc_decode("k",
+		"{\"version\":1,\"name\":\"v\",\"confirmed\":[7]}", &back));
+}
+
 static void refuse_volume(const char *from, const char *to, int err,
 			  const char *says)
 {
@@ -360,6 +383,7 @@ int main(void)
 		cmocka_unit_test(largest_ring_fits),
 		cmocka_unit_test(cluster_and_peer_are_the_same_after_a_round),
 		cmocka_unit_test(small_ones_are_the_same_after_a_round),
+		cmocka_unit_test(tombstones_name_who_has_confirmed),
 		cmocka_unit_test(bad_fields_are_named),
 		cmocka_unit_test(newer_version_is_refused_by_name),
 		cmocka_unit_test(unknown_fields_are_ignored),

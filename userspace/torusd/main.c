@@ -114,6 +114,7 @@ void torusd_check_ready(struct torusd *d)
 static void join_cluster(struct torusd *d)
 {
 	registration_start(d);
+	confirming_start(d);
 	tombstones_start(d);
 	maintenance_start(d);
 	remembering_start(d);

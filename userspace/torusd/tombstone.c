@@ -2,16 +2,22 @@
 /*
  * Tombstones: the one thing that lets a store delete a volume's chunks. They
  * are listed at start, so that a peer that was down during a deletion cleans
- * up when it returns, and watched from then on. Absence never deletes.
+ * up when it returns, and watched from then on. Absence never deletes. Each peer
+ * confirms in the tombstone that nothing of the volume is left here, and who
+ * sees that every peer has done so removes it (confirm.c). An hourly look does
+ * that where the last peer to wait for was removed from the cluster.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "torusd.h"
+
+#define LOOK_AGAIN (3600 * NSEC_PER_SEC)
 
 /* One volume on its way out. */
 struct burial {
@@ -40,6 +46,8 @@ static void volume_deleted(void *ctx, int err)
 	else if (bytes_used(b->daemon) < b->used)
 		log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
 			 b->volume);
+	if (err == 0)
+		confirming_add(b->daemon, b->volume);
 	free(b);
 }
 
@@ -74,6 +82,15 @@ static void list(struct torusd *d)
 	d->meta->ops->list(d->meta, prefix, listed, d);
 }
 
+/* Changed by the confirmation of another peer. */
+static bool has_ours(const struct torusd *d, const struct meta_kv *kv)
+{
+	CLEANUP_FREE struct tombstone_doc *doc = malloc(sizeof(*doc));
+
+	return doc != NULL && !tombstone_doc_decode(kv->key, kv->value, doc) &&
+	       confirmed_by(doc, store_peer(d->store));
+}
+
 static void changed(void *ctx, enum meta_event_type type,
 		    const struct meta_kv *kv)
 {
@@ -81,7 +98,7 @@ static void changed(void *ctx, enum meta_event_type type,
 
 	if (d->stopping)
 		return;
-	if (type == META_EVENT_PUT)
+	if (type == META_EVENT_PUT && !has_ours(d, kv))
 		bury(d, kv->key);
 	if (type != META_EVENT_RESET)
 		return;
@@ -106,6 +123,7 @@ static void listed(void *ctx, int err, int64_t revision,
 		return;
 	}
 	retry_reset(&d->tombstones.retry);
+	env_timer_after(d->env, &d->tombstones.hourly, LOOK_AGAIN);
 	for (i = 0; i < count; i++)
 		bury(d, kv[i].key);
 	key_prefix(&d->cluster.id, "tombstones", prefix);
@@ -123,8 +141,22 @@ static void try_again(struct env_timer *timer)
 	list(container_of(t, struct torusd, tombstones));
 }
 
+static void look_again(struct env_timer *timer)
+{
+	struct tombstones *t = container_of(timer, struct tombstones, hourly);
+	struct torusd *d = container_of(t, struct torusd, tombstones);
+
+	if (d->stopping)
+		return;
+	if (t->watch != NULL)
+		d->meta->ops->unwatch(d->meta, t->watch);
+	t->watch = NULL;
+	list(d);
+}
+
 void tombstones_start(struct torusd *d)
 {
+	env_timer_init(&d->tombstones.hourly, look_again);
 	retry_init(&d->tombstones.retry, d->env, try_again);
 	list(d);
 }

@@ -52,6 +52,15 @@ struct registration {
 struct tombstones {
 	struct retry retry;
 	struct meta_watch *watch;
+	struct env_timer hourly;	/* looks again: peers come and go */
+};
+
+/* Telling the metadata store that this peer has nothing of a deleted volume
+ * any more; one after the other. */
+struct confirming {
+	struct retry retry;
+	struct list_head waiting;
+	bool busy;
 };
 
 struct remembering {
@@ -93,6 +102,7 @@ struct torusd {
 	struct env_timer patience;	/* with the metadata store at start */
 	struct registration registration;
 	struct tombstones tombstones;
+	struct confirming confirming;
 	struct remembering remembering;
 	struct joining joining;
 	struct maintenance maintenance;
@@ -135,6 +145,15 @@ void registration_doc(struct torusd *d, struct peer_doc *doc);
 
 /** tombstones_start() - follow the list of deleted volumes. */
 void tombstones_start(struct torusd *d);
+
+/** confirming_start() - before tombstones_start(). */
+void confirming_start(struct torusd *d);
+
+/** confirming_add() - @volume has a tombstone, and no chunk here any more. */
+void confirming_add(struct torusd *d, uint64_t volume);
+
+/** confirmed_by() - whether @peer is in the tombstone's list. */
+bool confirmed_by(const struct tombstone_doc *doc, const struct uuid *peer);
 
 /** remembering_start() - hand the cluster's documents to the store. */
 void remembering_start(struct torusd *d);

@@ -228,3 +228,42 @@ int name_decode(const char *key, const char *json, char name[VOLUME_NAME_MAX])
 		doc_fail(&r, "name", "is no volume name");
 	return doc_close(&r);
 }
+
+char *tombstone_doc_encode(const struct tombstone_doc *doc)
+{
+	struct json_object *confirmed = json_object_new_array();
+	struct json_object *obj = doc_new();
+	char text[UUID_TEXT_SIZE];
+	uint32_t i;
+
+	doc_add_text(&obj, "name", doc->name);
+	for (i = 0; i < doc->confirmed_count; i++) {
+		uuid_format(&doc->confirmed[i], text);
+		doc_append(&confirmed, json_object_new_string(text));
+	}
+	doc_add(&obj, "confirmed", confirmed);
+	return doc_print(obj);
+}
+
+int tombstone_doc_decode(const char *key, const char *json,
+			 struct tombstone_doc *doc)
+{
+	struct json_object *confirmed;
+	struct doc_reader r;
+	size_t i, count = 0;
+
+	memset(doc, 0, sizeof(*doc));
+	doc_open(&r, key, json);
+	doc_text(&r, r.top, "name", doc->name, sizeof(doc->name));
+	if (!r.err && volume_name_check(doc->name) < 0)
+		doc_fail(&r, "name", "is no volume name");
+	if (!r.err && doc_has(&r, r.top, "confirmed")) {
+		confirmed = doc_array(&r, r.top, "confirmed", RING_MEMBERS_MAX,
+				      &count);
+		for (i = 0; i < count; i++)
+			doc_uuid_at(&r, confirmed, i, "confirmed",
+				    &doc->confirmed[i]);
+	}
+	doc->confirmed_count = r.err ? 0 : (uint32_t)count;
+	return doc_close(&r);
+}

@@ -12,7 +12,8 @@
  *   torus/ID/volume-ids/HEX16         {"version":1,"name":NAME}
  *   torus/ID/next-volume              {"version":1,"next":N}
  *   torus/ID/owners/HEX16             {"version":1,...} under the helper's lease
- *   torus/ID/tombstones/HEX16         {"version":1,"name":NAME}
+ *   torus/ID/tombstones/HEX16         struct tombstone_doc; goes when every
+ *                                     registered peer has confirmed
  *   torus/ID/moved/UUID               {"version":1,"ring":V}: this store has
  *                                     moved all that ring version V wants of it
  *
@@ -95,6 +96,13 @@ struct root_ref {
 	uint64_t sequence;		/* S: the state after exactly record S */
 };
 
+/* Of a deleted volume: whose chunks of it are gone, each by its own word. */
+struct tombstone_doc {
+	char name[VOLUME_NAME_MAX];
+	uint32_t confirmed_count;
+	struct uuid confirmed[RING_MEMBERS_MAX];
+};
+
 struct volume_doc {
 	char name[VOLUME_NAME_MAX];
 	uint64_t id;
@@ -136,6 +144,10 @@ char *moved_encode(uint64_t ring_version);
 int moved_decode(const char *key, const char *json, uint64_t *ring_version);
 /* {"version":1}: a key whose being there is all it says. */
 char *marker_encode(void);
+char *tombstone_doc_encode(const struct tombstone_doc *doc);
+/* One that was never confirmed has a name only. */
+int tombstone_doc_decode(const char *key, const char *json,
+			 struct tombstone_doc *doc);
 char *name_encode(const char *name);
 int name_decode(const char *key, const char *json, char name[VOLUME_NAME_MAX]);
 
