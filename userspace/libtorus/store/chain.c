@@ -51,6 +51,7 @@ static void finish(struct store_walk *walk, int err)
 	list_del_init(&walk->node);
 	walk_memory_free(walk);
 	store->walk_count--;
+	store->walk_background_count -= walk->background;
 	start_next(store);
 	walk->done(walk, err);
 }
@@ -244,6 +245,7 @@ static void begin(struct store_walk *walk)
 	struct store *store = walk_store(walk);
 
 	store->walk_count++;
+	store->walk_background_count += walk->background;
 	list_add_tail(&walk->node, &store->walks);
 	walk->window = aligned_alloc(BLOCK_SIZE, WINDOW_BLOCKS * BLOCK_SIZE);
 	walk->rec = record_new();
@@ -256,16 +258,26 @@ static void begin(struct store_walk *walk)
 		file_open(&walk->file_wait, 0);
 }
 
+/* Who attaches a volume must not wait for verification. */
+static bool may_begin(const struct store *store, const struct store_walk *walk)
+{
+	if (store->walk_count >= STORE_WALKS_MAX)
+		return false;
+	return !walk->background ||
+	       store->walk_background_count < STORE_WALKS_MAX / 2;
+}
+
 static void start_next(struct store *store)
 {
 	struct store_walk *walk;
 
-	if (list_empty(&store->walk_queue) ||
-	    store->walk_count >= STORE_WALKS_MAX)
+	list_for_each_entry(walk, &store->walk_queue, node) {
+		if (!may_begin(store, walk))
+			continue;
+		list_del_init(&walk->node);
+		begin(walk);
 		return;
-	walk = list_first_entry(&store->walk_queue, struct store_walk, node);
-	list_del_init(&walk->node);
-	begin(walk);
+	}
 }
 
 void store_walk_start(struct store_walk *walk)
@@ -287,7 +299,7 @@ void store_walk_start(struct store_walk *walk)
 	walk->window_block = walk->start;
 	walk->window_blocks = 0;
 	walk->file_wait.fn = file_open;
-	if (store->walk_count >= STORE_WALKS_MAX)
+	if (!may_begin(store, walk))
 		list_add_tail(&walk->node, &store->walk_queue);
 	else
 		begin(walk);

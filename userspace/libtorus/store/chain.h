@@ -2,7 +2,7 @@
 /*
  * Reading a chain of records from a chunk file: header after header, with the
  * payload's checksums where they are asked for. At most STORE_WALKS_MAX read
- * at a time, the others wait in line.
+ * at a time, of which half may be of maintenance; the others wait in line.
  */
 #ifndef TORUS_STORE_CHAIN_H
 #define TORUS_STORE_CHAIN_H
@@ -29,6 +29,7 @@ struct store_walk {
 	uint32_t end;		/* records must lie wholly before it */
 	uint32_t check_from;	/* payload of records that reach beyond this
 				 * block is checked; ~0 = of none */
+	bool background;	/* of maintenance: half of the places */
 	/* 1: stop after this record. @header: its bytes on disk. */
 	int (*record)(struct store_walk *walk, const struct record *r,
 		      const void *header);

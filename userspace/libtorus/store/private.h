@@ -74,7 +74,7 @@ struct store {
 	struct env_timer log_timer;	/* ... to the journal at the latest */
 	/* chains that are read (chain.c) */
 	struct list_head walks, walk_queue;
-	uint32_t walk_count;
+	uint32_t walk_count, walk_background_count;
 	/* space, in bytes */
 	uint64_t size;			/* what it may use */
 	uint64_t chunk_bytes;		/* footprint of all chunks */

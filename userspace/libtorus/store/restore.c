@@ -4,7 +4,7 @@
  *
  *   first piece -> checked, space taken for all of it -> file beside the copy
  *   piece -> written -> answered -> the next of r->pieces, or PIECE_TIMEOUT for
- *       it to come
+ *       it to come; every SYNC_BLOCKS the file is synced before the answer
  *   last piece -> the chain is walked, payload and all, up to exactly
  *       (length, end_crc) -> file synced -> restore_place.c -> answered
  *
@@ -32,6 +32,7 @@
 #define PIECE_TIMEOUT (60 * NSEC_PER_SEC)
 #define SUFFIX ".restore-"
 #define PIECES_MAX 4u			/* that wait for the one at work */
+#define SYNC_BLOCKS 4096u		/* written between two syncs */
 
 bool store_restore_leftover(const char *name)
 {
@@ -263,6 +264,7 @@ static void verify(struct store_restore *r)
 	r->walk.file = r->file;
 	r->walk.end = r->length;
 	r->walk.check_from = 0;
+	r->walk.background = true;
 	r->walk.record = note_record;
 	r->walk.done = walked;
 	store_walk_start(&r->walk);
@@ -272,19 +274,11 @@ static void verify(struct store_restore *r)
 
 static void next_piece(struct store_restore *r);
 
-static void piece_written(struct env_file_op *op)
+static void piece_here(struct store_restore *r)
 {
-	struct store_restore *r = op->ctx;
 	struct store_request *request = r->request;
 	uint32_t status;
 
-	if (op->result < 0 || (uint64_t)op->result < op->length) {
-		store_restore_end(r, op->result < 0 && op->result != -ENOSPC ?
-				     WIRE_EIO : WIRE_ENOSPC);
-		return;
-	}
-	store_request_give_data(request);
-	r->staged += le32_to_cpu(request->body.restore.blocks);
 	status = r->store->state == STORE_SERVING ?
 		 store_restore_check(r, false) : WIRE_EBUSY;
 	if (status != WIRE_OK) {
@@ -297,6 +291,37 @@ static void piece_written(struct env_file_op *op)
 	}
 	answer(request, r->staged, WIRE_OK);
 	next_piece(r);
+}
+
+static void part_synced(struct env_file_op *op)
+{
+	struct store_restore *r = op->ctx;
+
+	if (op->result < 0)
+		store_restore_end(r, WIRE_EIO);
+	else
+		piece_here(r);
+}
+
+/* Synced now and then, so that no disk has a whole chunk to write in one go,
+ * with the syncs of clients behind it. */
+static void piece_written(struct env_file_op *op)
+{
+	struct store_restore *r = op->ctx;
+	uint32_t before = r->staged;
+
+	if (op->result < 0 || (uint64_t)op->result < op->length) {
+		store_restore_end(r, op->result < 0 && op->result != -ENOSPC ?
+				     WIRE_EIO : WIRE_ENOSPC);
+		return;
+	}
+	store_request_give_data(r->request);
+	r->staged += le32_to_cpu(r->request->body.restore.blocks);
+	if (r->staged < r->length &&
+	    r->staged / SYNC_BLOCKS > before / SYNC_BLOCKS)
+		store_op_sync(r->store, &r->op, r->file, part_synced, r);
+	else
+		piece_here(r);
 }
 
 static void write_piece(struct store_restore *r)
