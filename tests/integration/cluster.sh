@@ -29,7 +29,7 @@ stored_bytes() {
 		# shellcheck disable=SC2206
 		folders+=("${cluster[2]}"/$peer/chunks)
 	done
-	find "${folders[@]}" -type f -printf '%s\n' 2>/dev/null | awk '{ sum += $1 } END { printf "%d\n", sum }'
+	find "${folders[@]}" -type f -printf '%s\n' 2>/dev/null | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 # wait_for_stored MIB [PEER...]: until these peers hold so much more than now.
