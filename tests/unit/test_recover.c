@@ -147,6 +147,25 @@ static void test_troubled_logs_are_followed_to_their_end(void **state)
 	}
 }
 
+static void test_flushed_writes_survive_power_loss_too(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	remember(w);
+	bed_write_random(w, 40);
+	assert_int_equal(bed_flush(w), 0);
+	host_dies(w);
+	for (unsigned int i = 0; i < STORES; i++)
+		bed_stop_store(w, i, true);
+	lose_metadata(w);
+	for (unsigned int i = 0; i < STORES; i++)
+		bed_start_store(w, i);
+	rebuild(w, start(w, STORES));
+	bed_attach(w);
+	bed_verify(w);
+}
+
 /* Interrupted wherever it may be, the next one does it. */
 static void test_it_can_be_repeated_after_each_step(void **state)
 {
@@ -319,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_acknowledged_writes_are_read_after_it),
 		TEST(test_troubled_logs_are_followed_to_their_end),
+		TEST(test_flushed_writes_survive_power_loss_too),
 		TEST(test_it_can_be_repeated_after_each_step),
 		TEST(test_a_writer_that_lives_is_fenced),
 		TEST(test_absent_members_are_counted),

@@ -83,6 +83,24 @@ static void test_power_loss_leaves_one_of_both(void **state)
 	assert_remembered(f, "fourth");
 }
 
+static void test_damaged_documents_count_as_none(void **state)
+{
+	struct fixture *f = *state;
+	char text[8];
+
+	/* In the head, and in the text. */
+	for (uint64_t at = 4; at < 60; at += 50) {
+		store_remember(f->store, 4, CLUSTER, "fourth, and long enough");
+		fixture_close(f);
+		assert_int_equal(sim_disk_flip(f->node, "documents", at), 0);
+		fixture_reopen(f);
+		fixture_reconnect(f, WIRE_ROLE_ADMIN);
+		assert_int_equal(recall(f, text, sizeof(text)), 0);
+	}
+	store_remember(f->store, 3, CLUSTER, "third");
+	assert_remembered(f, "third");
+}
+
 static void test_a_volume_may_not_ask(void **state)
 {
 	struct fixture *f = *state;
@@ -159,6 +177,7 @@ int main(void)
 		TEST(test_documents_survive_a_restart),
 		TEST(test_an_older_ring_is_not_remembered),
 		TEST(test_power_loss_leaves_one_of_both),
+		TEST(test_damaged_documents_count_as_none),
 		TEST(test_a_volume_may_not_ask),
 		TEST(test_volumes_are_told_with_what_is_known),
 		TEST(test_deleted_volumes_are_told_too),
