@@ -28,8 +28,8 @@
 #define STOP_NS		(20 * NSEC_PER_SEC)
 #define LISTEN_AGAIN_NS	(100 * NSEC_PER_MSEC)
 #define LISTEN_FOR_NS	(10 * NSEC_PER_SEC)
-#define RECEIVE_BYTES	(32u << 20)
-#define SEND_BYTES	(16u << 20)
+#define RECEIVE_BYTES	(24u << 20)
+#define SEND_BYTES	(12u << 20)
 /* For requests, frames, and data that come outside of the pool. */
 #define HEAP_RESERVE	(2u << 20)
 

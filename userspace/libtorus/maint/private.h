@@ -39,7 +39,8 @@
 #define MAINT_PEER_TRANSFERS	2u	/* to one peer at a time */
 #define MAINT_DROPS		4u	/* at a time */
 #define MAINT_PIECES		2u	/* of a transfer under way */
-#define MAINT_PIECE_BYTES	(WIRE_RESTORE_MAX * BLOCK_SIZE)
+#define MAINT_PIECE_BLOCKS	(WIRE_RESTORE_MAX / 2)	/* memory is scarce */
+#define MAINT_PIECE_BYTES	(MAINT_PIECE_BLOCKS * BLOCK_SIZE)
 #define MAINT_LOST_MAX		TAIL_EXCLUDED_MAX
 
 struct push;

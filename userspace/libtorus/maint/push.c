@@ -359,7 +359,7 @@ static void read_more(struct push *push)
 	for (i = 0; i < MAINT_PIECES && may_read(push); i++) {
 		struct piece *piece = push->piece[i];
 		uint32_t blocks = MIN(push->copy.length - push->read_next,
-				      WIRE_RESTORE_MAX);
+				      MAINT_PIECE_BLOCKS);
 		uint64_t wait;
 
 		if (piece->state != PIECE_FREE)
