@@ -21,12 +21,20 @@ struct drop {
 	struct store_copy_op op;
 };
 
+bool drop_unasked(const struct item *item)
+{
+	struct store_volume_seen seen;
+
+	store_volume_seen(item->maint->store, item->volume, &seen);
+	return seen.epoch <= item->epoch_limit;
+}
+
 static bool holds(const struct item *item)
 {
 	const struct maint *m = item->maint;
 
 	return !item->again && item->ring_version == m->ring_version &&
-	       env_now(m->env) - item->looked < GOOD_FOR;
+	       env_now(m->env) - item->looked < GOOD_FOR && drop_unasked(item);
 }
 
 static bool still(struct store_copy_op *op)

@@ -218,10 +218,23 @@ static bool makes_superfluous(const struct query *q, const struct answer *a,
 		a->end_crc == mine->end_crc) || a->epoch > mine->epoch;
 }
 
+/*
+ * The highest epoch that may have asked for an unsealed copy which the owners'
+ * supersede: a later one may be a recoverer's, who counts on records that it
+ * has beyond theirs, and has yet to seal it.
+ */
+static uint64_t epoch_limit(const struct query *q, const struct answer *a)
+{
+	if (q->mine.state == WIRE_COPY_SEALED || q->mine.length <= a->length)
+		return UINT64_MAX;
+	return a->epoch;
+}
+
 static bool may_drop(const struct maint *m, const struct query *q)
 {
 	const struct answer *first = NULL;
 	uint32_t members = ring_spec(m->ring)->member_count;
+	uint64_t limit = UINT64_MAX;
 	uint8_t i, confirmed = 0;
 
 	if (!q->known || q->me_owner || q->me_target ||
@@ -236,9 +249,11 @@ static bool may_drop(const struct maint *m, const struct query *q)
 			first = a;
 		if (!makes_superfluous(q, a, first))
 			return false;
+		limit = MIN(limit, epoch_limit(q, a));
 		confirmed++;
 	}
-	return confirmed > 0 && confirmed == q->owners &&
+	q->item->epoch_limit = limit;
+	return drop_unasked(q->item) && confirmed > 0 && confirmed == q->owners &&
 	       confirmed == MIN(q->replication, members);
 }
 

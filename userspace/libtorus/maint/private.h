@@ -95,6 +95,7 @@ struct item {
 	uint64_t since;			/* when it was first left to another */
 	uint64_t ring_version;		/* DROP: what the owners follow */
 	uint64_t looked;		/* DROP: when they were asked */
+	uint64_t epoch_limit;		/* DROP: no later one has asked for it */
 	struct maint_peer *target;	/* PUSH */
 	struct maint_peer *avoid;	/* it is full */
 };
@@ -286,6 +287,8 @@ void push_release(struct maint *m);
 
 /* drop.c */
 void drop_turn(struct maint *m);
+/** drop_unasked() - no epoch beyond item->epoch_limit was seen. */
+bool drop_unasked(const struct item *item);
 void drop_release(struct maint *m);
 
 /* moved.c */

@@ -152,6 +152,7 @@ static void report_status(struct push *push)
 			    wire_status_text(push->status));
 		/* fall through */
 	case WIRE_ESEALED:		/* somebody else was faster */
+	case WIRE_ECONFLICT:		/* a recoverer may count on what is there */
 		item_later(item, back_off(item, AGAIN_MAX));
 		break;
 	}
