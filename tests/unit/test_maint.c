@@ -266,6 +266,64 @@ static void ring_changes_in_flight_lose_no_copy(void **state)
 	mbed_check_places(w);
 }
 
+/* ---- faults --------------------------------------------------------------------- */
+
+/* Peers come and go, connections break in the middle of transfers. */
+static void faults_delay_it_and_no_more(void **state)
+{
+	struct mbed *w = *state;
+	unsigned int round, i;
+
+	w->cfg.recovery_grace_ns = 20 * SEC;
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	for (round = 1; round <= 30; round++)
+		mbed_put(w, 1u << first_of(mbed_owners(w, round, 0)), 600);
+	for (round = 0; round < 60; round++) {
+		i = (unsigned int)sim_below(w->sim, 4);
+		if (sim_chance(w->sim, 1, 4)) {
+			mbed_stop(w, i);
+			sim_run(w->sim, sim_below(w->sim, 30 * SEC));
+			mbed_start_all(w, 1u << i);
+		} else if (sim_chance(w->sim, 1, 2)) {
+			sim_net_break(w->store[i].node, NULL);
+		} else {
+			sim_node_hang(w->store[i].node,
+				      sim_below(w->sim, 20 * SEC));
+		}
+		sim_run(w->sim, sim_below(w->sim, 3 * SEC));
+		check_copies(w, 1);
+	}
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
+/* A peer that comes and goes all the time is looked at now and then only. */
+static void a_flapping_peer_causes_no_storm(void **state)
+{
+	struct mbed *w = *state;
+	const struct peer_stats *stats;
+	unsigned int i;
+	uint64_t calls;
+
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	mbed_put_many(w, 40, BLOCKS, 0);
+	mbed_settle(w);
+	stats = peer_stats(members_find(w->store[0].maint, &w->store[1].id)
+			   ->peer);
+	calls = stats->calls;
+	for (i = 0; i < 600; i++) {
+		sim_net_break(w->store[1].node, NULL);
+		sim_run(w->sim, 100 * NSEC_PER_MSEC);
+	}
+	/* A minute: one LOOKUP per walk, a walk per second at most. */
+	assert_in_range(stats->calls - calls, 0, 70);
+	mbed_settle(w);
+	assert_int_equal(0, mbed_copied_bytes(w));
+	mbed_check_places(w);
+}
+
 /* ---- limits ---------------------------------------------------------------------- */
 
 static void more_than_fits_is_found_again(void **state)
@@ -287,6 +345,29 @@ static void more_than_fits_is_found_again(void **state)
 	assert_int_equal(100, m->copied_chunks);
 }
 
+static void copies_keep_to_the_rate(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t began;
+
+	w->cfg.rate_idle = 1u << 20;
+	mbed_ring(w, 3, 0x7, 0);
+	mbed_start(w, 0);
+	mbed_start(w, 1);
+	mbed_start(w, 2);
+	mbed_put(w, 1, 2000);
+	mbed_maintain(w, 0);
+	while (w->store[0].maint->pushing_count == 0)
+		assert_true(sim_step(w->sim));
+	began = sim_now(w->sim);
+	while (w->store[0].maint->copied_chunks < 2)
+		assert_true(sim_step(w->sim));
+	/* 15.6 MiB, of which some were saved up. */
+	assert_in_range(sim_now(w->sim) - began, 13 * SEC, 20 * SEC);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, mbed_setup, mbed_teardown)
@@ -302,7 +383,10 @@ int main(void)
 		TEST(a_drained_peer_becomes_empty),
 		TEST(nothing_is_dropped_while_rings_differ),
 		TEST(ring_changes_in_flight_lose_no_copy),
+		TEST(faults_delay_it_and_no_more),
+		TEST(a_flapping_peer_causes_no_storm),
 		TEST(more_than_fits_is_found_again),
+		TEST(copies_keep_to_the_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,7 +322,7 @@ static void decide_push(struct maint *m, const struct query *q,
 	}
 	if (item->since == 0)
 		item->since = now;
-	if (other_first && now - item->since < TAKE_OVER)
+	if (other_first && !item->pushed && now - item->since < TAKE_OVER)
 		item_later(item, back_off(item, LEAVE_MIN));
 	else
 		item_push(item, target);

@@ -88,6 +88,7 @@ struct item {
 	enum item_state state;
 	bool again;			/* something happened meanwhile */
 	bool opened;			/* an owner's copy was open */
+	bool pushed;			/* to one; the next is ours, too */
 	uint8_t tries;			/* looks in a row that settled nothing */
 	uint8_t copies;			/* good ones known */
 	uint8_t replication;

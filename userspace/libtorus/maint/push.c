@@ -168,6 +168,7 @@ static void report(struct push *push)
 		m->copied_bytes += (uint64_t)push->copy.length * BLOCK_SIZE;
 		push->target->busy_delay = 0;
 		item->since = 0;
+		item->pushed = true;
 		/* Once more, for the next target; but not for ever. */
 		if (item->tries++ < RING_REPLICATION_MAX)
 			item_again(item);
