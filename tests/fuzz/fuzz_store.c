@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Requests as hostile or confused clients may send them, to a store on a
- * simulated disk: their bodies, their order, and crashes, bit rot and time in
- * between. Each step is STEP bytes of the input. Whatever comes, a copy that
- * the store calls sealed verifies and is still there after a crash, every
- * request is answered, and the accounting of space equals a recount.
+ * simulated disk: their bodies, their order, and crashes, failing syncs and
+ * writes, bit rot and time in between. Each step is STEP bytes of the input.
+ * Whatever comes, a copy that the store calls sealed verifies and is still there
+ * after a crash, every request is answered, and the accounting of space equals a
+ * recount.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -44,7 +45,8 @@ struct world {
 	struct sim *sim;
 	struct sim_node *node;
 	struct store *store;
-	bool opened, rotten, verified;
+	bool opened, verified;
+	bool rotten;			/* copies may be bad */
 	int err;
 	uint32_t outstanding;
 };
@@ -124,8 +126,17 @@ static void open_store(struct world *w)
 	check(w->err == 0, "it refuses its own directory");
 }
 
+static void heal_disk(struct world *w)
+{
+	struct sim_disk_faults *faults = sim_node_disk_faults(w->node);
+
+	faults->sync_eio = 0;
+	faults->write_eio = 0;
+}
+
 static void crash(struct world *w)
 {
+	heal_disk(w);
 	sim_node_crash(w->node);
 	store_free(w->store);
 	sim_node_start(w->node);
@@ -387,6 +398,7 @@ static void check_all(struct world *w)
 	struct store_copy before[16], after;
 	uint32_t count = 0, i;
 
+	heal_disk(w);
 	sim_run(w->sim, 100 * NSEC_PER_SEC);
 	check(w->outstanding == 0, "a request was never answered");
 	check_space(w);
@@ -421,9 +433,17 @@ static void rot(struct world *w, const uint8_t *in)
 		w->rotten = true;
 }
 
+static void fail_disk(struct world *w, const uint8_t *in)
+{
+	struct sim_disk_faults *faults = sim_node_disk_faults(w->node);
+
+	faults->sync_eio = in[5] % 16;
+	faults->write_eio = in[6] % 32;
+}
+
 static void step(struct world *w, const uint8_t *in)
 {
-	switch (in[0] % 12) {
+	switch (in[0] % 13) {
 	case 0:
 	case 1:
 		send_restore(w, in);
@@ -456,6 +476,9 @@ static void step(struct world *w, const uint8_t *in)
 			rot(w, in);
 		else
 			check_sealed(w);
+		break;
+	case 12:
+		fail_disk(w, in);
 		break;
 	}
 }
