@@ -120,6 +120,16 @@ bool garbage_idle(const struct garbage *g)
 	return g->state == GARBAGE_REST && !g->again;
 }
 
+bool garbage_is_dead(const struct garbage *g, uint64_t volume, uint64_t chunk)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->dead_count; i++)
+		if (g->dead[i].volume == volume && g->dead[i].chunk == chunk)
+			return true;
+	return false;
+}
+
 void garbage_report(const struct garbage *g,
 		    struct wire_maintenance_reply *reply)
 {

@@ -94,6 +94,9 @@ void garbage_release(struct garbage *g);
 /** garbage_look() - begin a look now, or after the one that is under way. */
 void garbage_look(struct garbage *g);
 
+/** garbage_is_dead() - that chunk was found dead, and is yet to be deleted. */
+bool garbage_is_dead(const struct garbage *g, uint64_t volume, uint64_t chunk);
+
 /** garbage_report() - fills in its part. */
 void garbage_report(const struct garbage *g,
 		    struct wire_maintenance_reply *reply);

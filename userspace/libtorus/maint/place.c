@@ -311,6 +311,11 @@ static void decide_push(struct maint *m, const struct query *q,
 	struct item *item = q->item;
 	uint64_t now = env_now(m->env);
 
+	/* The others may have deleted it already. */
+	if (garbage_is_dead(&m->garbage, item->volume, item->chunk)) {
+		item_settled(item);
+		return;
+	}
 	if (target->full_until > now) {
 		if (item->avoid == NULL) {
 			item->avoid = target;
