@@ -68,7 +68,7 @@ void ringedit_progress(const struct ctl_peer *peer,
 		snprintf(text, len, "%" PRIu64 " chunks to give up",
 			 a->m.drop_chunks);
 	else
-		snprintf(text, len, "about to confirm");
+		snprintf(text, len, "nothing left to do: it confirms when all members answer");
 }
 
 /* "127.0.0.1:7000 (down), ...", as far as there is room. */
