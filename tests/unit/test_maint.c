@@ -230,6 +230,29 @@ static void nothing_is_dropped_while_rings_differ(void **state)
 	assert_int_equal(0, mbed_copies(w, 0));
 }
 
+/* Between the decision and the step that unlinks. */
+static void a_ring_that_comes_meanwhile_calls_a_drop_off(void **state)
+{
+	struct mbed *w = *state;
+	struct maint *m;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_start_all(w, 0x7);
+	mbed_put(w, 0x7, BLOCKS);
+	m = w->store[2].maint;
+	while (m->dropping_count == 0)
+		assert_true(sim_step(w->sim));
+	m->ring_version++;
+	while (m->dropping_count > 0)
+		assert_true(sim_step(w->sim));
+	assert_true(mbed_has(w, 2, 1));
+	assert_int_equal(0, m->dropped_chunks);
+	m->ring_version--;
+	mbed_settle(w);
+	assert_int_equal(0x3, mbed_holders(w, 1));
+}
+
 static void check_copies(struct mbed *w, unsigned int least)
 {
 	uint64_t chunk;
@@ -382,6 +405,7 @@ int main(void)
 		TEST(a_new_peer_moves_its_share_and_little_more),
 		TEST(a_drained_peer_becomes_empty),
 		TEST(nothing_is_dropped_while_rings_differ),
+		TEST(a_ring_that_comes_meanwhile_calls_a_drop_off),
 		TEST(ring_changes_in_flight_lose_no_copy),
 		TEST(faults_delay_it_and_no_more),
 		TEST(a_flapping_peer_causes_no_storm),
