@@ -422,6 +422,40 @@ static void full_peers_refuse_writes_and_nothing_else(void **state)
 	assert_int_equal(0, bed_detach(w));
 }
 
+/*
+ * One of four is full, and two are away for a moment: that is no full cluster.
+ * On the way there all active chunks wait for one round of syncs, which must
+ * not make the engine turn round and round.
+ */
+static void full_peer_does_not_stand_for_peers_that_are_away(void **state)
+{
+	struct bed *w = *state;
+	struct bed_io io;
+	unsigned int i;
+
+	w->store_size = 24 * MIB;
+	bed_stop_store(w, 0, false);
+	bed_start_store(w, 0);
+	w->store_size = 0;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	for (i = 0; i < 60; i++)
+		assert_int_equal(0, bed_write_blocks(w, 64, 256, 0x34, false));
+	bed_stop_store(w, 1, false);
+	bed_stop_store(w, 2, false);
+	memset(w->model + 64, 0x35, 256);
+	memset(w->data, 0x35, MIB);
+	bed_io_start(w, &io, VOLUME_WRITE, 64 * BLOCK_SIZE, MIB, false);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	assert_false(io.over);
+	bed_start_store(w, 1);
+	bed_start_store(w, 2);
+	sim_run(w->sim, 10 * NSEC_PER_SEC);
+	assert_true(io.over);
+	assert_int_equal(0, io.err);
+	bed_verify(w);
+}
+
 /* ---- metadata --------------------------------------------------------- */
 
 static void io_goes_on_without_metadata(void **state)
@@ -631,6 +665,7 @@ int main(void)
 		TEST(tail_is_declared_by_the_newest_ring_though_the_watch_lags),
 		TEST(first_tail_is_declared_by_the_newest_ring_though_the_watch_lags),
 		TEST(full_peers_refuse_writes_and_nothing_else),
+		TEST(full_peer_does_not_stand_for_peers_that_are_away),
 		TEST(io_goes_on_without_metadata),
 		TEST(transactions_without_an_answer_are_found_out),
 		TEST(recovery_goes_by_the_transaction_that_was_applied),

@@ -16,6 +16,8 @@
 #define BACKOFF_MAX	(60 * NSEC_PER_SEC)
 #define RESORT_MAX	(8 * NSEC_PER_SEC)
 #define FULL_RETRY_MAX	(8 * NSEC_PER_SEC)
+/* Longer than a last resort waits, and than a restart takes. */
+#define HOPE		(15 * NSEC_PER_SEC)
 /* Room for so many chunks, or this part of a small store, is worth a new
  * tail; less than a whole record is not. */
 #define ROOM_CHUNKS	2u
@@ -261,6 +263,15 @@ bool health_full(struct volume *v, const struct uuid *id)
 	struct suspect *s = find(v, id);
 
 	return s != NULL && s->waiting && s->full;
+}
+
+bool health_hopeful(struct volume *v, const struct uuid *id)
+{
+	struct suspect *s = find(v, id);
+
+	if (s == NULL || !s->waiting)
+		return health_good(v, id);
+	return !s->full && env_now(v->env) < s->failed_at + HOPE;
 }
 
 /* One that is full refuses data, and nothing else: it may be had soon. */

@@ -59,6 +59,10 @@ bool health_full(struct volume *v, const struct uuid *peer);
  * members, as long as there are enough of them. */
 bool health_scarce(struct volume *v, const struct uuid *peer);
 
+/** health_hopeful() - good, or it has failed so short ago, and not for want of
+ * space, that it is worth waiting for. */
+bool health_hopeful(struct volume *v, const struct uuid *peer);
+
 /** health_last_resort() - not good, but connected, and its last failure is a
  * back-off of at most 8 s ago: usable when too few others remain. A peer that
  * fails each time is not asked, and a new tail not declared, every second. */

@@ -87,6 +87,7 @@ struct choice {
 	const struct ring_spec *spec;
 	bool usable[RING_MEMBERS_MAX];
 	uint32_t count;
+	uint32_t hopeful;		/* usable, or soon so again */
 	bool full;			/* some usable peer is full */
 };
 
@@ -108,7 +109,30 @@ static void spare_scarce(struct volume *v, struct choice *c)
 		c->usable[i] = c->usable[i] && !scarce[i];
 }
 
-/* Who may be a member: the good ones, and others where these are too few. */
+/* Where the good ones are too few: others, that are full or not. */
+static void choose_more(struct volume *v, struct choice *c, bool full)
+{
+	const struct uuid *peer;
+	uint32_t i;
+
+	for (i = 0; i < c->spec->member_count; i++) {
+		peer = &c->spec->members[i].peer;
+		if (c->count >= v->min_replicas)
+			break;
+		if (c->usable[i] || health_full(v, peer) != full ||
+		    !health_last_resort(v, peer))
+			continue;
+		c->usable[i] = true;
+		c->count++;
+		c->full |= full;
+	}
+}
+
+/*
+ * Who may be a member. A full one only if there are not enough of the others
+ * even when those are back that failed just now: a write that waits for them is
+ * better than one that fails.
+ */
 static void choose(struct volume *v, struct choice *c)
 {
 	uint32_t i;
@@ -118,18 +142,12 @@ static void choose(struct volume *v, struct choice *c)
 	for (i = 0; i < c->spec->member_count; i++) {
 		c->usable[i] = health_good(v, &c->spec->members[i].peer);
 		c->count += c->usable[i];
+		c->hopeful += health_hopeful(v, &c->spec->members[i].peer);
 	}
 	spare_scarce(v, c);
-	for (i = 0; i < c->spec->member_count; i++) {
-		if (c->count >= v->min_replicas)
-			break;
-		if (c->usable[i] ||
-		    !health_last_resort(v, &c->spec->members[i].peer))
-			continue;
-		c->usable[i] = true;
-		c->count++;
-		c->full |= health_full(v, &c->spec->members[i].peer);
-	}
+	choose_more(v, c, false);
+	if (c->hopeful < v->min_replicas)
+		choose_more(v, c, true);
 }
 
 static bool excluded(const struct tail *tail, const struct uuid *peer)
@@ -500,7 +518,8 @@ static bool try_change(struct volume *v)
 	struct choice c;
 
 	choose(v, &c);
-	if (c.full || (c.count < v->min_replicas && any_full(v)))
+	if (c.full || (c.count < v->min_replicas &&
+		       c.hopeful < v->min_replicas && any_full(v)))
 		writer_fail_data(v, -ENOSPC);
 	if (c.count >= v->min_replicas && c.count > 0) {
 		v->tail.state = TAIL_COMMITTING;

@@ -555,7 +555,11 @@ static struct active_chunk *current_chunk(struct volume *v)
 	if (chunk != NULL)
 		return chunk;
 	if (v->active.count >= ACTIVE_MAX) {
-		sync_kick(v);
+		/*
+		 * sync_run() comes next in this turn. A kick would be one for
+		 * each turn, without an end while that round is under way.
+		 */
+		v->sync.wanted = true;
 		return NULL;
 	}
 	chunk = active_open(v, v->writer.chunk, &err);
