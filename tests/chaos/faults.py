@@ -411,7 +411,8 @@ class Schedule:
         """One of each, each by itself: for what it alone costs."""
         for kind in kinds:
             fault = kind(self.world, self.rng)
-            fault.duration = seconds
+            # What ends a server's fault is that another serves.
+            fault.duration = 0 if "server" in fault.things else seconds
             self.begin(fault)
             for condition in (lambda: self.under_way, lambda: time.monotonic() < settled):
                 settled = time.monotonic() + 2.3
