@@ -74,13 +74,17 @@ $(B)/fuzz-netlink: $(FUZZ_NETLINK_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lpthread
 
-.PHONY: unit run-unit sim fuzz
+.PHONY: unit run-unit sim soak fuzz
 unit: $(UNIT_BIN)
 # Every program runs, also after one that fails.
 run-unit: $(UNIT_BIN)
 	@failed=0; for t in $^; do echo "== $$t"; \
 		timeout 120 $$t </dev/null 2>&1 || failed=1; done; exit $$failed
 sim: $(B)/sim
+# For HOURS hours; ends with what passed and failed.
+HOURS ?= 1
+soak: $(B)/sim
+	@$(B)/sim --soak $(HOURS)
 fuzz: $(FUZZ_BIN)
 
 # What each tier of tests/suites runs is built first, so that no budget pays

@@ -100,8 +100,8 @@ static bool find_block(struct walk *k, const struct map_entry *e,
 	}
 	if (good < k->need)
 		problem(k->t->world, "%s: %s %" PRIu64 " (block %u of chunk %"
-			   PRIu64 ") has %u good copies, not %u", k->t->name, what, index, block_addr_block(e->addr),
-			   block_addr_chunk(e->addr), good, k->need);
+			PRIu64 ") has %u good copies, not %u", k->t->name, what, index, block_addr_block(e->addr),
+			block_addr_chunk(e->addr), good, k->need);
 	return good >= k->need;
 }
 
@@ -189,21 +189,21 @@ static void audit_space(struct store_node *s)
 			unsure += MAX(size, need);
 		else if (takes < need || takes - need > BLOCK_SIZE)
 			problem(s->world, "the copy of chunk %" PRIu64
-				   " of volume %" PRIu64 " on %s has %u blocks, "
-				   "but takes %" PRIu64 " bytes",
-				   copy.chunk, copy.volume,
-				   sim_node_name(s->node), copy.length, takes);
+				" of volume %" PRIu64 " on %s has %u blocks, "
+				"but takes %" PRIu64 " bytes",
+				copy.chunk, copy.volume,
+				sim_node_name(s->node), copy.length, takes);
 	}
 	store_stats(s->store, &stats);
 	if (stats.used > bytes + unsure || bytes > stats.used + unsure)
 		problem(s->world, "%s says that it uses %" PRIu64
-			   " bytes, but its files take %" PRIu64,
-			   sim_node_name(s->node), stats.used, bytes);
+			" bytes, but its files take %" PRIu64,
+			sim_node_name(s->node), stats.used, bytes);
 	all = sim_disk_bytes(s->node, "chunks") +
 	      sim_disk_bytes(s->node, "journal");
 	if (all != bytes)
 		problem(s->world, "%s has files that it does not know of",
-			   sim_node_name(s->node));
+			sim_node_name(s->node));
 }
 
 /* ---- places ------------------------------------------------------------- */
@@ -366,13 +366,13 @@ static void audit_tree(struct tenant *t)
 			found = read_root(s, t, &doc->root, &root);
 	if (doc->root.addr && !found)
 		problem(t->world, "nobody has the root of %s, at block %u of "
-			   "chunk %" PRIu64, t->name,
-			   block_addr_block(doc->root.addr),
-			   block_addr_chunk(doc->root.addr));
+			"chunk %" PRIu64, t->name,
+			block_addr_block(doc->root.addr),
+			block_addr_chunk(doc->root.addr));
 	if (found) {
 		if (root.volume != t->id || root.sequence != doc->root.sequence)
 			problem(t->world, "the root of %s is another's",
-				   t->name);
+				t->name);
 		walk_tree(&k, &root.map, true);
 		walk_tree(&k, &root.chunk_table, false);
 		live.horizon = root.horizon;

@@ -379,35 +379,36 @@ static void fault_meta_slow(struct world *w)
 static const struct fault {
 	void (*run)(struct world *w);
 	uint32_t weight;
+	const char *name;
 } faults[] = {
-	{ fault_break, 10 },
-	{ fault_block, 8 },
-	{ fault_partition, 6 },
-	{ fault_store_kill, 14 },
-	{ fault_store_crash, 8 },
-	{ fault_store_hang, 8 },
-	{ fault_store_incarnation, 2 },
-	{ fault_all_stores, 2 },
-	{ fault_slow_disk, 4 },
-	{ fault_dark, 16 },
-	{ fault_rot, 3 },
-	{ fault_disk_errors, 4 },
-	{ fault_client_kill, 8 },
-	{ fault_client_crash, 6 },
-	{ fault_client_hang, 4 },
-	{ fault_takeover, 8 },
-	{ fault_handover, 6 },
-	{ fault_meta_down, 4 },
-	{ fault_meta_unreachable, 4 },
-	{ fault_meta_timeouts, 8 },
-	{ fault_leases, 3 },
-	{ fault_flips, 4 },
-	{ fault_store_away, 4 },
-	{ fault_slow_node, 4 },
-	{ fault_zone, 3 },
-	{ fault_clock_jump, 2 },
-	{ fault_meta_slow, 3 },
-	{ ring_change_random, 8 },
+	{ fault_break, 10, "fault %llu: connections reset" },
+	{ fault_block, 8, "fault %llu: one way blocked" },
+	{ fault_partition, 6, "fault %llu: partition" },
+	{ fault_store_kill, 14, "fault %llu: store killed" },
+	{ fault_store_crash, 8, "fault %llu: store loses power" },
+	{ fault_store_hang, 8, "fault %llu: store hangs" },
+	{ fault_store_incarnation, 2, "fault %llu: store forgets its mount" },
+	{ fault_all_stores, 2, "fault %llu: all stores end" },
+	{ fault_slow_disk, 4, "fault %llu: slow disk" },
+	{ fault_dark, 16, "fault %llu: dark" },
+	{ fault_rot, 3, "fault %llu: bits rot" },
+	{ fault_disk_errors, 4, "fault %llu: disk errors" },
+	{ fault_client_kill, 8, "fault %llu: helper killed" },
+	{ fault_client_crash, 6, "fault %llu: host loses power" },
+	{ fault_client_hang, 4, "fault %llu: helper hangs" },
+	{ fault_takeover, 8, "fault %llu: takeover" },
+	{ fault_handover, 6, "fault %llu: handover" },
+	{ fault_meta_down, 4, "fault %llu: metadata down" },
+	{ fault_meta_unreachable, 4, "fault %llu: metadata unreachable" },
+	{ fault_meta_timeouts, 8, "fault %llu: metadata times out" },
+	{ fault_leases, 3, "fault %llu: leases lost" },
+	{ fault_flips, 4, "fault %llu: wrong bits" },
+	{ fault_store_away, 4, "fault %llu: store away" },
+	{ fault_slow_node, 4, "fault %llu: slow node" },
+	{ fault_zone, 3, "fault %llu: zone" },
+	{ fault_clock_jump, 2, "fault %llu: clock jumps" },
+	{ fault_meta_slow, 3, "fault %llu: metadata slow" },
+	{ ring_change_random, 8, "fault %llu: ring changes" },
 };
 
 static bool is_skipped(const struct world *w, uint32_t n)
@@ -432,7 +433,7 @@ void fault_random(struct world *w)
 		n -= faults[i].weight;
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 	w->stats.faults++;
-	sim_trace(w->sim, NULL, "fault %llu of kind %llu", number, i, 0, 0);
+	sim_trace(w->sim, NULL, faults[i].name, number, 0, 0, 0);
 	faults[i].run(w);
 	world_draw_end(w);
 }

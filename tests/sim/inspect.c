@@ -30,7 +30,10 @@ struct seen {
 
 struct inspect_store {
 	struct seen seen[SEEN_ROOM];
-	uint32_t next[CHUNKS_ROOM];	/* per chunk: first block not looked at */
+	struct {
+		uint64_t chunk;		/* whose place this is */
+		uint32_t block;		/* the first one not looked at */
+	} next[CHUNKS_ROOM];
 };
 
 static struct inspect_store *inspect_new(void)
@@ -90,13 +93,17 @@ static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 {
 	static uint8_t buf[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
 	struct inspect_store *in = s->inspect[t->index];
-	uint32_t *next = &in->next[chunk % CHUNKS_ROOM];
+	uint32_t *next = &in->next[chunk % CHUNKS_ROOM].block;
 	struct world *w = s->world;
 	struct record *r = w->record;
 	struct seen *seen;
 	char path[64];
 	int64_t n;
 
+	if (in->next[chunk % CHUNKS_ROOM].chunk != chunk) {
+		in->next[chunk % CHUNKS_ROOM].chunk = chunk;
+		*next = 0;
+	}
 	if (*next == CLOSED)
 		return;
 	inspect_chunk_path(t, chunk, path);

@@ -22,11 +22,17 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "shrink.h"
 #include "world.h"
 
 #define JOBS_MAX 64
 #define TAIL_LINES 40
-#define SKIP_BITS 4096
+#define SKIP_BITS SHRINK_FAULTS_MAX
+#define SHRINK_SECONDS 30	/* after a failure */
+#define SHRINK_LONG 300		/* when asked for */
+#define FAILED_KEPT 1000u
+#define SOAK_FILE "build/sim-failed-seeds"
+#define SOAK_BATCH 500
 #define KNOWN_SEEDS "tests/sim/seeds"	/* that failed once */
 
 struct options {
@@ -35,7 +41,9 @@ struct options {
 	struct world_limits limits;
 	uint64_t skip[SKIP_BITS / 64];	/* limits.skip points here */
 	unsigned int jobs;
-	bool trace, verify, one, known, dump, stop_first;
+	bool trace, verify, one, known, dump, stop_first, pauses;
+	bool shrink, keep_large;
+	double soak_hours;
 	unsigned int limit;		/* seconds of one seed */
 	unsigned int tail;
 };
@@ -62,8 +70,12 @@ static void usage(FILE *out)
 	      "  --peers P    at most so many stores, --volumes V: so many volumes\n"
 	      "  --skip LIST  leave out these faults: 0-4,7,9-12\n"
 	      "  --gap G      operations between two faults; 0 = no faults\n"
+	      "  --shrink N   make the failure of a seed small; done after a failure,\n"
+	      "               for a while, unless --no-shrink\n"
+	      "  --soak H     for H hours, seeds that nobody has seen\n"
 	      "  --first      stop at the first failure\n"
 	      "  --limit S    seconds that one seed may take (default 120)\n"
+	      "  --pauses     how long I/O stops, for each kind of fault\n"
 	      "  --strict     demand that each copy is where the ring says, too\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
@@ -121,6 +133,7 @@ static struct result run_seed(uint64_t seed, const struct options *opt)
 
 struct totals {
 	uint64_t passed, failed;
+	uint64_t failed_seeds[FAILED_KEPT];	/* the first ones */
 	struct world_stats sum;
 };
 
@@ -130,6 +143,8 @@ static void add(struct totals *t, const struct result *r)
 	uint64_t *to = (uint64_t *)&t->sum;
 	size_t i;
 
+	if (r->failed && t->failed < FAILED_KEPT)
+		t->failed_seeds[t->failed] = r->seed;
 	if (r->failed)
 		t->failed++;
 	else
@@ -258,11 +273,12 @@ static struct shared *shared_new(unsigned int jobs)
 	return shared;
 }
 
-static struct totals run_many(const struct seeds *list,
-			      const struct options *opt)
+/* Adds what came of them to @t. */
+static void run_many(const struct seeds *list, const struct options *opt,
+		     struct totals *t)
 {
 	struct shared *shared = shared_new(opt->jobs);
-	struct totals t = { 0 };
+	uint64_t before = t->passed + t->failed;
 	struct result r;
 	unsigned int i;
 	int fds[2];
@@ -278,13 +294,13 @@ static struct totals run_many(const struct seeds *list,
 	}
 	close(fds[1]);
 	while (read(fds[0], &r, sizeof(r)) == sizeof(r))
-		add(&t, &r);
+		add(t, &r);
 	close(fds[0]);
 	while (wait(NULL) > 0)
 		;
 	if (!shared->stop)	/* what was never reported failed as well */
-		t.failed += list->count - (size_t)(t.passed + t.failed);
-	return t;
+		t->failed += list->count - (t->passed + t->failed - before);
+	munmap(shared, sizeof(*shared));
 }
 
 /* What is counted, in the order of the printed line. */
@@ -354,6 +370,18 @@ static uint64_t number(const char *name, const char *text, char **rest)
 	return n;
 }
 
+static double hours(const char *text)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	if (end == text || *end || !(n > 0)) {
+		fprintf(stderr, "sim: --soak: '%s' is no number of hours\n", text);
+		exit(2);
+	}
+	return n;
+}
+
 static void parse_range(const char *text, struct options *opt)
 {
 	char *rest;
@@ -395,8 +423,34 @@ static void parse_skip(const char *text, struct options *opt)
 	opt->limits.skip_bits = SKIP_BITS;
 }
 
+/* What makes the world smaller. Returns whether @c was that. */
+static bool parse_limit(int c, const char *arg, struct world_limits *limits)
+{
+	switch (c) {
+	case 'm':
+		limits->target = (uint32_t)number("steps", arg, NULL);
+		return true;
+	case 'p':
+		limits->stores = (uint32_t)number("peers", arg, NULL);
+		return true;
+	case 'V':
+		limits->volumes = (uint32_t)number("volumes", arg, NULL);
+		return true;
+	case 'g':
+		limits->gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
+		return true;
+	case 'S':
+		limits->strict = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void parse_option(int c, const char *arg, struct options *opt)
 {
+	if (parse_limit(c, arg, &opt->limits))
+		return;
 	switch (c) {
 	case 's':
 		opt->first = opt->last = number("seed", arg, NULL);
@@ -413,23 +467,11 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 'f':
 		opt->file = arg;
 		break;
-	case 'm':
-		opt->limits.target = (uint32_t)number("steps", arg, NULL);
-		break;
-	case 'p':
-		opt->limits.stores = (uint32_t)number("peers", arg, NULL);
-		break;
-	case 'V':
-		opt->limits.volumes = (uint32_t)number("volumes", arg, NULL);
-		break;
 	case 'k':
 		parse_skip(arg, opt);
 		break;
 	case 'j':
 		opt->jobs = (unsigned int)number("jobs", arg, NULL);
-		break;
-	case 'g':
-		opt->limits.gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
 		break;
 	case 'l':
 		opt->tail = (unsigned int)number("tail", arg, NULL);
@@ -446,8 +488,18 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 'd':
 		opt->dump = true;
 		break;
-	case 'S':
-		opt->limits.strict = true;
+	case 'z':
+		opt->first = number("shrink", arg, NULL);
+		opt->shrink = true;
+		break;
+	case 'Z':
+		opt->keep_large = true;
+		break;
+	case 'o':
+		opt->soak_hours = hours(arg);
+		break;
+	case 'P':
+		opt->pauses = true;
 		break;
 	case 'v':
 		opt->verify = true;
@@ -479,6 +531,10 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "limit", required_argument, NULL, 'x' },
 		{ "dump", no_argument, NULL, 'd' },
 		{ "trace", no_argument, NULL, 't' },
+		{ "pauses", no_argument, NULL, 'P' },
+		{ "shrink", required_argument, NULL, 'z' },
+		{ "no-shrink", no_argument, NULL, 'Z' },
+		{ "soak", required_argument, NULL, 'o' },
 		{ "strict", no_argument, NULL, 'S' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -498,6 +554,62 @@ static void parse(int argc, char **argv, struct options *opt)
 	}
 }
 
+static int pauses_main(const struct options *opt)
+{
+	unsigned int passed, failed = pauses_run(opt->first, &passed);
+
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed ? 1 : 0;
+}
+
+/* ---- for ever ------------------------------------------------------------ */
+
+static void soak_keep(const struct totals *t, uint64_t from)
+{
+	FILE *f = fopen(SOAK_FILE, "a");
+
+	if (!f) {
+		fprintf(stderr, "sim: %s: %s\n", SOAK_FILE, strerror(errno));
+		return;
+	}
+	for (; from < MIN(t->failed, FAILED_KEPT); from++)
+		fprintf(f, "%" PRIu64 "\n", t->failed_seeds[from]);
+	fclose(f);
+}
+
+/* Seeds that nobody has seen, batch after batch, until the time is up. */
+static void soak(const struct options *opt, struct totals *t, double began)
+{
+	uint64_t seed = (uint64_t)time(NULL) << 20, i, failed;
+	struct seeds list;
+
+	printf("seeds from %" PRIu64 " on; those that fail go to %s\n", seed,
+	       SOAK_FILE);
+	while (seconds_now() - began < opt->soak_hours * 3600) {
+		list = (struct seeds){ 0 };
+		failed = t->failed;
+		for (i = 0; i < SOAK_BATCH; i++)
+			seeds_add(&list, seed++);
+		fflush(stdout);
+		run_many(&list, opt, t);
+		free(list.seed);
+		if (t->failed > failed)
+			soak_keep(t, failed);
+	}
+}
+
+/* The whole list, then the first failure once more, made small. */
+static void run_list(const struct options *opt, struct totals *t)
+{
+	struct seeds list = { 0 };
+
+	seeds_list(&list, opt);
+	run_many(&list, opt, t);
+	free(list.seed);
+	if (t->failed && !opt->keep_large)
+		shrink_seed(t->failed_seeds[0], &opt->limits, SHRINK_SECONDS);
+}
+
 int main(int argc, char **argv)
 {
 	struct options opt = {
@@ -506,23 +618,26 @@ int main(int argc, char **argv)
 		.jobs = (unsigned int)MIN(sysconf(_SC_NPROCESSORS_ONLN), JOBS_MAX),
 		.known = true, .limit = 120,
 	};
-	struct totals t = { 0 };
+	static struct totals t;
 	struct result r;
-	struct seeds list = { 0 };
 	double began = seconds_now();
 
 	parse(argc, argv, &opt);
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	log_set_level(opt.trace ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	if (opt.pauses)
+		return pauses_main(&opt);
+	if (opt.shrink)
+		return shrink_seed(opt.first, &opt.limits, SHRINK_LONG) ? 0 : 1;
 	if (opt.one) {
 		r = run_seed(opt.first, &opt);
 		add(&t, &r);
 		printf("history %016" PRIx64 "\n", r.hash);
+	} else if (opt.soak_hours > 0) {
+		soak(&opt, &t, began);
 	} else {
-		seeds_list(&list, &opt);
-		t = run_many(&list, &opt);
-		free(list.seed);
+		run_list(&opt, &t);
 	}
 	summary(&t, seconds_now() - began);
 	return t.failed ? 1 : 0;

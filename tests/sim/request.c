@@ -70,6 +70,7 @@ static void op_done(struct volume_request *req, int err)
 		client_check_read_done(op, err);
 		return;
 	}
+	t->longest_wait = MAX(t->longest_wait, sim_now(w->sim) - op->asked);
 	if (op->last) {
 		c->last_done = true;
 		c->last_err = err;
@@ -104,7 +105,7 @@ struct client_op *op_new(struct client *c, enum volume_op type,
 	op->req.offset = offset;
 	op->req.length = length;
 	op->req.done = op_done;
-	op->started = sim_now(c->world->sim);
+	op->started = op->asked = sim_now(c->world->sim);
 	if (type == VOLUME_READ || type == VOLUME_WRITE) {
 		op->req.buffer = aligned_alloc(BLOCK_SIZE, (length +
 			BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE);
@@ -219,7 +220,7 @@ struct resend {
 	struct list_head node;
 	enum volume_op type;
 	bool fua;
-	uint64_t offset, length;
+	uint64_t offset, length, asked;
 };
 
 /* Ends all requests; what the kernel will send again is remembered. */
@@ -237,6 +238,7 @@ void client_drop_requests(struct client *c)
 			r->fua = op->req.fua;
 			r->offset = op->req.offset;
 			r->length = op->req.length;
+			r->asked = op->asked;
 			list_add_tail(&r->node, &c->resends);
 		}
 		op_free(op);
@@ -258,6 +260,7 @@ void client_resend(struct client *c)
 		list_del_init(&r->node);
 		op = op_new(c, r->type, r->offset, r->length);
 		op->req.fua = r->fua;
+		op->asked = r->asked;
 		free(r);
 		c->world->stats.resends++;
 		op_begin(op);

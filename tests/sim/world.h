@@ -73,6 +73,7 @@ struct client_op {
 	uint32_t id;			/* of the model; 0 for reads */
 	struct model_read read;
 	uint64_t started;
+	uint64_t asked;			/* before its first helper died */
 	bool submitting;
 	bool checking;			/* part of the check of the volume */
 	bool last;
@@ -141,6 +142,7 @@ struct tenant {
 					 * recovery, soon after each other */
 	struct sim_task recovered;
 	bool dark_again;		/* a second blow after the recovery */
+	uint64_t longest_wait;		/* of a request, ns */
 	struct model *model;
 	uint8_t *chunks_seen;		/* inspect.c: which have records */
 };
@@ -300,5 +302,8 @@ void audit(struct world *w, const char *when);
 
 /* scenario.c */
 void scenario_run(struct world *w);
+
+/* pauses.c: how long I/O stops for each kind of fault. Returns failures. */
+unsigned int pauses_run(uint64_t first_seed, unsigned int *passed);
 
 #endif
