@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Volumes that nobody closed, and what maintenance does about them. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -166,6 +167,28 @@ static void test_who_attaches_takes_it_over_without_force(void **state)
 	bed_verify(w);
 }
 
+static void test_attachment_of_an_earlier_boot_is_no_obstacle(void **state)
+{
+	struct bed *w = *state;
+
+	memset(&w->cfg.attachment.machine, 1, sizeof(struct uuid));
+	memset(&w->cfg.attachment.boot, 2, sizeof(struct uuid));
+	bed_attach(w);
+	bed_write_random(w, 10);
+	sim_node_kill(w->host);
+	volume_free(w->volume);
+	/* The same boot; then another machine. */
+	assert_int_equal(bed_attach_on(w, w->host), -EBUSY);
+	volume_free(w->volume);
+	memset(&w->cfg.attachment.machine, 3, sizeof(struct uuid));
+	memset(&w->cfg.attachment.boot, 4, sizeof(struct uuid));
+	assert_int_equal(bed_attach_on(w, w->host), -EBUSY);
+	volume_free(w->volume);
+	memset(&w->cfg.attachment.machine, 1, sizeof(struct uuid));
+	bed_attach(w);
+	bed_verify(w);
+}
+
 static void test_closed_volumes_are_not_touched(void **state)
 {
 	struct bed *w = *state;
@@ -188,6 +211,7 @@ int main(void)
 		TEST(test_maintenance_that_died_is_followed_by_another),
 		TEST(test_one_of_several_settles_it),
 		TEST(test_who_attaches_takes_it_over_without_force),
+		TEST(test_attachment_of_an_earlier_boot_is_no_obstacle),
 		TEST(test_closed_volumes_are_not_touched),
 	};
 

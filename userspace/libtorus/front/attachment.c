@@ -13,6 +13,25 @@
 
 #include "base/error.h"
 
+/* With dashes or without; what cannot be read or is none stays null. */
+static void read_id(const char *path, struct uuid *id)
+{
+	char digits[64] = "", text[UUID_TEXT_SIZE];
+	FILE *file = fopen(path, "re");
+	size_t n = 0;
+	int c;
+
+	while (file && n < 32 && (c = fgetc(file)) != EOF)
+		if (c != '-')
+			digits[n++] = (char)c;
+	if (file)
+		fclose(file);
+	snprintf(text, sizeof(text), "%.8s-%.4s-%.4s-%.4s-%.12s", digits,
+		 digits + 8, digits + 12, digits + 16, digits + 20);
+	if (n != 32 || uuid_parse(text, id))
+		memset(id, 0, sizeof(*id));
+}
+
 void attachment_fill(struct attachment *a, struct env *env, const char *device,
 		     const struct uuid *incarnation)
 {
@@ -24,6 +43,8 @@ void attachment_fill(struct attachment *a, struct env *env, const char *device,
 	snprintf(a->device, sizeof(a->device), "%s", device);
 	a->incarnation = *incarnation;
 	a->since_ms = env_realtime(env) / NSEC_PER_MSEC;
+	read_id("/etc/machine-id", &a->machine);
+	read_id("/proc/sys/kernel/random/boot_id", &a->boot);
 }
 
 struct uuid attachment_incarnation(struct env *env)

@@ -73,6 +73,9 @@ struct attachment {
 	struct uuid incarnation;
 	bool read_only;
 	uint64_t since_ms;		/* realtime, for people */
+	/* Of the host: its machine-id, and which boot of it; null = unknown.
+	 * A machine that was booted since has nothing attached any more. */
+	struct uuid machine, boot;
 };
 
 struct tail {				/* 5.2; first > last: nothing declared */

@@ -24,6 +24,10 @@ static struct json_object *attachment_object(const struct attachment *a)
 	doc_add_uuid(&obj, "incarnation", &a->incarnation);
 	doc_add_bool(&obj, "read_only", a->read_only);
 	doc_add_u64(&obj, "since_ms", a->since_ms);
+	if (!uuid_is_null(&a->machine))
+		doc_add_uuid(&obj, "machine", &a->machine);
+	if (!uuid_is_null(&a->boot))
+		doc_add_uuid(&obj, "boot", &a->boot);
 	return obj;
 }
 
@@ -139,6 +143,10 @@ static void read_attachment(struct doc_reader *r, struct attachment *a)
 	doc_uuid(r, obj, "incarnation", &a->incarnation);
 	a->read_only = doc_bool(r, obj, "read_only");
 	a->since_ms = doc_u64(r, obj, "since_ms", 0, UINT64_MAX);
+	if (doc_has(r, obj, "machine"))
+		doc_uuid(r, obj, "machine", &a->machine);
+	if (doc_has(r, obj, "boot"))
+		doc_uuid(r, obj, "boot", &a->boot);
 }
 
 static void read_tail(struct doc_reader *r, struct tail *tail)

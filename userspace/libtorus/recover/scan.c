@@ -58,19 +58,35 @@ static bool is_peer(const struct recover_peer *p, const char *name)
 	return strcmp(p->address, name) == 0 || strcasecmp(id, name) == 0;
 }
 
+/* The first copy of a volume with this id or a higher one. */
+static size_t first_copy(const struct recover *r, uint64_t volume)
+{
+	size_t low = 0, high = r->copy_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (r->copies[middle].volume < volume)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static int add_chunks(struct log_search *s)
 {
 	struct recover *r = s->r;
+	size_t first = first_copy(r, s->seen->volume);
+	size_t end = first_copy(r, s->seen->volume + 1);
 
-	s->chunks = calloc(r->copy_count + 1, sizeof(*s->chunks));
+	s->chunks = calloc(end - first + 1, sizeof(*s->chunks));
 	if (!s->chunks)
 		return error_set(-ENOMEM, "out of memory");
-	for (size_t i = 0; i < r->copy_count; i++) {
+	for (size_t i = first; i < end; i++) {
 		struct recover_copy *copy = &r->copies[i];
 		struct chain_chunk *c;
 
-		if (copy->volume != s->seen->volume)
-			continue;
 		c = s->chunk_count ? &s->chunks[s->chunk_count - 1] : NULL;
 		if (!c || c->number != copy->chunk) {
 			c = &s->chunks[s->chunk_count++];

@@ -53,6 +53,19 @@ static bool makes_way(const struct volume *v, const struct attachment *held)
 		v->cfg.force);
 }
 
+/* The machine that had it was booted since: nothing of that is left there. */
+static bool ended_with_its_boot(const struct volume *v,
+				const struct attachment *held)
+{
+	const struct attachment *ours = &v->cfg.attachment;
+
+	return !uuid_is_null(&held->machine) && !uuid_is_null(&held->boot) &&
+	       !uuid_is_null(&ours->boot) &&
+	       strcmp(held->host, ours->host) == 0 &&
+	       uuid_equal(&held->machine, &ours->machine) &&
+	       !uuid_equal(&held->boot, &ours->boot);
+}
+
 /* 0: may be claimed; else the error, with its sentence. */
 static int may_claim(const struct volume *v, const struct volume_doc *doc)
 {
@@ -72,7 +85,8 @@ static int may_claim(const struct volume *v, const struct volume_doc *doc)
 				 "volume %s has %u copies: fewer than the %u that must be there for a write",
 				 doc->name, doc->replication,
 				 v->cfg.min_replicas);
-	if (held->present && !same && !v->cfg.force && !makes_way(v, held))
+	if (held->present && !same && !v->cfg.force && !makes_way(v, held) &&
+	    !ended_with_its_boot(v, held))
 		return error_set(-EBUSY,
 				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force",
 				 doc->name, held->device, held->host, held->pid);
