@@ -429,6 +429,39 @@ uint64_t mbed_put_open(struct mbed *w, uint32_t mask, uint32_t open,
 	return chunk;
 }
 
+uint64_t mbed_put_shorter(struct mbed *w, uint32_t mask, unsigned int left)
+{
+	uint64_t chunk = ++w->chunks;
+	uint8_t *bytes = calloc(2 * RECORD_BLOCKS, BLOCK_SIZE);
+	uint32_t crc = 0, first;
+	unsigned int i;
+
+	assert_non_null(bytes);
+	w->blocks[chunk] = RECORD_BLOCKS;
+	make_record(w, chunk, 0, RECORD_BLOCKS, &crc, bytes);
+	first = crc;
+	make_record(w, chunk, RECORD_BLOCKS, RECORD_BLOCKS, &crc,
+		    bytes + (size_t)RECORD_BLOCKS * BLOCK_SIZE);
+	append_to(w, left, chunk, 2 * RECORD_BLOCKS, bytes);
+	for (i = 0; i < MBED_STORES; i++) {
+		if (!(mask & 1u << i))
+			continue;
+		append_to(w, i, chunk, RECORD_BLOCKS, bytes);
+		seal_at(w, i, chunk, RECORD_BLOCKS, first);
+	}
+	free(bytes);
+	return chunk;
+}
+
+void mbed_fence(struct mbed *w, unsigned int i, uint64_t epoch)
+{
+	struct wire_fence body = { .volume = cpu_to_le64(MBED_VOLUME),
+				   .epoch = cpu_to_le64(epoch) };
+
+	assert_int_equal(WIRE_OK, client_call(w, i, WIRE_FENCE, 0, &body,
+					      NULL));
+}
+
 uint64_t mbed_put(struct mbed *w, uint32_t mask, uint32_t blocks)
 {
 	return mbed_put_open(w, mask, 0, blocks);

@@ -71,6 +71,11 @@ uint64_t mbed_put(struct mbed *w, uint32_t mask, uint32_t blocks);
 /* The same, but left open on the stores in @open. */
 uint64_t mbed_put_open(struct mbed *w, uint32_t mask, uint32_t open,
 		       uint32_t blocks);
+/* Sealed at its first record on the stores in @mask; @left has a second one, and
+ * is left open. */
+uint64_t mbed_put_shorter(struct mbed *w, uint32_t mask, unsigned int left);
+/* Somebody with that epoch asks the store for the volume. */
+void mbed_fence(struct mbed *w, unsigned int i, uint64_t epoch);
 /* So many, each on its owners by the current ring, without @except. */
 void mbed_put_many(struct mbed *w, uint32_t count, uint32_t blocks,
 		   uint32_t except);
