@@ -221,6 +221,7 @@ static int begin(struct volume *v)
 	c->stored_blocks = v->pages.stored_blocks;
 	c->live_blocks = v->pages.live_blocks;
 	c->state = CHECKPOINT_MAP;
+	tail_catch_up(v);
 	return 0;
 }
 
@@ -344,8 +345,9 @@ static void run_table(struct volume *v)
 
 	err = write_tree(v, chunk_table_map(v->pages.table), EXTENT_CHUNK_PAGE,
 			 &c->table_root);
+	/* The root says where the tail begins: as far on as possible. */
 	if (err == -ENODATA)
-		err = write_root(v);
+		err = v->tail.extending ? 0 : write_root(v);
 	if (err)
 		fail(v, err);
 }

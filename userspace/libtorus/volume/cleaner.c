@@ -148,7 +148,8 @@ static bool enough(const struct volume *v)
 /* Where the horizon would be if a root were published now. */
 static uint64_t possible_horizon(const struct volume *v)
 {
-	return MIN(v->doc.tail.first, block_addr_chunk(tail_log_next(v)));
+	return MIN(MAX(v->doc.tail.first, tail_lowest_open(v)),
+		   block_addr_chunk(tail_log_next(v)));
 }
 
 /* ---- resting ---------------------------------------------------------- */

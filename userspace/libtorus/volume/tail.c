@@ -279,8 +279,7 @@ bool tail_can_append(const struct volume *v, uint64_t chunk)
 
 /* ---- extending -------------------------------------------------------- */
 
-/* The lowest chunk that a recoverer must still ask about. */
-static uint64_t lowest_open(const struct volume *v)
+uint64_t tail_lowest_open(const struct volume *v)
 {
 	const struct active_chunk *chunk;
 
@@ -300,7 +299,7 @@ static int extend_apply(struct doc_change *change, struct volume_doc *doc)
 	    doc->next_chunk != doc->tail.last + 1)
 		return -EAGAIN;
 	doc->tail.last = MAX(doc->tail.last, v->writer.chunk + window(v));
-	doc->tail.first = MAX(doc->tail.first, lowest_open(v));
+	doc->tail.first = MAX(doc->tail.first, tail_lowest_open(v));
 	doc->next_chunk = doc->tail.last + 1;
 	return 0;
 }
@@ -344,6 +343,15 @@ void tail_advanced(struct volume *v, uint64_t chunk)
 		tail_renew(v, "an excluded peer is back");
 		return;
 	}
+	v->tail.extending = true;
+	docwriter_submit(v, &v->tail.extend);
+}
+
+void tail_catch_up(struct volume *v)
+{
+	if (v->tail.extending || v->tail.state != TAIL_STEADY ||
+	    tail_lowest_open(v) <= v->doc.tail.first)
+		return;
 	v->tail.extending = true;
 	docwriter_submit(v, &v->tail.extend);
 }

@@ -94,6 +94,14 @@ void tail_took(struct volume *v, const struct record *r);
 /** tail_published() - the metadata store names a new root. */
 void tail_published(struct volume *v);
 
+/** tail_lowest_open() - the lowest chunk that a recoverer would have to ask
+ * about, if the metadata store said so. */
+uint64_t tail_lowest_open(const struct volume *v);
+
+/** tail_catch_up() - a root is going to be published: have the tail begin where
+ * it can, since nothing from there on is ever garbage. */
+void tail_catch_up(struct volume *v);
+
 /** tail_replica_failed() - a member of an active chunk failed: change. */
 void tail_replica_failed(struct volume *v, const struct uuid *peer, int err);
 
