@@ -59,6 +59,7 @@ struct ctl {
 	/* NULL: not given; flags: ""; of one that may be given more than once
 	 * a line for each value */
 	const char *option[OPT_COUNT];
+	char *joined[OPT_COUNT];	/* memory of such lines */
 	const struct ctl_command *command;
 	struct env *env;
 	struct meta *meta;

@@ -240,16 +240,17 @@ static bool adds_up(int opt)
 	return opt == OPT_ADD || opt == OPT_REMOVE || opt == OPT_DRAIN;
 }
 
-/* It is needed until the end. */
-static const char *join_values(const char *first, const char *second)
+static void join_value(struct ctl *ctl, int opt)
 {
 	char *text;
 
-	if (asprintf(&text, "%s\n%s", first, second) < 0) {
+	if (asprintf(&text, "%s\n%s", ctl->option[opt], optarg) < 0) {
 		fprintf(stderr, "torusctl: out of memory\n");
 		exit(CTL_FAILED);
 	}
-	return text;
+	free(ctl->joined[opt]);
+	ctl->joined[opt] = text;
+	ctl->option[opt] = text;
 }
 
 static void take_option(struct ctl *ctl, int opt)
@@ -266,9 +267,10 @@ static void take_option(struct ctl *ctl, int opt)
 		ctl->json = true;
 		break;
 	default:
-		ctl->option[opt] = ctl->option[opt] && adds_up(opt) ?
-				   join_values(ctl->option[opt], optarg) :
-				   optarg ? optarg : "";
+		if (ctl->option[opt] && adds_up(opt))
+			join_value(ctl, opt);
+		else
+			ctl->option[opt] = optarg ? optarg : "";
 	}
 }
 
@@ -421,6 +423,8 @@ int main(int argc, char **argv)
 		ctl.meta->ops->close(ctl.meta);
 	if (ctl.env)
 		env_uring_free(ctl.env);
+	for (int i = 0; i < OPT_COUNT; i++)
+		free(ctl.joined[i]);
 	if (fflush(stdout) != 0) {
 		fprintf(stderr, "torusctl: cannot write the output: %m\n");
 		return CTL_FAILED;
