@@ -158,6 +158,9 @@ struct volumes {
  */
 bool volumes_get(struct maint *m, uint64_t volume, uint8_t *replication,
 		 bool *known);
+/** volumes_most() - as far as is known without asking; else the most there can
+ * be. */
+uint8_t volumes_most(struct maint *m, uint64_t volume);
 int volumes_init(struct maint *m);
 void volumes_release(struct maint *m);
 

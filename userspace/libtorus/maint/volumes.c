@@ -158,6 +158,13 @@ bool volumes_get(struct maint *m, uint64_t volume, uint8_t *replication,
 	return true;
 }
 
+uint8_t volumes_most(struct maint *m, uint64_t volume)
+{
+	const struct volume_info *v = info_find(m, volume);
+
+	return v != NULL && v->known ? v->replication : RING_REPLICATION_MAX;
+}
+
 int volumes_init(struct maint *m)
 {
 	list_init(&m->volumes.lru);

@@ -82,16 +82,15 @@ static void end(struct maint *m)
 	maint_wake_at(m, w->next_full);
 }
 
-/* One of the peers that this walk is about is an owner, or stands in for one. */
+/* One of the peers that this walk is about is an owner. */
 static bool concerns(struct maint *m, const struct store_copy *copy,
 		     const struct maint_peer *const *about, uint32_t count)
 {
 	struct uuid owner[RING_REPLICATION_MAX];
 	uint32_t i, j, n;
 
-	/* The largest R there is: a volume's own is not known here. */
 	n = ring_ensemble(m->ring, copy->volume, copy->chunk,
-			  RING_REPLICATION_MAX, NULL, 0, owner);
+			  volumes_most(m, copy->volume), NULL, 0, owner);
 	for (i = 0; i < n; i++)
 		for (j = 0; j < count; j++)
 			if (uuid_equal(&owner[i], &about[j]->id))
