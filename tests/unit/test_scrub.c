@@ -293,6 +293,27 @@ static void a_round_keeps_to_its_rate(void **state)
 	assert_true(sim_now(w->sim) - began < 5 * MINUTE);
 }
 
+/* A copy of a whole chunk is not read all at once. */
+static void a_large_copy_is_read_at_the_rate(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t began;
+
+	w->cfg.scrub_rate = 1u << 20;
+	mbed_ring(w, 3, 0x1, 0);
+	mbed_start(w, 0);
+	mbed_put(w, 1, 3000);
+	mbed_maintain(w, 0);
+	mbed_settle(w);
+	began = sim_now(w->sim);
+	scrub_action(scrub_of(w, 0), WIRE_SCRUB_START);
+	sim_run(w->sim, SEC);
+	assert_true(scrub_of(w, 0)->verifying);
+	while (scrub_of(w, 0)->verifying)
+		assert_true(sim_step(w->sim));
+	assert_in_range(sim_now(w->sim) - began, 10 * SEC, 50 * SEC);
+}
+
 static void a_restart_goes_on_where_it_was(void **state)
 {
 	struct mbed *w = *state;
@@ -429,6 +450,7 @@ int main(void)
 		TEST(more_bad_copies_than_are_looked_after_at_a_time),
 		TEST(rounds_come_by_themselves_and_not_all_at_once),
 		TEST(a_round_keeps_to_its_rate),
+		TEST(a_large_copy_is_read_at_the_rate),
 		TEST(a_restart_goes_on_where_it_was),
 		TEST(a_pause_lasts_until_it_is_ended),
 		TEST(start_begins_anew),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Rounds over the sealed copies of this store, and copies that somebody has
- * reason to doubt, which come first. One copy is verified at a time; after it
- * comes a pause that makes the configured rate on average, four times as long
- * when clients have used the store meanwhile.
+ * reason to doubt, which come first. One copy is verified at a time, read
+ * at the configured rate, and at a quarter of it when clients have used the store
+ * since the one before.
  *
  *	            START, or its time has come
  *	  IDLE ----------------------------------> RUNNING
@@ -161,18 +161,25 @@ static void say_not_verified(const struct store_copy_op *op, int err)
 		    op->volume, op->chunk, strerror(-err));
 }
 
-/* How long to wait after so many bytes. */
-static uint64_t pause_ns(struct scrub *s, uint64_t bytes)
+/* How fast to go: slower if clients have used the store since the last time. */
+static uint64_t rate_now(struct scrub *s)
 {
 	struct store_stats stats;
-	uint64_t ops, ns = (bytes + COPY_BYTES) * NSEC_PER_SEC / s->cfg.rate;
+	uint64_t ops, rate = s->cfg.rate;
 
 	store_stats(s->store, &stats);
 	ops = stats.appends + stats.reads + stats.syncs;
 	if (ops != s->client_ops)
-		ns *= BUSY_PART;
+		rate = MAX(rate / BUSY_PART, (uint64_t)1);
 	s->client_ops = ops;
-	return ns;
+	return rate;
+}
+
+/* When what took so many bytes makes room for the next one. */
+static uint64_t may_go_on_at(const struct scrub *s, uint64_t bytes)
+{
+	return s->verify_began + (bytes + COPY_BYTES) * NSEC_PER_SEC /
+				 s->op.rate;
 }
 
 static void round_goes_on(struct scrub *s, const struct store_copy_op *op)
@@ -182,8 +189,8 @@ static void round_goes_on(struct scrub *s, const struct store_copy_op *op)
 	s->now.cursor = (struct scrub_place){ op->volume, op->chunk };
 	s->now.chunks++;
 	s->now.bytes += op->verified;
-	s->not_before = now + pause_ns(s, op->verified);
-	if (now >= s->saved_at + SAVE_NS)
+	s->not_before = may_go_on_at(s, op->verified);
+	if (now >= s->saved_at + SAVE_NS || s->now.paused)
 		save(s);
 }
 
@@ -201,8 +208,7 @@ static void verified(struct store_copy_op *op, int err)
 	if (s->in_turn)
 		round_goes_on(s, op);
 	else
-		s->check_not_before = env_now(s->env) +
-				      pause_ns(s, op->verified) / CHECK_FACTOR;
+		s->check_not_before = may_go_on_at(s, op->verified);
 	/* The store is being closed: so are we, soon. */
 	if (err != -ESHUTDOWN)
 		turn_now(s);
@@ -213,8 +219,10 @@ static void verify(struct scrub *s, const struct scrub_place *place,
 {
 	s->verifying = true;
 	s->in_turn = in_turn;
+	s->verify_began = env_now(s->env);
 	s->op = (struct store_copy_op){
 		.volume = place->volume, .chunk = place->chunk,
+		.rate = rate_now(s) * (in_turn ? 1 : CHECK_FACTOR),
 		.done = verified, .ctx = s,
 	};
 	store_copy_verify(s->store, &s->op);

@@ -99,6 +99,7 @@ struct scrub {
 	/* verify, one at a time */
 	struct store_copy_op op;
 	bool verifying, in_turn;	/* in_turn: it is the round's */
+	uint64_t verify_began;
 	uint64_t not_before;		/* for the next one of the round ... */
 	uint64_t check_not_before;	/* ... and for the next one of check */
 	enum wire_maintenance_action asked;	/* before it was loaded */

@@ -19,6 +19,7 @@
 #include "store/private.h"
 
 #define WINDOW_BLOCKS	64u
+#define PACE_MAX	NSEC_PER_SEC
 #define SMALL_READ	RECORD_HEADER_BLOCKS_MAX
 #define SMALL_RECORD	16u	/* blocks: below, read whole windows */
 
@@ -72,17 +73,49 @@ static void window_read(struct env_file_op *op)
 	step(walk);
 }
 
+static void submit_read(struct store_walk *walk)
+{
+	int file = walk->chunk != NULL ? walk->chunk->live->file : walk->file;
+
+	store_op_read(walk_store(walk), &walk->op, file, &walk->iov, 1,
+		      (uint64_t)walk->window_block * BLOCK_SIZE, window_read,
+		      walk);
+}
+
+static void pace_fired(struct env_timer *timer)
+{
+	submit_read(container_of(timer, struct store_walk, pace));
+}
+
+/* How long the next read waits, so that the disk has time for others. A store
+ * that is being closed waits for its walks. */
+static uint64_t pace(const struct store_walk *walk)
+{
+	const struct store *store = walk->store;
+	uint64_t bytes = (uint64_t)(walk->window_block - walk->start) *
+			 BLOCK_SIZE;
+	uint64_t due, now = env_now(store->env);
+
+	if (walk->rate == 0 || store->state != STORE_SERVING)
+		return 0;
+	due = walk->began + bytes * NSEC_PER_SEC / walk->rate;
+	return due > now ? MIN(due - now, PACE_MAX) : 0;
+}
+
 static void read_window(struct store_walk *walk, uint32_t block,
 			uint32_t blocks)
 {
-	int file = walk->chunk != NULL ? walk->chunk->live->file : walk->file;
+	uint64_t wait;
 
 	walk->window_block = block;
 	walk->window_blocks = 0;
 	walk->iov.iov_base = walk->window;
 	walk->iov.iov_len = (size_t)MIN(blocks, walk->end - block) * BLOCK_SIZE;
-	store_op_read(walk_store(walk), &walk->op, file, &walk->iov, 1,
-		      (uint64_t)block * BLOCK_SIZE, window_read, walk);
+	wait = pace(walk);
+	if (wait > 0)
+		env_timer_after(walk_store(walk)->env, &walk->pace, wait);
+	else
+		submit_read(walk);
 }
 
 /* Bytes of the window from @block on; 0: not in the window. */
@@ -247,6 +280,8 @@ static void begin(struct store_walk *walk)
 	store->walk_count++;
 	store->walk_background_count += walk->background;
 	list_add_tail(&walk->node, &store->walks);
+	env_timer_init(&walk->pace, pace_fired);
+	walk->began = env_now(store->env);
 	walk->window = aligned_alloc(BLOCK_SIZE, WINDOW_BLOCKS * BLOCK_SIZE);
 	walk->rec = record_new();
 	if (walk->window == NULL || walk->rec == NULL) {
@@ -309,6 +344,8 @@ void store_walks_release(struct store *store)
 {
 	struct store_walk *walk;
 
-	list_for_each_entry(walk, &store->walks, node)
+	list_for_each_entry(walk, &store->walks, node) {
+		env_timer_cancel(store->env, &walk->pace);
 		walk_memory_free(walk);
+	}
 }

@@ -30,6 +30,7 @@ struct store_walk {
 	uint32_t check_from;	/* payload of records that reach beyond this
 				 * block is checked; ~0 = of none */
 	bool background;	/* of maintenance: half of the places */
+	uint64_t rate;		/* bytes/s that are read; 0: no limit */
 	/* 1: stop after this record. @header: its bytes on disk. */
 	int (*record)(struct store_walk *walk, const struct record *r,
 		      const void *header);
@@ -49,6 +50,8 @@ struct store_walk {
 	bool foreign;		/* -EILSEQ: a record of another chunk */
 	/* private */
 	struct list_head node;
+	struct env_timer pace;
+	uint64_t began;
 	bool started;
 	struct record *rec;
 	uint8_t *window;	/* of the file, from window_block on */

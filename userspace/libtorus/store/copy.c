@@ -320,6 +320,7 @@ static int verify_begin(struct store *store, struct store_copy_op *op,
 	work->walk.end = chunk->length;
 	work->walk.check_from = 0;
 	work->walk.background = true;
+	work->walk.rate = op->rate;
 	work->walk.wrong = note_wrong;
 	work->walk.done = verified;
 	store_walk_start(&work->walk);

@@ -98,6 +98,8 @@ struct store_copy_op {
 	 * that there is no copy here.
 	 */
 	bool (*still)(struct store_copy_op *op);
+	/* verify: bytes/s that are read at most; 0 = no limit */
+	uint64_t rate;
 	/*
 	 * verify, out: with -EUCLEAN what is wrong. The copy was marked bad,
 	 * durably.
