@@ -32,7 +32,7 @@
 #define SHRINK_LONG 300		/* when asked for */
 #define FAILED_KEPT 1000u
 #define SOAK_FILE "build/sim-failed-seeds"
-#define SOAK_BATCH 500
+#define SOAK_BATCH 50
 #define KNOWN_SEEDS "tests/sim/seeds"	/* that failed once */
 
 struct options {

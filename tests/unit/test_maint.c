@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Where copies go: repair, rebalance, and what may be dropped. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -129,6 +130,52 @@ static void a_short_outage_copies_only_what_is_missing(void **state)
 	mbed_start_all(w, 1u << 1);
 	mbed_settle(w);
 	assert_int_equal(missed * BYTES, mbed_copied_bytes(w));
+	mbed_check_places(w);
+}
+
+static void verified(struct store_copy_op *op, int err)
+{
+	bool *done = op->ctx;
+
+	assert_int_equal(-EUCLEAN, err);
+	*done = true;
+}
+
+/* The copy rots, and its store has found that out. */
+static void spoil(struct mbed *w, unsigned int i, uint64_t chunk)
+{
+	bool done = false;
+	struct store_copy_op op = {
+		.volume = MBED_VOLUME, .chunk = chunk, .done = verified,
+		.ctx = &done,
+	};
+	char path[64];
+
+	snprintf(path, sizeof(path), "chunks/%016llx/%012llx",
+		 (unsigned long long)MBED_VOLUME, (unsigned long long)chunk);
+	assert_int_equal(0, sim_disk_flip(w->store[i].node, path, 9));
+	store_copy_verify(w->store[i].store, &op);
+	assert_true(sim_run_until(w->sim, &done, SEC));
+}
+
+static void a_bad_copy_that_does_not_belong_here_goes(void **state)
+{
+	struct store_copy copy;
+	struct mbed *w = *state;
+	unsigned int other, i;
+	uint64_t chunk;
+
+	mbed_ring(w, 3, 0xf, 0);
+	for (i = 0; i < 4; i++)
+		mbed_start(w, i);
+	chunk = mbed_put(w, 0xf, BLOCKS);
+	other = first_of(0xf & ~mbed_owners(w, chunk, 0));
+	spoil(w, other, chunk);
+	for (i = 0; i < 4; i++)
+		mbed_maintain(w, i);
+	mbed_settle(w);
+	assert_false(store_copy_get(w->store[other].store, MBED_VOLUME, chunk,
+				    &copy));
 	mbed_check_places(w);
 }
 
@@ -433,6 +480,7 @@ int main(void)
 		TEST(fewest_copies_come_first),
 		TEST(a_lost_peer_is_replaced_after_the_grace),
 		TEST(a_short_outage_copies_only_what_is_missing),
+		TEST(a_bad_copy_that_does_not_belong_here_goes),
 		TEST(a_copy_that_stayed_open_is_replaced),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),

@@ -283,6 +283,27 @@ static void test_bad_copy_is_replaced_for_good(void **state)
 	free(s.bytes);
 }
 
+/* The writer's SEAL and a recoverer's, of the same bytes. */
+static void test_bad_copy_is_replaced_by_what_an_earlier_epoch_sealed(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), later = s;
+	struct op op;
+
+	later.epoch = s.epoch + 3;
+	assert_int_equal(restore(f, &later), WIRE_OK);
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE, 9), 0);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_int_equal(verify(f, &op), 0);
+	assert_int_equal(copy_now(f).epoch, later.epoch);
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_int_equal(copy_now(f).state, WIRE_COPY_SEALED);
+	assert_int_equal(copy_now(f).epoch, later.epoch);
+	free(s.bytes);
+}
+
 static void test_journal_compaction_keeps_what_restore_said(void **state)
 {
 	struct fixture *f = *state;
@@ -488,6 +509,7 @@ int main(void)
 		RESTORE_TEST(test_damaged_transfer_leaves_nothing),
 		RESTORE_TEST(test_full_store_takes_no_copy),
 		RESTORE_TEST(test_bad_copy_is_replaced_for_good),
+		RESTORE_TEST(test_bad_copy_is_replaced_by_what_an_earlier_epoch_sealed),
 		RESTORE_TEST(test_journal_compaction_keeps_what_restore_said),
 		RESTORE_TEST(test_open_copy_is_completed),
 		RESTORE_TEST(test_appends_in_flight_are_waited_for),

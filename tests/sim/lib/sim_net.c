@@ -171,6 +171,7 @@ static void deliver_connect(struct env_conn *c)
 	server = sim_conn_new(l->host, c->owner);
 	server->other = c;
 	c->other = server;
+	c->remote = l->host;	/* nobody may have listened there before */
 	snprintf(server->address, sizeof(server->address), "%s", c->address);
 	sim_frame_push(server, FRAME_ACCEPT, 0);
 	sim_frame_push(c, FRAME_OPEN, sim_net_delay(sim));

@@ -204,7 +204,8 @@ static uint64_t back_off(const struct item *item, uint64_t first)
 
 /* ---- dropping mine ------------------------------------------------------------- */
 
-/* An owner's copy that makes mine superfluous, and is as the first one's. */
+/* An owner's copy that makes mine superfluous, and is as the first one's. A bad
+ * copy of mine is superfluous as the good one would be. */
 static bool makes_superfluous(const struct query *q, const struct answer *a,
 			      const struct answer *first)
 {
@@ -214,7 +215,7 @@ static bool makes_superfluous(const struct query *q, const struct answer *a,
 	    a->ring_version != q->ring_version ||
 	    a->length != first->length || a->end_crc != first->end_crc)
 		return false;
-	return (mine->state == WIRE_COPY_SEALED && a->length == mine->length &&
+	return (mine->state != WIRE_COPY_OPEN && a->length == mine->length &&
 		a->end_crc == mine->end_crc) || a->epoch > mine->epoch;
 }
 

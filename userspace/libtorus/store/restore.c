@@ -73,8 +73,6 @@ static uint32_t check_sealed(const struct store_restore *r,
 
 	if (!(chunk->flags & STORE_CHUNK_BAD))
 		return chunk->seal_epoch >= r->epoch ? WIRE_ESEALED : WIRE_OK;
-	if (chunk->seal_epoch > r->epoch)
-		return WIRE_ECONFLICT;
 	return chunk->seal_epoch < r->epoch || same ? WIRE_OK : WIRE_ECONFLICT;
 }
 

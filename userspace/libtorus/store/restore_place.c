@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "store/private.h"
 #include "store/request.h"
@@ -44,6 +45,17 @@ static void end_held(struct store_restore *r, uint32_t status)
 	store_chunk_release(chunk);
 }
 
+/* Of a bad copy, a later epoch may have sealed the very same bytes again. */
+static uint64_t seal_epoch(const struct store_restore *r)
+{
+	const struct store_chunk *chunk = r->chunk;
+
+	if (!(chunk->flags & STORE_CHUNK_SEALED) || chunk->length != r->length ||
+	    chunk->end_crc != r->end_crc)
+		return r->epoch;
+	return MAX(r->epoch, chunk->seal_epoch);
+}
+
 static void apply(struct store_restore *r)
 {
 	struct store_chunk *chunk = r->chunk;
@@ -56,7 +68,7 @@ static void apply(struct store_restore *r)
 		volume->root = r->root;
 		volume->root_sequence = r->root_sequence;
 	}
-	had = store_seal_apply(chunk, r->epoch, r->length, r->end_crc);
+	had = store_seal_apply(chunk, seal_epoch(r), r->length, r->end_crc);
 	store_space_add(r->store, -(int64_t)had * BLOCK_SIZE);
 	if (r->length == 0 && (chunk->flags & STORE_CHUNK_FILE))
 		store_detached_punch(chunk, 0);
@@ -82,7 +94,7 @@ static void log_restore(struct store_restore *r)
 	r->entry.done = restore_logged;
 	body->volume = cpu_to_le64(r->volume);
 	body->chunk = cpu_to_le64(r->number);
-	body->epoch = cpu_to_le64(r->epoch);
+	body->epoch = cpu_to_le64(seal_epoch(r));
 	body->length = cpu_to_le32(r->length);
 	body->end_crc = cpu_to_le32(r->end_crc);
 	body->root = cpu_to_le64(r->root);
