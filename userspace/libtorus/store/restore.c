@@ -30,6 +30,7 @@
 #include "store/request.h"
 
 #define PIECE_TIMEOUT (60 * NSEC_PER_SEC)
+#define STALLED_AFTER (5 * NSEC_PER_SEC)	/* another sender may begin */
 #define SUFFIX ".restore-"
 #define PIECES_MAX 4u			/* that wait for the one at work */
 #define SYNC_BLOCKS 4096u		/* written between two syncs */
@@ -478,10 +479,20 @@ static void begin(struct store_request *request,
 		dir_ready(&r->dir, 0);
 }
 
+/* Nothing came for a while: its sender may have found its own copy bad. */
+static bool stalled(const struct store_restore *r)
+{
+	return r->request == NULL && env_timer_armed(&r->timer) &&
+	       env_now(r->store->env) + PIECE_TIMEOUT >=
+	       r->timer.when + STALLED_AFTER;
+}
+
 /* WIRE_OK: block 0 begins the transfer anew, another is the next piece. */
 static uint32_t check_next(const struct store_restore *r,
 			   const struct store_restore *asked, uint32_t block)
 {
+	if (block == 0 && stalled(r))
+		return WIRE_OK;
 	if (!uuid_equal(&r->token, &asked->token) ||
 	    r->piece_count >= PIECES_MAX || (block == 0 && r->request != NULL))
 		return WIRE_EBUSY;
