@@ -94,6 +94,25 @@ static void random_overwrites_keep_garbage_bounded(void **state)
 	bed_verify(w);
 }
 
+/* The map's page of what is never written again lies in a chunk whose other
+ * blocks die: it has to move. */
+static void pages_of_what_rests_are_kept(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	configure(w, 5);
+	bed_attach(w);
+	assert_int_equal(0, bed_write_blocks(w, 1792, 128, 0x21, false));
+	for (i = 0; i < 400; i++)
+		assert_int_equal(0, bed_write_blocks(w, i % 8 * 16, 16,
+						     1 + i % 250, false));
+	run(w, 20);
+	assert_true(bed_stats(w).cleaned_chunks > 10);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
 static void no_cleaning_when_it_is_forbidden(void **state)
 {
 	struct bed *w = *state;
@@ -206,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 		TEST(random_overwrites_keep_garbage_bounded),
+		TEST(pages_of_what_rests_are_kept),
 		TEST(no_cleaning_when_it_is_forbidden),
 		TEST(what_was_moved_never_comes_back),
 		TEST(trim_of_everything_returns_the_space),

@@ -210,9 +210,9 @@ static void next_volume(struct garbage *g)
 	struct store_copy copy;
 
 	forget_volume(g);
-	if (g->dead_count == GARBAGE_DEAD_MAX)
+	if (g->dead_count == GARBAGE_DEAD_MAX) {
 		g->again = true;
-	else if (store_copy_next(g->store, g->volume, UINT64_MAX, &copy)) {
+	} else if (store_copy_next(g->store, g->volume, UINT64_MAX, &copy)) {
 		g->volume = copy.volume;
 		store_volume_seen(g->store, g->volume, &g->seen);
 		if (!g->seen.tombstone)
