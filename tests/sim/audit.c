@@ -48,6 +48,7 @@ static void problem(struct world *w, const char *fmt, ...)
 /* What a root says of a volume's chunks. */
 struct live {
 	uint64_t horizon;		/* all from here on are live */
+	uint64_t tail;			/* nobody drops anything from here on */
 	uint8_t table[CHUNKS_MAX / 8];	/* bits: those below that are */
 };
 
@@ -169,7 +170,7 @@ static bool read_root(struct store_node *s, struct tenant *t,
 static void audit_space(struct store_node *s)
 {
 	uint64_t bytes = sim_disk_bytes(s->node, "journal"), unsure = BLOCK_SIZE;
-	uint64_t size, takes, need, all;
+	uint64_t takes, need, all;
 	struct store_copy copy = { 0 };
 	struct store_stats stats;
 	char path[64];
@@ -180,13 +181,10 @@ static void audit_space(struct store_node *s)
 		snprintf(path, sizeof(path), "chunks/%016" PRIx64 "/%012" PRIx64,
 			 copy.volume, copy.chunk);
 		takes = sim_disk_bytes(s->node, path);
-		size = sim_disk_size(s->node, path);
 		bytes += takes;
 		need = (uint64_t)copy.length * BLOCK_SIZE;
-		if (copy.state == WIRE_COPY_BAD)
+		if (copy.state != WIRE_COPY_SEALED)
 			unsure += (uint64_t)s->world->chunk_blocks * BLOCK_SIZE;
-		else if (copy.state != WIRE_COPY_SEALED)
-			unsure += MAX(size, need);
 		else if (takes < need || takes - need > BLOCK_SIZE)
 			problem(s->world, "the copy of chunk %" PRIu64
 				" of volume %" PRIu64 " on %s has %u blocks, "
@@ -303,13 +301,15 @@ static void place_problem(struct tenant *t, const struct store_copy *want,
 
 /*
  * @want is sealed somewhere: is it where the ring says, and only there? While an
- * owner is away nobody drops what he does not need: it has to confirm.
+ * owner is away nobody drops what he does not need: it has to confirm. Nor while
+ * the chunk lies in the declared tail.
  */
-static void audit_place(struct tenant *t, const struct store_copy *want)
+static void audit_place(struct tenant *t, const struct store_copy *want,
+			bool in_tail)
 {
 	struct uuid owners[RING_REPLICATION_MAX];
 	uint32_t count = owners_of(t, want->chunk, false, owners);
-	bool away = false, owner;
+	bool away = in_tail, owner;
 	struct store_node *s;
 	const char *wrong;
 
@@ -344,7 +344,7 @@ static void audit_places(struct tenant *t, const struct live *live)
 			    is_live(&done, copy.chunk))
 				continue;
 			set_live(&done, copy.chunk);
-			audit_place(t, &copy);
+			audit_place(t, &copy, copy.chunk >= live->tail);
 		}
 	}
 }
@@ -376,6 +376,8 @@ static void audit_tree(struct tenant *t)
 		walk_tree(&k, &root.map, true);
 		walk_tree(&k, &root.chunk_table, false);
 		live.horizon = root.horizon;
+		live.tail = doc->tail.first <= doc->tail.last ?
+			    doc->tail.first : doc->next_chunk;
 		if (t->world->limits.strict)
 			audit_places(t, &live);
 		root_release(&root);

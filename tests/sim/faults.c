@@ -234,6 +234,29 @@ static void fault_disk_errors(struct world *w)
 	sim_task_after(&s->heal, duration(w));
 }
 
+/* One disk, or all, have no more room for a while: user data first gets less
+ * than is reserved, then nothing at all can be written. */
+static void fill_disk(struct store_node *s, uint64_t ns, uint64_t room)
+{
+	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
+
+	f->capacity = sim_disk_bytes(s->node, "chunks") +
+		      sim_disk_bytes(s->node, "journal") + room;
+	sim_task_after(&s->empty, ns);
+}
+
+static void fault_full_disk(struct world *w)
+{
+	uint64_t ns = duration(w), room = sim_below(w->sim, 1u << 20);
+	bool all = sim_chance(w->sim, 1, 4);
+	struct store_node *s, *one = any_store(w);
+
+	w->full_until = MAX(w->full_until, sim_now(w->sim) + ns);
+	for_each_store(s, w)
+		if (all || s == one)
+			fill_disk(s, ns, room);
+}
+
 static void fault_slow_disk(struct world *w)
 {
 	struct sim_disk_faults *f = sim_node_disk_faults(any_store(w)->node);
@@ -389,6 +412,7 @@ static const struct fault {
 	{ fault_store_hang, 8, "fault %llu: store hangs" },
 	{ fault_store_incarnation, 2, "fault %llu: store forgets its mount" },
 	{ fault_all_stores, 2, "fault %llu: all stores end" },
+	{ fault_full_disk, 4, "fault %llu: full disk" },
 	{ fault_slow_disk, 4, "fault %llu: slow disk" },
 	{ fault_dark, 16, "fault %llu: dark" },
 	{ fault_rot, 3, "fault %llu: bits rot" },
@@ -468,8 +492,10 @@ void faults_end(struct world *w)
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 	for_each_tenant(t, w)
 		t->dark_again = false;
-	for_each_store(s, w)
+	for_each_store(s, w) {
+		sim_node_disk_faults(s->node)->capacity = 0;
 		store_node_heal(s);
+	}
 	for_each_store(s, w)
 		store_node_start(s);
 }

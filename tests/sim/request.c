@@ -15,6 +15,9 @@
 #include "base/cleanup.h"
 #include "world.h"
 
+/* How long a writer may take a peer that was full for full. */
+#define FULL_FORGOTTEN (70 * NSEC_PER_SEC)
+
 void op_free(struct client_op *op)
 {
 	list_del_init(&op->node);
@@ -35,6 +38,9 @@ static bool error_explained(const struct client *c, int err)
 	switch (err) {
 	case -ETIMEDOUT:
 		return !w->quiet && faults_active(w);
+	case -ENOSPC:
+		return !w->quiet && sim_now(w->sim) < w->full_until +
+						     FULL_FORGOTTEN;
 	case -EIO:
 		return t->wide_loss;	/* it may be gone from everywhere */
 	default:

@@ -58,6 +58,13 @@ static void give_up_task(struct sim_task *task)
 	store_node_kill(container_of(task, struct store_node, give_up), RETRY);
 }
 
+static void empty_task(struct sim_task *task)
+{
+	struct store_node *s = container_of(task, struct store_node, empty);
+
+	sim_node_disk_faults(s->node)->capacity = 0;
+}
+
 void store_node_init(struct world *w, unsigned int i)
 {
 	struct store_node *s = &w->stores[i];
@@ -71,6 +78,7 @@ void store_node_init(struct world *w, unsigned int i)
 	sim_task_init(w->sim, &s->restart, restart_task);
 	sim_task_init(w->sim, &s->heal, heal_task);
 	sim_task_init(w->sim, &s->give_up, give_up_task);
+	sim_task_init(w->sim, &s->empty, empty_task);
 	store_maintain_init(s);
 	sim_node_kill(s->node);
 }
@@ -101,7 +109,7 @@ static void on_open(void *ctx, int err)
 
 	if (!err)
 		err = store_serve(s->store, s->address);
-	if (err && disk_fails(s)) {
+	if (err && (disk_fails(s) || sim_node_disk_faults(s->node)->capacity)) {
 		/* Not from inside: the store still stands there. */
 		sim_task_after(&s->give_up, 1);
 		return;
@@ -193,6 +201,7 @@ void store_node_free(struct store_node *s)
 	store_node_kill(s, 0);
 	sim_task_cancel(&s->restart);
 	sim_task_cancel(&s->heal);
+	sim_task_cancel(&s->empty);
 }
 
 unsigned int stores_serving(const struct world *w)

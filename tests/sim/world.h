@@ -51,7 +51,7 @@ struct store_node {
 	bool force_incarnation;
 	bool gone;			/* for ever */
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
-	struct sim_task restart, heal, give_up;
+	struct sim_task restart, heal, empty, give_up;
 	int64_t lease;
 	/* inspect.c */
 	struct inspect_store *inspect[VOLUMES_MAX];
@@ -174,6 +174,7 @@ struct world {
 	struct tenant tenants[VOLUMES_MAX];
 	uint32_t fault_count;		/* also those that were skipped */
 	uint64_t last_fault;		/* end of the last fault's effect */
+	uint64_t full_until;		/* disks were full until then */
 	struct store_node *rotten;	/* whose disk rots */
 	bool one_gone;
 	bool disk_errors;		/* a disk has refused something ... */

@@ -38,8 +38,9 @@ void mbed_volume(struct mbed *w, uint32_t replication)
 	doc->size = 1ull << 30;
 	doc->replication = replication;
 	doc->chunk_blocks = 256;
-	doc->tail.first = 1;
-	doc->next_chunk = 1;
+	doc->tail.first = w->tail_first ? w->tail_first : 1;
+	doc->tail.last = w->tail_first;
+	doc->next_chunk = 1u << 20;
 	key_volume(&w->cluster, "vol", key);
 	put_text(w, key, volume_doc_encode(doc));
 	key_volume_id(&w->cluster, MBED_VOLUME, key);

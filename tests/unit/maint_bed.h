@@ -32,6 +32,7 @@ struct mbed_store {
 };
 
 struct mbed {
+	uint64_t tail_first;		/* of the volume; 0: none is declared */
 	struct sim *sim;
 	struct uuid cluster;
 	struct mbed_store store[MBED_STORES];

@@ -179,6 +179,30 @@ static void a_bad_copy_that_does_not_belong_here_goes(void **state)
 	mbed_check_places(w);
 }
 
+/* One answer of an ensemble tells a recoverer where the log ends. */
+static void nothing_of_the_tail_is_dropped(void **state)
+{
+	struct mbed *w = *state;
+	unsigned int other;
+	uint64_t chunk;
+
+	w->cfg.walk_interval_ns = 60 * SEC;
+	w->tail_first = 1;
+	mbed_volume(w, 3);
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0xf);
+	chunk = mbed_put(w, 0xf, BLOCKS);
+	other = first_of(0xf & ~mbed_owners(w, chunk, 0));
+	sim_run(w->sim, 200 * SEC);
+	mbed_settle(w);
+	assert_true(mbed_has(w, other, chunk));
+	w->tail_first = chunk + 1;
+	mbed_volume(w, 3);
+	sim_run(w->sim, 800 * SEC);
+	mbed_settle(w);
+	assert_false(mbed_has(w, other, chunk));
+}
+
 static void a_copy_that_stayed_open_is_replaced(void **state)
 {
 	struct mbed *w = *state;
@@ -481,6 +505,7 @@ int main(void)
 		TEST(a_lost_peer_is_replaced_after_the_grace),
 		TEST(a_short_outage_copies_only_what_is_missing),
 		TEST(a_bad_copy_that_does_not_belong_here_goes),
+		TEST(nothing_of_the_tail_is_dropped),
 		TEST(a_copy_that_stayed_open_is_replaced),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),

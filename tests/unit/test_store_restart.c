@@ -463,6 +463,32 @@ static void test_hole_before_later_records_is_reported(void **state)
 	assert_int_equal(after.used, before.used);
 }
 
+/* What a write that failed has left goes with the seal. */
+static void test_rest_of_a_failed_append_is_given_back_by_the_seal(void **state)
+{
+	struct fixture *f = *state;
+	struct sim_disk_faults *disk = sim_node_disk_faults(f->node);
+	uint32_t crc = append_new(f, 5), length = f->block;
+	struct store_stats stats;
+	struct made m;
+
+	m = make_record(f, 70, 0);
+	disk->capacity = sim_disk_bytes(f->node, "chunks") +
+			 sim_disk_bytes(f->node, "journal") + 32 * BLOCK_SIZE;
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_ENOSPC);
+	made_free(&m);
+	assert_true(sim_disk_bytes(f->node, CHUNK_FILE) > length * BLOCK_SIZE);
+	disk->capacity = 0;
+	assert_int_equal(sync_chunk(f, 1, length), WIRE_OK);
+	assert_int_equal(seal(f, CHUNK, 1, length, crc), WIRE_OK);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_int_equal(sim_disk_bytes(f->node, CHUNK_FILE),
+			 length * BLOCK_SIZE);
+	store_stats(f->store, &stats);
+	assert_in_range(stats.used, length * BLOCK_SIZE,
+			length * BLOCK_SIZE + 16 * BLOCK_SIZE);
+}
+
 /* Space that was given back may be there again. */
 static void test_end_behind_a_seal_is_given_back_after_a_power_loss(void **state)
 {
@@ -644,6 +670,7 @@ int main(void)
 		TEST(test_journal_of_a_failed_sync_is_read_from_the_disk),
 		TEST(test_chunk_of_a_failed_sync_is_not_promised_later),
 		TEST(test_hole_before_later_records_is_reported),
+		TEST(test_rest_of_a_failed_append_is_given_back_by_the_seal),
 		TEST(test_end_behind_a_seal_is_given_back_after_a_power_loss),
 		TEST(test_rot_of_what_was_durable_is_no_torn_end),
 		TEST(test_zeros_behind_the_chain_are_not_data),

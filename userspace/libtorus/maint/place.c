@@ -17,7 +17,10 @@
  *
  * Mine goes only if I am neither owner nor target, and every owner, following
  * the very ring that I follow, has a good copy: mine, or one that supersedes
- * it. drop.c looks at the ring once more in the step that unlinks. An owner
+ * it; and only if the chunk lies below the declared tail: in the tail, one answer
+ * of its ensemble tells a recoverer where the log ends, and that may be mine,
+ * though the chunk is sealed long since. A later walk finds it then.
+ * drop.c looks at the ring once more in the step that unlinks. An owner
  * never drops: with two changes of the ring under way at R=2, each of two peers
  * could take the other for an owner.
  */
@@ -239,7 +242,8 @@ static bool may_drop(const struct maint *m, const struct query *q)
 	uint8_t i, confirmed = 0;
 
 	if (!q->known || q->me_owner || q->me_target ||
-	    q->ring_version != m->ring_version)
+	    q->ring_version != m->ring_version ||
+	    !volumes_below_tail(m, q->mine.volume, q->mine.chunk))
 		return false;
 	for (i = 0; i < q->count; i++) {
 		const struct answer *a = &q->answer[i];
@@ -283,7 +287,8 @@ static void decide_surplus(struct maint *m, const struct query *q)
 {
 	if (may_drop(m, q))
 		drop(m, q);
-	else if (!q->known || q->me_target || !owners_are_up(q))
+	else if (!q->known || q->me_target || !owners_are_up(q) ||
+		 !volumes_below_tail(m, q->mine.volume, q->mine.chunk))
 		item_settled(q->item);
 	else
 		item_later(q->item, back_off(q->item, AGAIN_MIN));

@@ -161,6 +161,11 @@ bool volumes_get(struct maint *m, uint64_t volume, uint8_t *replication,
 /** volumes_most() - as far as is known without asking; else the most there can
  * be. */
 uint8_t volumes_most(struct maint *m, uint64_t volume);
+/** volumes_below_tail() - @chunk lies below the declared tail, as far as is known
+ * without asking (a tail only moves upwards): no recoverer looks there for the
+ * end of the log. */
+bool volumes_below_tail(const struct maint *m, uint64_t volume,
+			uint64_t chunk);
 int volumes_init(struct maint *m);
 void volumes_release(struct maint *m);
 

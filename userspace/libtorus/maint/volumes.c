@@ -25,10 +25,11 @@ struct volume_info {
 	bool fetching;
 	bool known;
 	uint8_t replication;
+	uint64_t tail_first;		/* nobody looks for the log's end below */
 	uint64_t expires;		/* 0: nothing is known yet */
 };
 
-static struct volume_info *info_find(struct maint *m, uint64_t id)
+static struct volume_info *info_find(const struct maint *m, uint64_t id)
 {
 	struct hash_node *n = hash_first(&m->volumes.by_id, hash_u64(id));
 
@@ -80,6 +81,13 @@ static struct volume_info *info_new(struct maint *m, uint64_t id)
 	return v;
 }
 
+/* With nothing declared, every chunk there is has its end. */
+static uint64_t tail_first(const struct volume_doc *doc)
+{
+	return doc->tail.first <= doc->tail.last ? doc->tail.first
+						 : doc->next_chunk;
+}
+
 /* What was known stays true while the metadata store is away. */
 static void fetched(struct volume_info *v, bool known, uint32_t replication,
 		    bool answered)
@@ -107,6 +115,8 @@ static void got_doc(void *ctx, int err, int64_t revision,
 		     volume_doc_decode(kv->key, kv->value, doc) == 0 &&
 		     doc->id == v->id;
 
+	if (known)
+		v->tail_first = tail_first(doc);
 	fetched(v, known, known ? doc->replication : 0, err == 0);
 }
 
@@ -163,6 +173,14 @@ uint8_t volumes_most(struct maint *m, uint64_t volume)
 	const struct volume_info *v = info_find(m, volume);
 
 	return v != NULL && v->known ? v->replication : RING_REPLICATION_MAX;
+}
+
+bool volumes_below_tail(const struct maint *m, uint64_t volume,
+			uint64_t chunk)
+{
+	const struct volume_info *v = info_find(m, volume);
+
+	return v != NULL && v->known && chunk < v->tail_first;
 }
 
 int volumes_init(struct maint *m)

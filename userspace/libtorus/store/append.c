@@ -136,6 +136,10 @@ static void all_ended(struct store_chunk *chunk)
 	struct store_chunk_live *live = chunk->live;
 
 	if (live->failing != WIRE_OK) {
+		/* A part of it may be there, until the chunk is sealed. */
+		if (chunk->flags & STORE_CHUNK_FILE)
+			live->found_blocks = MAX(live->found_blocks,
+						 live->issued.block);
 		set_issued(chunk, live->done);
 		live->failing = WIRE_OK;
 	}
