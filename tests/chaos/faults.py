@@ -343,9 +343,33 @@ class ServerTakeover(ServerFault):
         self.old.kill()
 
 
-KINDS = [PeerKill, TwoPeersKill, PeerRestart, PeerFull, PeerHang, LinkPartition, LinkOneWay, LinkDelay, LinkSlow,
-         LinkCut, EtcdKill, EtcdLeaderKill, EtcdHang, EtcdAway, EtcdCutOff, ServerKill, ServerHang, ServerTakeover]
+# ---- the ring
 
+class PeerAdd(Fault):
+    """One more joins; there is no end of that."""
+    name = "peer-add"
+    weight = 0.5
+    most = 7
+    detail = "one more"
+
+    def __init__(self, world, rng):
+        super().__init__(world, rng)
+        # Who joins needs etcd.
+        self.things = {"ring", "etcd"}
+
+    def begin(self):
+        number = len(self.world.peers) + 1
+        if number <= self.most:
+            self.world.add_peer(f"peer{number}", number)
+            self.world.start_peer(f"peer{number}")
+
+    def end(self):
+        pass
+
+
+KINDS = [PeerKill, TwoPeersKill, PeerRestart, PeerFull, PeerHang, LinkPartition, LinkOneWay, LinkDelay, LinkSlow,
+         LinkCut, EtcdKill, EtcdLeaderKill, EtcdHang, EtcdAway, EtcdCutOff, ServerKill, ServerHang, ServerTakeover,
+         PeerAdd]
 
 # Those of which it is told what they cost, if there is time.
 MEASURED = [PeerKill, PeerHang, LinkPartition, LinkOneWay, EtcdLeaderKill, EtcdAway, ServerKill, ServerTakeover]
