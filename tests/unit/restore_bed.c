@@ -36,8 +36,8 @@ struct source make_source(struct fixture *f, uint64_t epoch)
 	return s;
 }
 
-void send_piece(struct fixture *f, struct reply *r,
-		       const struct source *s, uint32_t block, uint32_t blocks)
+void send_piece(struct fixture *f, struct reply *r, const struct source *s,
+		uint32_t block, uint32_t blocks)
 {
 	struct wire_restore body = {
 		.volume = cpu_to_le64(VOLUME),
@@ -55,9 +55,8 @@ void send_piece(struct fixture *f, struct reply *r,
 		     blocks * BLOCK_SIZE);
 }
 
-uint32_t piece(struct fixture *f, const struct source *s,
-		      uint32_t block, uint32_t blocks,
-		      struct wire_restore_reply *reply)
+uint32_t piece(struct fixture *f, const struct source *s, uint32_t block,
+	       uint32_t blocks, struct wire_restore_reply *reply)
 {
 	struct reply r;
 
@@ -148,8 +147,7 @@ int peer_setup(void **state)
 }
 
 /* Appends the source's records up to @blocks, as a writer does. */
-void append_source(struct fixture *f, const struct source *s,
-			  uint32_t blocks)
+void append_source(struct fixture *f, const struct source *s, uint32_t blocks)
 {
 	static const uint32_t ends[] = { 4, 205, 456, 457 };
 	uint32_t block = 0, i;

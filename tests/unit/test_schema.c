@@ -199,8 +199,8 @@ static void tombstones_name_who_has_confirmed(void **state)
 	assert_int_equal(0, tombstone_doc_decode("k", text, &back));
 	assert_memory_equal(&doc, &back, sizeof(doc));
 	free(text);
-	assert_int_equal(-EBADMSG, tombstone_doc_decode("k",
-		"{\"version\":1,\"name\":\"v\",\"confirmed\":[7]}", &back));
+	text = "{\"version\":1,\"name\":\"v\",\"confirmed\":[7]}";
+	assert_int_equal(-EBADMSG, tombstone_doc_decode("k", text, &back));
 }
 
 static void refuse_volume(const char *from, const char *to, int err,

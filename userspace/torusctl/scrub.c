@@ -249,8 +249,8 @@ static void print_json(const struct report *r)
 
 		json_object_array_add(peers, peer_json(&r->peers[i], a));
 		for (uint32_t n = 0; n < a->finding_count; n++)
-			json_object_array_add(all,
-				finding_json(r, &r->peers[i], &a->findings[n]));
+			json_object_array_add(all, finding_json(r, &r->peers[i],
+								&a->findings[n]));
 	}
 	json_object_object_add(o, "peers", peers);
 	json_object_object_add(o, "findings", all);

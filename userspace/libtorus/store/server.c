@@ -275,7 +275,7 @@ static bool copy_data(struct store_buffer *buf, const struct iovec *data,
 
 /* The data is in the room that was given, or came in scratch. */
 static bool take_bulk(struct server_conn *sc, struct store_request *request,
-			const struct iovec *data, int data_count)
+		      const struct iovec *data, int data_count)
 {
 	if (sc->room.count > 0) {
 		request->in = sc->room;
