@@ -238,10 +238,7 @@ static void fault_disk_errors(struct world *w)
  * than is reserved, then nothing at all can be written. */
 static void fill_disk(struct store_node *s, uint64_t ns, uint64_t room)
 {
-	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
-
-	f->capacity = sim_disk_bytes(s->node, "chunks") +
-		      sim_disk_bytes(s->node, "journal") + room;
+	sim_disk_fill(s->node, room);
 	sim_task_after(&s->empty, ns);
 }
 
@@ -493,7 +490,7 @@ void faults_end(struct world *w)
 	for_each_tenant(t, w)
 		t->dark_again = false;
 	for_each_store(s, w) {
-		sim_node_disk_faults(s->node)->capacity = 0;
+		sim_disk_fill(s->node, UINT64_MAX);
 		store_node_heal(s);
 	}
 	for_each_store(s, w)

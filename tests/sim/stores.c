@@ -62,7 +62,7 @@ static void empty_task(struct sim_task *task)
 {
 	struct store_node *s = container_of(task, struct store_node, empty);
 
-	sim_node_disk_faults(s->node)->capacity = 0;
+	sim_disk_fill(s->node, UINT64_MAX);
 }
 
 void store_node_init(struct world *w, unsigned int i)
@@ -109,7 +109,7 @@ static void on_open(void *ctx, int err)
 
 	if (!err)
 		err = store_serve(s->store, s->address);
-	if (err && (disk_fails(s) || sim_node_disk_faults(s->node)->capacity)) {
+	if (err && (disk_fails(s) || sim_node_disk_faults(s->node)->taken)) {
 		/* Not from inside: the store still stands there. */
 		sim_task_after(&s->give_up, 1);
 		return;

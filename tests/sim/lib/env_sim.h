@@ -172,6 +172,7 @@ void sim_net_break(struct sim_node *a, struct sim_node *b);
 
 struct sim_disk_faults {
 	uint64_t capacity;		/* bytes; 0 = 1 GiB */
+	uint64_t taken;			/* of that, by others */
 	uint32_t read_eio;		/* one in so many fails; 0 = none */
 	uint32_t write_eio;
 	uint32_t sync_eio;		/* and what it covered stays unwritten */
@@ -179,6 +180,10 @@ struct sim_disk_faults {
 	uint64_t slow_until;		/* until then every operation ... */
 	uint64_t slow_extra;		/* ... takes so much longer */
 };
+/** sim_disk_fill() - others take all of the disk but @room bytes, or (@room:
+ * UINT64_MAX) nothing any more. */
+void sim_disk_fill(struct sim_node *node, uint64_t room);
+
 struct sim_disk_faults *sim_node_disk_faults(struct sim_node *node);
 
 /** sim_disk_flip() - flip one bit of a stored file, in every copy of it that

@@ -100,8 +100,9 @@ static uint64_t capacity_pages(const struct sim_node *node)
 static uint64_t free_pages(const struct sim_node *node)
 {
 	uint64_t capacity = capacity_pages(node);
+	uint64_t used = node->disk_used + node->disk.taken / SIM_PAGE;
 
-	return capacity > node->disk_used ? capacity - node->disk_used : 0;
+	return capacity > used ? capacity - used : 0;
 }
 
 /* ---- what operations do ------------------------------------------------- */
@@ -535,4 +536,12 @@ uint64_t sim_disk_size(struct sim_node *node, const char *path)
 	struct sim_inode *inode = path_find(node, path);
 
 	return inode ? inode->size : 0;
+}
+
+void sim_disk_fill(struct sim_node *node, uint64_t room)
+{
+	uint64_t all = capacity_pages(node), used = node->disk_used;
+
+	used += room / SIM_PAGE;	/* UINT64_MAX: more than all */
+	node->disk.taken = used < all ? (all - used) * SIM_PAGE : 0;
 }
