@@ -162,6 +162,16 @@ static bool read_root(struct store_node *s, struct tenant *t,
 			    root);
 }
 
+static bool copy_is_good(struct store_node *s, const struct tenant *t,
+			 const struct store_copy *copy);
+
+/* A block of zeros that a loss of power took is what it was. */
+static bool holes_are_zeros(struct store_node *s, const struct store_copy *copy)
+{
+	return copy->volume <= s->world->tenant_count &&
+	       copy_is_good(s, &s->world->tenants[copy->volume - 1], copy);
+}
+
 /*
  * What is used is what the files take. Of a chunk that is not sealed nobody
  * knows how much of its file is holes, a bad one counts as long as it was, and
@@ -185,6 +195,8 @@ static void audit_space(struct store_node *s)
 		need = (uint64_t)copy.length * BLOCK_SIZE;
 		if (copy.state != WIRE_COPY_SEALED)
 			unsure += (uint64_t)s->world->chunk_blocks * BLOCK_SIZE;
+		else if (takes < need && holes_are_zeros(s, &copy))
+			unsure += need - takes;
 		else if (takes < need || takes - need > BLOCK_SIZE)
 			problem(s->world, "the copy of chunk %" PRIu64
 				" of volume %" PRIu64 " on %s has %u blocks, "
