@@ -291,6 +291,33 @@ static void a_new_peer_moves_its_share_and_little_more(void **state)
 	free(doc);
 }
 
+/* Somebody writes all the time, so that there is always a chunk to look at. */
+static void a_ring_change_ends_under_load(void **state)
+{
+	struct mbed *w = *state;
+	struct ring_doc *doc = calloc(1, sizeof(*doc));
+	unsigned int seconds = 0;
+
+	assert_non_null(doc);
+	mbed_ring(w, 3, 0xf, 0);
+	mbed_start_all(w, 0x1f);
+	mbed_put_many(w, 20, BLOCKS, 0);
+	mbed_settle(w);
+	mbed_ring(w, 3, 0x1f, 0);
+	do {
+		mbed_put_many(w, 1, BLOCKS, 0);
+		sim_run(w->sim, SEC);
+		mbed_read_ring(w, doc);
+		assert_in_range(++seconds, 0, 120);
+	} while (doc->has_previous);
+	assert_false(maint_settled(w->store[0].maint) &&
+		     maint_settled(w->store[1].maint) &&
+		     maint_settled(w->store[2].maint));
+	free(doc);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
 static void a_drained_peer_becomes_empty(void **state)
 {
 	struct mbed *w = *state;
@@ -511,6 +538,7 @@ int main(void)
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),
 		TEST(an_open_copy_that_nobody_wants_goes),
 		TEST(a_new_peer_moves_its_share_and_little_more),
+		TEST(a_ring_change_ends_under_load),
 		TEST(a_drained_peer_becomes_empty),
 		TEST(nothing_is_dropped_while_rings_differ),
 		TEST(a_ring_that_comes_meanwhile_calls_a_drop_off),

@@ -88,10 +88,18 @@ static void enter(struct item *item, enum item_state state,
 		list_add_tail(&item->node, list);
 }
 
+void item_walked(struct item *item)
+{
+	if (!item->walked)
+		item->maint->walked++;
+	item->walked = true;
+}
+
 static void item_free(struct item *item)
 {
 	struct maint *m = item->maint;
 
+	m->walked -= item->walked;
 	env_timer_cancel(m->env, &item->later);
 	count(item, -1);
 	list_del_init(&item->node);

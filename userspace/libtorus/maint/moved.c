@@ -2,8 +2,10 @@
 /*
  * When the previous ring may be forgotten.
  *
- * Each store that has walked all it holds by the current ring, and has nothing
- * left to copy or to drop, says so under its own key. Whoever then sees that
+ * Each store that has walked all it holds by the current ring, and has settled
+ * what the walk found, says so under its own key. Chunks that are sealed later
+ * lie where the current ring has them: waiting for those too would never end
+ * while somebody writes. Whoever then sees that
  * every member of both rings has said so takes the previous ring out of the
  * document, unless the log of a volume may still end under it. A member that is
  * not in the current ring, and has no document any more, was removed for good:
@@ -237,8 +239,8 @@ static void tell(struct maint *m)
 
 static bool have_moved(const struct maint *m)
 {
-	return m->walk.done_version == m->ring_version &&
-	       maint_settled(m) && members_all_up(m);
+	return m->walk.done_version == m->ring_version && !walk_pending(m) &&
+	       m->walked == 0 && members_all_up(m);
 }
 
 void moved_turn(struct maint *m)

@@ -88,6 +88,7 @@ struct item {
 	enum item_state state;
 	bool again;			/* something happened meanwhile */
 	bool opened;			/* an owner's copy was open */
+	bool walked;			/* a walk came by: see moved.c */
 	bool pushed;			/* to one; the next is ours, too */
 	uint8_t tries;			/* looks in a row that settled nothing */
 	uint8_t copies;			/* good ones known */
@@ -106,6 +107,8 @@ struct item *item_find(struct maint *m, uint64_t volume, uint64_t chunk);
  * be sooner already. Without room a walk will come by. */
 void item_look(struct maint *m, uint64_t volume, uint64_t chunk,
 	       uint64_t delay_ns);
+/** item_walked() - a walk has come by. */
+void item_walked(struct item *item);
 /** item_new() - a chunk that is not known yet, ready to be asked about. */
 struct item *item_new(struct maint *m, uint64_t volume, uint64_t chunk);
 /* Where an item goes from ASKED, PUSHING or DROPPING. All but item_settled()
@@ -212,6 +215,7 @@ struct maint {
 	uint32_t lost_count;
 	/* item.c */
 	struct hash_table items;
+	uint32_t walked;		/* items that a walk came by */
 	uint32_t parked, queued;	/* LATER and DROP; PUSH */
 	uint32_t parked_max, queued_max;	/* tests may lower them */
 	struct list_head ready;

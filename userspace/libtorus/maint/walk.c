@@ -124,6 +124,7 @@ static void feed(struct maint *m)
 	struct walk *w = &m->walk;
 	uint32_t n = w->all ? 0 : collect(m, about), passed, found = 0;
 	struct store_copy copy;
+	struct item *item;
 
 	for (passed = 0; passed < TURN_MAX && found < MAINT_BATCH_MAX;
 	     passed++) {
@@ -135,11 +136,13 @@ static void feed(struct maint *m)
 		}
 		w->volume = copy.volume;
 		w->chunk = copy.chunk;
-		if (item_find(m, copy.volume, copy.chunk) != NULL ||
-		    (!w->all && !concerns(m, &copy, about, n)))
-			continue;
-		if (item_new(m, copy.volume, copy.chunk) != NULL)
-			found++;
+		item = item_find(m, copy.volume, copy.chunk);
+		if (item == NULL && (w->all || concerns(m, &copy, about, n))) {
+			item = item_new(m, copy.volume, copy.chunk);
+			found += item != NULL;
+		}
+		if (item != NULL)
+			item_walked(item);
 	}
 	maint_kick(m);
 }
