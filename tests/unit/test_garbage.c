@@ -185,6 +185,39 @@ static void a_store_that_knows_more_than_the_metadata_collects_nothing(void **st
 	collector_end(&c);
 }
 
+/* A recovery went back to an older root, and the stores have heard of later
+ * ones: the document says so. */
+static void roots_that_were_given_up_are_no_obstacle(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc old, new;
+	struct collector c;
+	char key[META_KEY_MAX];
+	int i;
+
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	bed_get_volume(w, &old);
+	for (i = 0; i < 2; i++) {
+		bed_attach(w);
+		bed_write_random(w, 20);
+		assert_int_equal(0, bed_detach(w));
+	}
+	bed_get_volume(w, &new);
+	old.epoch = new.epoch;
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&old));
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_int_equal(1, c.garbage->behind);
+	old.root_floor = new.root.addr;
+	bed_put(w, key, volume_doc_encode(&old));
+	look(&c);
+	assert_int_equal(0, c.garbage->behind);
+	collector_end(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +226,7 @@ int main(void)
 		TEST(what_is_live_is_not_touched),
 		TEST(absence_deletes_nothing),
 		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
+		TEST(roots_that_were_given_up_are_no_obstacle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,6 +189,29 @@ static void test_attachment_of_an_earlier_boot_is_no_obstacle(void **state)
 	bed_verify(w);
 }
 
+/* Nothing of the attempt is left in the value: it is the same as before. */
+static void test_attempt_without_the_metadata_store_is_made_again(void **state)
+{
+	struct bed *w = *state;
+	struct place p;
+	int i;
+
+	bed_attach(w);
+	bed_write_random(w, 10);
+	abandon(w, NULL);
+	place_start(w, &p, w->other);
+	for (i = 0; i < 200000 && p.settler.volume == NULL; i++)
+		sim_run(w->sim, NSEC_PER_MSEC);
+	assert_non_null(p.settler.volume);
+	sim_meta_unreachable(w->other, 10 * GRACE);
+	sim_run(w->sim, 9 * GRACE);
+	assert_true(p.settler.failed > 0);
+	assert_false(is_closed(w));
+	sim_run(w->sim, 6 * GRACE);
+	assert_true(is_closed(w));
+	place_stop(&p);
+}
+
 static void test_closed_volumes_are_not_touched(void **state)
 {
 	struct bed *w = *state;
@@ -212,6 +235,7 @@ int main(void)
 		TEST(test_one_of_several_settles_it),
 		TEST(test_who_attaches_takes_it_over_without_force),
 		TEST(test_attachment_of_an_earlier_boot_is_no_obstacle),
+		TEST(test_attempt_without_the_metadata_store_is_made_again),
 		TEST(test_closed_volumes_are_not_touched),
 	};
 

@@ -69,6 +69,22 @@ static void test_an_older_ring_is_not_remembered(void **state)
 	assert_remembered(f, "fifth");
 }
 
+static void test_what_could_not_be_written_is_written_later(void **state)
+{
+	struct fixture *f = *state;
+	struct sim_disk_faults *disk = sim_node_disk_faults(f->node);
+
+	disk->write_eio = 1;
+	store_remember(f->store, 4, CLUSTER, "fourth");
+	sim_run(f->sim, NSEC_PER_SEC);
+	disk->write_eio = 0;
+	store_remember(f->store, 4, CLUSTER, "fourth");
+	fixture_close(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_ADMIN);
+	assert_remembered(f, "fourth");
+}
+
 static void test_power_loss_leaves_one_of_both(void **state)
 {
 	struct fixture *f = *state;
@@ -176,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_documents_survive_a_restart),
 		TEST(test_an_older_ring_is_not_remembered),
+		TEST(test_what_could_not_be_written_is_written_later),
 		TEST(test_power_loss_leaves_one_of_both),
 		TEST(test_damaged_documents_count_as_none),
 		TEST(test_a_volume_may_not_ask),

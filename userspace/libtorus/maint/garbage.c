@@ -144,10 +144,12 @@ static const struct uuid *cluster_id(const struct garbage *g)
 	return &cluster_doc(g->cluster)->id;
 }
 
-/* The metadata store knows less of the volume than this store has seen. */
+/* The metadata store knows less of the volume than this store has seen; roots
+ * that a recovery gave up it knows of. */
 static bool went_back(const struct garbage *g, const struct volume_doc *doc)
 {
-	return g->seen.epoch > doc->epoch || g->seen.root > doc->root.addr;
+	return g->seen.epoch > doc->epoch ||
+	       g->seen.root > MAX(doc->root.addr, doc->root_floor);
 }
 
 static void take_doc(struct garbage *g, const struct volume_doc *doc)

@@ -52,6 +52,18 @@ static void let_go(struct settler *s)
 	next_soon(s);
 }
 
+/* Once more after a grace, unless its value changes until then: what ended this
+ * attempt may have been the metadata store's absence, which leaves no trace. */
+static void try_again(struct settler *s)
+{
+	for (uint32_t i = 0; i < s->seen_count; i++) {
+		if (strcmp(s->seen[i].name, s->name) != 0)
+			continue;
+		s->seen[i].tried = false;
+		s->seen[i].since = env_now(s->env);
+	}
+}
+
 static void detached(void *ctx, int err)
 {
 	struct settler *s = ctx;
@@ -60,6 +72,7 @@ static void detached(void *ctx, int err)
 		s->failed++;
 		log_info("volume %s, which nobody uses, could not be closed: %s",
 			 s->name, error_text(err));
+		try_again(s);
 	} else {
 		s->settled++;
 		log_info("volume %s, which nobody closed, is recovered and sealed",
@@ -79,6 +92,7 @@ static void attached(void *ctx, int err)
 	s->failed++;
 	log_info("volume %s, which nobody uses, could not be recovered: %s",
 		 s->name, error_text(err));
+	try_again(s);
 	let_go(s);
 }
 

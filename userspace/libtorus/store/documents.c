@@ -138,6 +138,8 @@ static void write_end(struct store *store, int64_t err)
 	d->image = NULL;
 	d->busy = false;
 	store->detached_count--;
+	/* What is remembered next, though it be the same, is written. */
+	d->dirty |= err < 0;
 	if (d->dirty && err >= 0)
 		write_start(store);
 	else
@@ -245,6 +247,8 @@ void store_remember(struct store *store, uint64_t version, const char *cluster,
 	if (d->text != NULL && d->bytes == first + second &&
 	    memcmp(d->text, text, d->bytes) == 0) {
 		free(text);
+		if (d->dirty && !d->busy)
+			write_start(store);
 		return;
 	}
 	free(d->text);
