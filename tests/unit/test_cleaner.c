@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "volume/internal.h"
 #include "volume_bed.h"
 
 #define CHUNK_BLOCKS 256u
@@ -220,6 +221,23 @@ static void what_was_moved_never_comes_back(void **state)
 	assert_true(relocated > MIB);
 }
 
+/* What little each of them is worth must not get lost: users wait for it. */
+static void small_records_give_credit(void **state)
+{
+	struct bed *w = *state;
+	struct cleaner *c;
+	int i;
+
+	bed_attach(w);
+	c = &w->volume->cleaner;
+	c->victims[0] = (struct clean_victim){ .chunk = 1, .length = 100,
+					       .live = 60 };
+	for (i = 0; i < 50; i++)
+		cleaner_walked(w->volume, 2);
+	assert_int_equal(30, c->credit);
+	assert_int_equal(0, bed_detach(w));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +248,7 @@ int main(void)
 		TEST(what_was_moved_never_comes_back),
 		TEST(trim_of_everything_returns_the_space),
 		TEST(headers_of_a_log_written_one_by_one_are_garbage),
+		TEST(small_records_give_credit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

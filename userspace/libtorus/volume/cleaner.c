@@ -255,16 +255,20 @@ void cleaner_users_took(struct volume *v, uint32_t blocks)
 	v->cleaner.credit -= MIN(v->cleaner.credit, blocks);
 }
 
-/* Three quarters of the garbage that was dealt with, so that there will be
- * less; not more than a chunk at once. */
+/*
+ * Three quarters of the garbage that was dealt with, so that there will be
+ * less; not more than a chunk at once. What is less than a block is kept: the
+ * records of a log that was written one by one are worth no more than that.
+ */
 void cleaner_walked(struct volume *v, uint32_t blocks)
 {
 	struct cleaner *c = &v->cleaner;
 	const struct clean_victim *victim = &c->victims[0];
-	uint64_t gain = (uint64_t)blocks * (victim->length - victim->live) * 3 /
-			(4ull * victim->length);
+	uint64_t unit = 4ull * victim->length;
 
-	c->credit = MIN(c->credit + gain, v->doc.chunk_blocks);
+	c->credit_part += (uint64_t)blocks * (victim->length - victim->live) * 3;
+	c->credit = MIN(c->credit + c->credit_part / unit, v->doc.chunk_blocks);
+	c->credit_part %= unit;
 	c->moved_on = env_now(v->env);
 }
 

@@ -62,6 +62,8 @@ struct cleaner {
 	struct env_timer stall;		/* see cleaner_holds_users() */
 	uint64_t moved_on;		/* when it last did */
 	uint64_t credit;		/* blocks that users may write */
+	uint64_t credit_part;		/* of one more, times four times the
+					 * victim's length */
 	uint64_t pressed_at;		/* last checkpoint for want of room */
 	uint64_t unpublished;		/* blocks freed since the last root */
 	uint64_t asked_horizon;		/* a checkpoint was asked for so that

@@ -20,6 +20,7 @@ void cleaner_begin_victim(struct volume *v)
 	struct cleaner *c = &v->cleaner;
 
 	memset(&c->at, 0, sizeof(c->at));
+	c->credit_part = 0;
 	c->peer = 0;
 	c->peers_failed = 0;
 	c->has_record = false;
