@@ -101,6 +101,7 @@ struct walk {
 					 * sequence 0: not there (yet) */
 	bool stat_asked;
 	uint64_t grace_until;		/* wait for more answers about a chunk */
+	uint32_t short_asked;		/* times that all said they lack it */
 	struct attach_peer *source;	/* being scanned */
 	struct peer_call scan;
 	bool scanning;

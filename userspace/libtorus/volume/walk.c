@@ -51,6 +51,7 @@ static void enter_chunk(struct attach *a, uint64_t chunk, uint32_t block)
 	w->complete = false;
 	w->source = NULL;
 	w->grace_until = 0;
+	w->short_asked = 0;
 	forget_stats(a);
 }
 
@@ -534,6 +535,22 @@ static void wait_for_copies(struct attach *a, uint32_t length)
 }
 
 /*
+ * All have answered, but not at one moment: a copy may have moved from one that
+ * answered late to one that had answered before. So all are asked once more,
+ * when the last has answered; what moved in between is found then.
+ */
+static bool asked_twice(struct attach *a)
+{
+	struct walk *w = &a->walk;
+
+	if (w->short_asked++ > 0)
+		return true;
+	forget_stats(a);
+	attach_kick(a);
+	return false;
+}
+
+/*
  * No copy reaches L. While peers are missing they may have it; when all have
  * answered, it is gone.
  */
@@ -542,6 +559,8 @@ static void sealed_short(struct attach *a, uint32_t length)
 	struct walk *w = &a->walk;
 
 	if (probe_possible(a)) {
+		if (!asked_twice(a))
+			return;
 		log_warning("volume %s: chunk %" PRIu64 " was sealed at %u blocks, and no peer has more than %u",
 			    a->volume->doc.name, w->chunk, length, w->block);
 		if (settle_add(a, w->chunk, w->block, w->end_crc))
