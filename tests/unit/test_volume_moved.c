@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Attaching while maintenance moves the copies that it looks for. */
+/* Attaching, and recovering, while maintenance moves the copies that are looked
+ * for. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +14,7 @@
 
 #include "maint/maint.h"
 #include "peer/cluster.h"
+#include "recover/recover.h"
 #include "volume/internal.h"
 #include "volume/recover.h"
 #include "volume_bed.h"
@@ -173,11 +177,67 @@ static void a_chunk_that_moves_meanwhile_is_found(void **state)
 		keeper_end(&keeper[i]);
 }
 
+/* Everything moves before the question with this number. */
+struct survey {
+	struct bed *bed;
+	unsigned int calls, pause_at;
+};
+
+static int wait_for(void *ctx, const bool *done)
+{
+	struct survey *s = ctx;
+
+	if (++s->calls == s->pause_at)
+		sim_run(s->bed->sim, 3 * AWAY);
+	return sim_run_until(s->bed->sim, done, LONG) ? 0 : -ETIMEDOUT;
+}
+
+static void a_survey_sees_what_moves_meanwhile(void **state)
+{
+	static const unsigned int order[STORES] = { 3, 0, 1, 2 };
+	struct bed *w = *state;
+	struct survey survey = { .bed = w };
+	struct recover_config cfg = { .wait = wait_for, .ctx = &survey };
+	const struct recover_volume *volumes;
+	struct keeper keeper[STORES];
+	struct recover *r;
+	char address[32], key[META_KEY_MAX];
+	unsigned int i;
+
+	key_volume_id(&w->cluster, 1, key);
+	bed_put(w, key, name_encode("vol"));
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_detach(w));
+	sim_node_start(w->other);
+	cfg.env = sim_node_env(w->other);
+	r = recover_new(&cfg);
+	assert_non_null(r);
+	for (i = 0; i < STORES; i++) {
+		snprintf(address, sizeof(address), "store%u:1", order[i]);
+		assert_int_equal(0, recover_add_peer(r, address));
+	}
+	put_ring_of_one(w);
+	for (i = 0; i < STORES; i++)
+		keeper_start(&keeper[i], w, i);
+	/* The first peer's documents, volumes and chunks are known. */
+	survey.pause_at = survey.calls + 4;
+	assert_int_equal(0, recover_survey(r));
+	for (i = 0; i < STORES - 1; i++)
+		assert_int_equal(0, copies(w, i));
+	assert_int_equal(1, recover_volumes(r, &volumes));
+	assert_int_equal(RECOVER_GOOD, volumes[0].state);
+	recover_free(r);
+	for (i = 0; i < STORES; i++)
+		keeper_end(&keeper[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 		TEST(a_chunk_that_moves_meanwhile_is_found),
+		TEST(a_survey_sees_what_moves_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "recover/internal.h"
 
 #define LIST_MAX 8192u
+#define ROUNDS_MAX 5u
 
 static struct recover_take *take_of(const struct peer_call *call)
 {
@@ -212,7 +213,28 @@ void recover_forget(struct recover *r)
 	r->seen_count = 0;
 }
 
-int recover_gather(struct recover *r)
+/* ---- all of it ---------------------------------------------------------------- */
+
+/* The same chunks, whoever has them? */
+static bool same_chunks(const struct recover_copy *a, size_t a_count,
+			const struct recover_copy *b, size_t b_count)
+{
+	size_t i = 0, j = 0;
+
+	while (i < a_count && j < b_count) {
+		if (a[i].volume != b[j].volume || a[i].chunk != b[j].chunk)
+			return false;
+		for (i++; i < a_count && a[i].volume == a[i - 1].volume &&
+			  a[i].chunk == a[i - 1].chunk; i++)
+			;
+		for (j++; j < b_count && b[j].volume == b[j - 1].volume &&
+			  b[j].chunk == b[j - 1].chunk; j++)
+			;
+	}
+	return i == a_count && j == b_count;
+}
+
+static int gather_once(struct recover *r)
 {
 	int err = 0;
 
@@ -233,5 +255,33 @@ int recover_gather(struct recover *r)
 		qsort(r->copies, r->copy_count, sizeof(*r->copies), by_chunk);
 	if (r->seen_count)
 		qsort(r->seen, r->seen_count, sizeof(*r->seen), by_volume);
+	return err;
+}
+
+/*
+ * Peers are asked one after the other, and repair may go on meanwhile: a chunk
+ * that moves from one who is yet to be asked to one who was asked already is in
+ * no answer. It is in those of the next round, so that two rounds that name the
+ * same chunks name all of them. Where somebody writes there may always be
+ * others: that ends when old writers are fenced.
+ */
+int recover_gather(struct recover *r)
+{
+	struct recover_copy *before;
+	size_t before_count;
+	bool same = false;
+	int err = gather_once(r);
+
+	for (uint32_t i = 1; i < ROUNDS_MAX && !err && !same; i++) {
+		before = r->copies;
+		before_count = r->copy_count;
+		r->copies = NULL;
+		r->copy_count = 0;
+		r->copy_room = 0;
+		err = gather_once(r);
+		same = !err && same_chunks(before, before_count, r->copies,
+					   r->copy_count);
+		free(before);
+	}
 	return err;
 }
