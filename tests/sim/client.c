@@ -313,6 +313,7 @@ void client_attach(struct client *c, bool force, bool surviving)
 	c->surviving = surviving;
 	c->failed = false;
 	c->began = sim_now(w->sim);
+	c->inspected = 0;
 	memset(&c->seen, 0, sizeof(c->seen));
 	cfg.force = force;
 	cfg.surviving = surviving;

@@ -257,6 +257,12 @@ static unsigned int count_copies(struct tenant *t, struct log_position at,
 	return have;
 }
 
+/*
+ * A writer that was superseded may still hear old answers, and acknowledge what
+ * its successor has recovered: by then maintenance may have moved the chunk,
+ * and the ring of the writer's own tail may be forgotten. So of its records
+ * only the number of copies is demanded.
+ */
 void inspect_acknowledged(struct client *c, struct log_position at)
 {
 	const struct volume_doc *doc = volume_doc(c->volume);
@@ -264,8 +270,10 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 	struct tenant *t = c->tenant;
 	unsigned int have, lost;
 
-	if (!at.sequence)
+	/* Looked at before: it may have been cleaned since. */
+	if (!at.sequence || at.sequence == c->inspected)
 		return;
+	c->inspected = at.sequence;
 	update(t, doc->tail.first, doc->next_chunk);
 	have = count_copies(t, at, &seen, &lost);
 	if (have + lost < t->replication / 2 + 1) {
@@ -274,7 +282,7 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 		have = count_copies(t, at, &seen, &lost);
 	}
 	if (seen && seen->chunk >= doc->tail.first &&
-	    seen->chunk <= doc->tail.last)
+	    seen->chunk <= doc->tail.last && !client_superseded(c))
 		demand_members(t, doc, seen->chunk, at);
 	else if (have + lost < t->replication / 2 + 1)
 		world_fail(t->world, "record %" PRIu64 " was acknowledged, but "

@@ -95,6 +95,7 @@ struct client {
 	bool device;			/* it exists */
 	struct uuid incarnation;
 	struct log_position remembered;
+	uint64_t inspected;		/* newest record that inspect.c saw */
 	uint32_t first_owner;		/* epoch of its first attachment; 0 */
 	uint64_t acked_at;		/* last acknowledgement */
 	uint32_t claim;			/* number of its last attach call */
