@@ -7,6 +7,7 @@
  *            has a copy whose CRC is what its parent says
  *   places   each sealed chunk that is live has good, equal copies on all of
  *            its owners by the ring, and nowhere else
+ *   garbage  a chunk that no root needs has no copy anywhere
  *   space    what a store says it uses is what its files hold
  */
 #include <errno.h>
@@ -361,6 +362,25 @@ static void audit_places(struct tenant *t, const struct live *live)
 	}
 }
 
+/* Nothing is left of chunks below the horizon that the table does not name. */
+static void audit_garbage(struct tenant *t, const struct live *live)
+{
+	struct store_copy copy;
+	struct store_node *s;
+
+	for_each_store(s, t->world) {
+		copy = (struct store_copy){ .volume = t->id };
+		while (s->serving &&
+		       store_copy_next(s->store, t->id, copy.chunk, &copy) &&
+		       copy.volume == t->id)
+			if (!is_live(live, copy.chunk))
+				problem(t->world, "%s has a copy of chunk %"
+					PRIu64 " of %s, which is garbage",
+					sim_node_name(s->node), copy.chunk,
+					t->name);
+	}
+}
+
 static void audit_tree(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
@@ -390,8 +410,10 @@ static void audit_tree(struct tenant *t)
 		live.horizon = root.horizon;
 		live.tail = doc->tail.first <= doc->tail.last ?
 			    doc->tail.first : doc->next_chunk;
-		if (t->world->limits.strict)
+		if (!t->world->limits.loose) {
 			audit_places(t, &live);
+			audit_garbage(t, &live);
+		}
 		root_release(&root);
 		t->world->stats.audited += k.pages + k.blocks;
 	}
@@ -409,7 +431,7 @@ static void look(struct world *w)
 		audit_tree(t);
 	for_each_store(s, w)
 		audit_space(s);
-	if (!w->problem[0] && w->limits.strict && !maintain_idle(w))
+	if (!w->problem[0] && !w->limits.loose && !maintain_idle(w))
 		problem(w, "maintenance has not come to its end");
 }
 

@@ -76,7 +76,7 @@ static void usage(FILE *out)
 	      "  --first      stop at the first failure\n"
 	      "  --limit S    seconds that one seed may take (default 120)\n"
 	      "  --pauses     how long I/O stops, for each kind of fault\n"
-	      "  --strict     demand that each copy is where the ring says, too\n"
+	      "  --loose      do not ask whether each copy is where the ring says\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --dump       show metadata and chunk files with a failure\n"
@@ -440,7 +440,7 @@ static bool parse_limit(int c, const char *arg, struct world_limits *limits)
 		limits->gap = (int64_t)(number("gap", arg, NULL) & 0xffffff);
 		return true;
 	case 'S':
-		limits->strict = true;
+		limits->loose = true;
 		return true;
 	default:
 		return false;
@@ -535,7 +535,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "shrink", required_argument, NULL, 'z' },
 		{ "no-shrink", no_argument, NULL, 'Z' },
 		{ "soak", required_argument, NULL, 'o' },
-		{ "strict", no_argument, NULL, 'S' },
+		{ "loose", no_argument, NULL, 'S' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },

@@ -230,8 +230,8 @@ static void print_result(const struct shrink *s)
 		printf(" --volumes %u", s->limits.volumes);
 	if (s->limits.stores)
 		printf(" --peers %u", s->limits.stores);
-	if (s->limits.strict)
-		printf(" --strict");
+	if (s->limits.loose)
+		printf(" --loose");
 	print_skip(s);
 	printf(" --trace\n");
 }

@@ -155,7 +155,7 @@ struct world_limits {
 	int64_t gap;			/* operations between faults; -1: same */
 	const uint64_t *skip;		/* bits: faults that do not happen */
 	uint32_t skip_bits;
-	bool strict;			/* audit.c: places as well */
+	bool loose;			/* audit.c: no places, no garbage */
 };
 
 struct world {

@@ -22,7 +22,19 @@ struct collector {
 	struct garbage *garbage;
 	bool opened;
 	int err;
+	unsigned int settled;		/* copies, as it told */
 };
+
+static void settled(void *ctx, uint64_t volume, uint64_t chunk)
+{
+	struct collector *c = ctx;
+	struct store_copy copy;
+
+	assert_true(store_copy_get(c->bed->store[c->store], volume, chunk,
+				   &copy));
+	assert_true(copy.settled > 0);
+	c->settled++;
+}
 
 static void opened(void *ctx, int err)
 {
@@ -34,7 +46,9 @@ static void opened(void *ctx, int err)
 
 static void collector_start(struct collector *c, struct bed *w, unsigned int i)
 {
-	const struct garbage_config garbage = { .grace_ns = NSEC_PER_SEC };
+	const struct garbage_config garbage = {
+		.grace_ns = NSEC_PER_SEC, .settled = settled, .ctx = c,
+	};
 	const struct cluster_config cfg = {
 		.self = w->ids[i], .role = WIRE_ROLE_PEER,
 	};
@@ -218,6 +232,117 @@ static void roots_that_were_given_up_are_no_obstacle(void **state)
 	collector_end(&c);
 }
 
+/* ---- unsealed copies ---------------------------------------------------- */
+
+/* The highest chunk of which store 0 has an unsealed copy. */
+static struct store_copy open_copy(struct bed *w)
+{
+	struct store_copy copy = { 0 }, open = { 0 };
+
+	while (store_copy_next(w->store[0], copy.volume, copy.chunk, &copy))
+		if (copy.state == WIRE_COPY_OPEN)
+			open = copy;
+	return open;
+}
+
+/* Store 0 misses the SEAL of what it has open, and roots go beyond that. */
+static void miss_a_seal(struct bed *w)
+{
+	char key[META_KEY_MAX];
+
+	key_volume_id(&w->cluster, 1, key);
+	bed_put(w, key, name_encode("vol"));
+	w->cfg.checkpoint_log_bytes = 2 * MIB;
+	w->cfg.tail_chunks = 2;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_flush(w));
+	bed_stop_store(w, 0, false);
+	bed_write_random(w, 100);
+	assert_int_equal(0, bed_flush(w));
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_detach(w));
+}
+
+static void an_unsealed_copy_below_the_horizon_is_settled(void **state)
+{
+	struct store_copy open, sealed = { 0 };
+	struct bed *w = *state;
+	struct collector c;
+	unsigned int i;
+
+	miss_a_seal(w);
+	bed_start_store(w, 0);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	open = open_copy(w);
+	assert_true(open.chunk > 0);
+	assert_int_equal(0, open.settled);
+	for (i = 1; i < STORES && sealed.state != WIRE_COPY_SEALED; i++)
+		store_copy_get(w->store[i], open.volume, open.chunk, &sealed);
+	assert_int_equal(WIRE_COPY_SEALED, sealed.state);
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_true(store_copy_get(w->store[0], open.volume, open.chunk, &open));
+	assert_int_equal(sealed.length, open.settled);
+	assert_true(c.settled > 0);
+	/* It is told once. */
+	c.settled = 0;
+	look(&c);
+	assert_int_equal(0, c.settled);
+	collector_end(&c);
+}
+
+static void a_metadata_store_that_went_back_settles_nothing(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc old;
+	struct collector c;
+	char key[META_KEY_MAX];
+
+	miss_a_seal(w);
+	bed_start_store(w, 0);
+	bed_get_volume(w, &old);
+	bed_attach(w);
+	assert_int_equal(0, bed_detach(w));
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&old));
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_int_equal(1, c.garbage->behind);
+	assert_int_equal(0, c.settled);
+	collector_end(&c);
+}
+
+/* Wanted looks come soon, and the less often the longer they find nothing. */
+static void wanted_looks_are_soon_and_get_rare(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i, looks = 0;
+	struct collector c;
+	uint64_t ended;
+
+	miss_a_seal(w);
+	bed_start_store(w, 0);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	collector_start(&c, w, 0);
+	garbage_want(c.garbage);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	assert_true(c.settled > 0);
+	ended = c.garbage->not_before;
+	for (i = 0; i < 600; i++) {
+		garbage_want(c.garbage);
+		sim_run(w->sim, NSEC_PER_SEC);
+		looks += c.garbage->not_before != ended;
+		ended = c.garbage->not_before;
+	}
+	/* After 10, 20, 40, ... s. */
+	assert_in_range(looks, 4, 6);
+	collector_end(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +352,9 @@ int main(void)
 		TEST(absence_deletes_nothing),
 		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
 		TEST(roots_that_were_given_up_are_no_obstacle),
+		TEST(an_unsealed_copy_below_the_horizon_is_settled),
+		TEST(a_metadata_store_that_went_back_settles_nothing),
+		TEST(wanted_looks_are_soon_and_get_rare),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

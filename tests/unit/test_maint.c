@@ -249,6 +249,31 @@ static void an_open_copy_that_a_later_epoch_knows_of_stays(void **state)
 	assert_int_equal(0x3, mbed_holders(w, 1));
 }
 
+/* Unless a published root says how much of it counts. */
+static void an_open_copy_that_is_settled_goes(void **state)
+{
+	struct mbed *w = *state;
+	struct store_copy copy;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_start_all(w, 0x7);
+	mbed_put_shorter(w, 0x3, 2);
+	mbed_put_shorter(w, 0x3, 2);
+	mbed_fence(w, 2, 2);
+	assert_true(store_copy_get(w->store[0].store, MBED_VOLUME, 1, &copy));
+	assert_true(store_copy_settle(w->store[2].store, MBED_VOLUME, 1,
+				      copy.length, 2));
+	/* Of the other one the owners have less than counts. */
+	assert_true(store_copy_settle(w->store[2].store, MBED_VOLUME, 2,
+				      copy.length + 1, 2));
+	sim_run(w->sim, 2 * 3600 * SEC);
+	mbed_settle(w);
+	assert_false(store_copy_get(w->store[2].store, MBED_VOLUME, 1, &copy));
+	assert_true(store_copy_get(w->store[2].store, MBED_VOLUME, 2, &copy));
+	assert_int_equal(0x3, mbed_holders(w, 1));
+}
+
 static void an_open_copy_that_nobody_wants_goes(void **state)
 {
 	struct mbed *w = *state;
@@ -536,6 +561,7 @@ int main(void)
 		TEST(a_copy_that_stayed_open_is_replaced),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),
+		TEST(an_open_copy_that_is_settled_goes),
 		TEST(an_open_copy_that_nobody_wants_goes),
 		TEST(a_new_peer_moves_its_share_and_little_more),
 		TEST(a_ring_change_ends_under_load),

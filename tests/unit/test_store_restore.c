@@ -426,6 +426,68 @@ static void test_open_copy_of_a_later_epoch_is_not_lost(void **state)
 	free(s.bytes);
 }
 
+static void count_unsettled(void *ctx, uint64_t volume, uint64_t chunk)
+{
+	assert_int_equal(volume, VOLUME);
+	assert_int_equal(chunk, CHUNK);
+	++*(unsigned int *)ctx;
+}
+
+static bool settle(struct fixture *f, uint32_t blocks)
+{
+	return store_copy_settle(f->store, VOLUME, CHUNK, blocks, 2);
+}
+
+/* It missed the SEAL, and epoch 2 has asked for it; then 457 of its blocks are
+ * all that a published root counts on. */
+static void test_open_copy_that_is_settled_gives_way(void **state)
+{
+	static const struct store_events events = {
+		.unsettled = count_unsettled,
+	};
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	unsigned int told = 0;
+	struct made m;
+	struct reply r;
+
+	append_source(f, &s, 457);
+	m = make_record(f, 2, 0);
+	assert_int_equal(append(f, &m, 0, NULL), WIRE_OK);
+	assert_int_equal(fence(f, 2, NULL), WIRE_OK);
+	assert_int_equal(scan(f, 2, &r), WIRE_OK);
+	reply_release(&r);
+	store_set_events(f->store, &events, &told);
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	assert_int_equal(told, 1);
+	/* Not to a copy that has less than what counts. */
+	assert_true(settle(f, 458));
+	assert_int_equal(copy_now(f).settled, 458);
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	/* To be learned again after a start. */
+	store_set_events(f->store, NULL, NULL);
+	fixture_kill(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(copy_now(f).settled, 0);
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	assert_true(settle(f, 457));
+	assert_false(settle(f, 457));
+	/* And when a later epoch comes. */
+	assert_int_equal(fence(f, 3, NULL), WIRE_OK);
+	assert_int_equal(copy_now(f).settled, 0);
+	assert_false(settle(f, 457));
+	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
+	assert_true(store_copy_settle(f->store, VOLUME, CHUNK, 457, 3));
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	assert_false(settle(f, 500));
+	assert_false(store_copy_settle(f->store, VOLUME, CHUNK + 1, 1, 2));
+	assert_false(store_copy_settle(f->store, VOLUME + 1, CHUNK, 1, 2));
+	made_free(&m);
+	free(s.bytes);
+}
+
 /* Epoch 2 has fenced the volume, but does not care for this old chunk. */
 static void test_open_copy_that_nobody_counts_on_gives_way(void **state)
 {
@@ -532,6 +594,7 @@ int main(void)
 		RESTORE_TEST(test_appends_in_flight_are_waited_for),
 		RESTORE_TEST(test_open_copy_of_a_later_epoch_is_not_lost),
 		RESTORE_TEST(test_open_copy_that_nobody_counts_on_gives_way),
+		RESTORE_TEST(test_open_copy_that_is_settled_gives_way),
 		RESTORE_TEST(test_pieces_may_follow_each_other_closely),
 		RESTORE_TEST(test_another_chain_does_not_replace_a_later_open_copy),
 		RESTORE_TEST(test_deleted_volumes_are_not_restored),

@@ -14,6 +14,14 @@
  * ever become more true: a chunk that has left the table never comes back, and
  * its number is never used again. So what was found dead may be deleted later.
  *
+ * A chunk below that horizon which is in the table ends, for all who will ever
+ * read the log, where its owners' sealed copies do, and the table says how much
+ * of it the root counts on. The store is told so of each unsealed copy that it
+ * has: it missed the SEAL, and could not know whether a recoverer counts on more
+ * of it. That only ever becomes more true as well. Who needs to know it has a
+ * look begun out of turn; with pauses in between that double, until one finds
+ * out something.
+ *
  * Whatever cannot be read, is missing or does not fit is no reason to delete
  * anything: the volume is left alone until the next look. A store that has seen
  * a higher epoch, or a later root, than the metadata store shows knows that
@@ -35,6 +43,7 @@
 #define INTERVAL	(3600 * NSEC_PER_SEC)
 #define GRACE		(150 * NSEC_PER_SEC)
 #define FIRST_LOOK	(30 * NSEC_PER_SEC)
+#define PAUSE_MIN	(10 * NSEC_PER_SEC)	/* between wanted looks */
 #define CALL_TIMEOUT	(5 * NSEC_PER_SEC)
 #define READ_TIMEOUT	(30 * NSEC_PER_SEC)
 #define TABLE_CACHE	(1u << 20)
@@ -54,6 +63,7 @@ int garbage_init(struct garbage *g, struct env *env, struct meta *meta,
 		g->cfg.interval_ns = INTERVAL;
 	if (g->cfg.grace_ns == 0)
 		g->cfg.grace_ns = GRACE;
+	g->pause = PAUSE_MIN;
 	metacalls_init(&g->calls, meta);
 	env_timer_init(&g->turn, turn);
 	g->record = record_new();
@@ -115,6 +125,20 @@ void garbage_look(struct garbage *g)
 		g->again = true;
 }
 
+/* Not before the pause is over. */
+static void look_wanted(struct garbage *g)
+{
+	env_timer_set_by(g->env, &g->turn,
+			 MAX(g->not_before, env_now(g->env)));
+}
+
+void garbage_want(struct garbage *g)
+{
+	g->wanted = true;
+	if (g->state == GARBAGE_REST)
+		look_wanted(g);
+}
+
 bool garbage_idle(const struct garbage *g)
 {
 	return g->state == GARBAGE_REST && !g->again;
@@ -163,6 +187,7 @@ static void take_doc(struct garbage *g, const struct volume_doc *doc)
 		return;
 	}
 	g->root = doc->root;
+	g->epoch = doc->epoch;
 	g->replication = doc->replication;
 	g->peer = 0;
 	go_on(g, doc->root.addr != 0 ? GARBAGE_HEADER : GARBAGE_NEXT);
@@ -380,19 +405,37 @@ static void load_page(void *ctx, struct map_page_load *load)
 	reader_read(g->reader, &g->page);
 }
 
+static void settle(struct garbage *g, uint64_t chunk,
+		   const struct map_entry *entry)
+{
+	struct chunk_info info;
+
+	chunk_info_decode(entry, &info);
+	if (!store_copy_settle(g->store, g->volume, chunk, info.length,
+			       g->epoch))
+		return;
+	g->pause = PAUSE_MIN;
+	if (g->cfg.settled != NULL)
+		g->cfg.settled(g->cfg.ctx, g->volume, chunk);
+}
+
 /* The copies here that the answer is about. */
 static void judge(struct garbage *g)
 {
 	uint64_t end = g->lookup.first + MAP_FANOUT;
+	const struct map_entry *entry;
 	struct store_copy copy;
 
 	while (store_copy_next(g->store, g->volume, g->chunk, &copy) &&
 	       copy.volume == g->volume && copy.chunk < MIN(end, g->horizon) &&
 	       g->dead_count < GARBAGE_DEAD_MAX) {
 		g->chunk = copy.chunk;
-		if (g->found[copy.chunk - g->lookup.first].addr == 0)
+		entry = &g->found[copy.chunk - g->lookup.first];
+		if (entry->addr == 0)
 			g->dead[g->dead_count++] = (struct garbage_dead){
 				copy.volume, copy.chunk };
+		else if (copy.state != WIRE_COPY_SEALED)
+			settle(g, copy.chunk, entry);
 	}
 }
 
@@ -454,14 +497,22 @@ static void deleted(struct store_copy_op *op, int err)
 	go_on(g, GARBAGE_DELETE);
 }
 
+static void rest(struct garbage *g)
+{
+	g->state = GARBAGE_REST;
+	g->not_before = env_now(g->env) + g->pause;
+	g->pause = MIN(2 * g->pause, MAX(g->cfg.interval_ns, PAUSE_MIN));
+	env_timer_after(g->env, &g->turn, g->again ? 0 : g->cfg.interval_ns);
+	if (g->wanted)
+		look_wanted(g);
+}
+
 static void delete_next(struct garbage *g)
 {
 	const struct garbage_dead *dead;
 
 	if (g->dead_count == 0) {
-		g->state = GARBAGE_REST;
-		env_timer_after(g->env, &g->turn,
-				g->again ? 0 : g->cfg.interval_ns);
+		rest(g);
 		return;
 	}
 	dead = &g->dead[--g->dead_count];
@@ -486,6 +537,7 @@ static void turn(struct env_timer *timer)
 	switch (g->state) {
 	case GARBAGE_REST:
 		g->again = false;
+		g->wanted = false;
 		g->volume = 0;
 		g->state = GARBAGE_NEXT;
 		/* fallthrough */

@@ -4,6 +4,9 @@
  * writer of a volume tells the peers what it has freed; what it could not tell,
  * because they were down, or it died, they find out here. Part of maintenance;
  * deletes nothing but copies of this store.
+ *
+ * The same look learns how much of the other chunks the root counts on, and
+ * tells the store that of its unsealed copies, which may give way then.
  */
 #ifndef TORUS_MAINT_GARBAGE_H
 #define TORUS_MAINT_GARBAGE_H
@@ -28,6 +31,10 @@ struct garbage_config {
 	/* From finding a chunk dead to deleting it: longer than any read that
 	 * began before its root was published; 0 = 150 s. */
 	uint64_t grace_ns;
+	/* It is known now how much of an unsealed copy here counts; may be
+	 * NULL. */
+	void (*settled)(void *ctx, uint64_t volume, uint64_t chunk);
+	void *ctx;
 };
 
 enum garbage_state {
@@ -55,10 +62,14 @@ struct garbage {
 	enum garbage_state state;
 	bool busy;			/* an answer will come */
 	bool again;			/* look once more when this is over */
+	/* garbage_want() */
+	bool wanted;
+	uint64_t not_before, pause;
 	/* the volume being looked at */
 	uint64_t volume;		/* 0: none yet */
 	struct store_volume_seen seen;	/* before its value was asked for */
 	struct root_ref root;
+	uint64_t epoch;			/* of the value that names that */
 	uint32_t replication;
 	uint32_t peer;			/* of the permutation, to be asked */
 	struct peer_call call;
@@ -93,6 +104,10 @@ void garbage_release(struct garbage *g);
 
 /** garbage_look() - begin a look now, or after the one that is under way. */
 void garbage_look(struct garbage *g);
+
+/** garbage_want() - look soon: somebody needs to know how much of an unsealed
+ * copy counts. The less often, the longer that was not to be found out. */
+void garbage_want(struct garbage *g);
 
 /** garbage_is_dead() - that chunk was found dead, and is yet to be deleted. */
 bool garbage_is_dead(const struct garbage *g, uint64_t volume, uint64_t chunk);

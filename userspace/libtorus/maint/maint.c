@@ -71,6 +71,19 @@ static void copy_changed(void *ctx, const struct store_copy *copy)
 		item_look(m, copy->volume, copy->chunk, SEALED_DELAY);
 }
 
+static void unsettled(void *ctx, uint64_t volume, uint64_t chunk)
+{
+	struct maint *m = ctx;
+
+	garbage_want(&m->garbage);
+}
+
+/* It may give way now. */
+static void settled(void *ctx, uint64_t volume, uint64_t chunk)
+{
+	item_look(ctx, volume, chunk, 0);
+}
+
 static void check(void *ctx, uint64_t volume, uint64_t chunk, uint32_t flags)
 {
 	struct maint *m = ctx;
@@ -125,6 +138,7 @@ static uint32_t maintenance(void *ctx, enum wire_maintenance_action action,
 
 static const struct store_events store_events = {
 	.copy_changed = copy_changed,
+	.unsettled = unsettled,
 	.check = check,
 	.maintenance = maintenance,
 };
@@ -205,11 +219,12 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 		.rate = cfg->scrub_rate,
 		.interval_ns = cfg->scrub_interval_ns,
 	};
-	const struct garbage_config garbage = {
-		.interval_ns = cfg->walk_interval_ns,
-	};
 	struct settler_config settler = { .grace_ns = cfg->recovery_grace_ns };
 	struct maint *m = calloc(1, sizeof(*m));
+	const struct garbage_config garbage = {
+		.interval_ns = cfg->walk_interval_ns,
+		.settled = settled, .ctx = m,
+	};
 
 	if (m == NULL)
 		return NULL;

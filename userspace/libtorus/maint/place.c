@@ -162,6 +162,7 @@ static enum verdict judge(const struct store_copy *mine,
 struct summary {
 	unsigned int verdicts[DELETED + 1];	/* of all that were asked */
 	unsigned int waiting;		/* targets that are down */
+	unsigned int sealed;		/* copies, however */
 	bool unknown;			/* a target that is up said nothing */
 	struct maint_peer *lacks;	/* the first target that does */
 	struct maint_peer *open;
@@ -191,6 +192,7 @@ static void summarise(const struct query *q, struct summary *s)
 		enum verdict v = judge(&q->mine, a);
 
 		s->verdicts[v]++;
+		s->sealed += a->answered && a->state == WIRE_COPY_SEALED;
 		if (v == GOOD && i < q->me_rank)
 			s->other_first = true;
 		if (a->target)
@@ -225,11 +227,15 @@ static bool makes_superfluous(const struct query *q, const struct answer *a,
 /*
  * The highest epoch that may have asked for an unsealed copy which the owners'
  * supersede: a later one may be a recoverer's, who counts on records that it
- * has beyond theirs, and has yet to seal it.
+ * has beyond theirs, and has yet to seal it; unless a published root says how
+ * much of the chunk counts.
  */
 static uint64_t epoch_limit(const struct query *q, const struct answer *a)
 {
-	if (q->mine.state == WIRE_COPY_SEALED || q->mine.length <= a->length)
+	const struct store_copy *mine = &q->mine;
+
+	if (mine->state == WIRE_COPY_SEALED || mine->length <= a->length ||
+	    (mine->settled > 0 && a->length >= mine->settled))
 		return UINT64_MAX;
 	return a->epoch;
 }
@@ -295,11 +301,14 @@ static void decide_surplus(struct maint *m, const struct query *q)
 }
 
 /* Mine is open or bad. Who has a good one replaces it, if I should have one. */
-static void decide_unsealed(struct maint *m, const struct query *q)
+static void decide_unsealed(struct maint *m, const struct query *q,
+			    const struct summary *s)
 {
 	struct item *item = q->item;
 
 	if (!may_drop(m, q)) {
+		if (q->mine.settled == 0 && s->sealed > 0)
+			garbage_want(&m->garbage);
 		item_settled(item);
 	} else if (q->mine.state == WIRE_COPY_OPEN && !item->opened) {
 		item->opened = true;
@@ -395,7 +404,7 @@ void place_decide(struct maint *m, const struct query *q)
 	if (s.verdicts[DELETED] > 0) {
 		item_settled(item);
 	} else if (q->mine.state != WIRE_COPY_SEALED) {
-		decide_unsealed(m, q);
+		decide_unsealed(m, q, &s);
 	} else if (s.verdicts[CONFLICT] > 0) {
 		say_conflict(m, q);
 		item_settled(item);

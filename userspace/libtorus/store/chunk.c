@@ -129,6 +129,16 @@ uint64_t store_chunk_counted_by(const struct store_chunk *chunk)
 	return chunk->volume->epoch_seen;
 }
 
+/* A later epoch may be that of a person who went back to an older root. */
+uint32_t store_chunk_settled(const struct store_chunk *chunk)
+{
+	const struct store_chunk_live *live = chunk->live;
+
+	if (live == NULL || live->settled_epoch < chunk->volume->epoch_seen)
+		return 0;
+	return live->settled;
+}
+
 uint32_t store_chunk_length(const struct store_chunk *chunk)
 {
 	if (chunk->flags & STORE_CHUNK_SEALED)

@@ -74,6 +74,9 @@ struct store_chunk_live {
 	bool broken;			/* damage below what is durable */
 	uint64_t counted_by;		/* epoch that last asked for it; 0: not
 					 * since the start */
+	uint32_t settled;		/* blocks that a published root counts
+					 * on: no more will be asked for ... */
+	uint64_t settled_epoch;		/* ... up to that epoch */
 	uint32_t found_blocks;		/* of the file at start */
 	/* durability (durable.c); counted in blocks */
 	struct store_syncer data;
@@ -121,6 +124,10 @@ void store_chunk_count_on(struct store_chunk *chunk);
 /** store_chunk_counted_by() - highest epoch that may count on the bytes of this
  * unsealed chunk. */
 uint64_t store_chunk_counted_by(const struct store_chunk *chunk);
+
+/** store_chunk_settled() - blocks of this unsealed chunk that count for good; 0:
+ * not known. */
+uint32_t store_chunk_settled(const struct store_chunk *chunk);
 
 /** store_chunk_length() - valid blocks. */
 uint32_t store_chunk_length(const struct store_chunk *chunk);

@@ -40,6 +40,7 @@ static void describe(const struct store_chunk *chunk, struct store_copy *copy)
 		.length = store_chunk_length(chunk),
 		.end_crc = store_chunk_end_crc(chunk),
 		.state = store_copy_state(chunk),
+		.settled = store_chunk_settled(chunk),
 	};
 }
 
@@ -88,6 +89,23 @@ bool store_copy_get(const struct store *store, uint64_t id, uint64_t number,
 	return true;
 }
 
+bool store_copy_settle(struct store *store, uint64_t id, uint64_t number,
+		       uint32_t blocks, uint64_t epoch)
+{
+	const struct store_volume *volume = store_volume_find(&store->index,
+							      id);
+	struct store_chunk *chunk =
+		volume != NULL ? store_chunk_find(volume, number) : NULL;
+
+	if (chunk == NULL || (chunk->flags & STORE_CHUNK_SEALED) ||
+	    chunk->live == NULL || epoch < volume->epoch_seen ||
+	    store_chunk_settled(chunk) >= blocks)
+		return false;
+	chunk->live->settled = blocks;
+	chunk->live->settled_epoch = epoch;
+	return true;
+}
+
 /* ---- events ---------------------------------------------------------------- */
 
 void store_set_events(struct store *store, const struct store_events *events,
@@ -114,6 +132,13 @@ void store_tell_changed(const struct store_chunk *chunk)
 
 	describe(chunk, &copy);
 	tell(chunk->volume->store, &copy);
+}
+
+void store_tell_unsettled(const struct store *store, uint64_t volume,
+			  uint64_t number)
+{
+	if (store->events != NULL && store->events->unsettled != NULL)
+		store->events->unsettled(store->events_ctx, volume, number);
 }
 
 void store_tell_gone(const struct store_chunk *chunk)

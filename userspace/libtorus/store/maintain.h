@@ -22,6 +22,7 @@ struct store_copy {
 	uint32_t length;		/* blocks */
 	uint32_t end_crc;
 	enum wire_copy_state state;	/* SEALED, BAD or OPEN */
+	uint32_t settled;		/* store_copy_settle(); 0: not known */
 };
 
 /**
@@ -46,11 +47,28 @@ void store_volume_seen(const struct store *store, uint64_t volume,
 bool store_copy_get(const struct store *store, uint64_t volume, uint64_t chunk,
 		    struct store_copy *copy);
 
+/**
+ * store_copy_settle() - a root that was published counts on @blocks of that
+ * chunk, and its log goes on in a higher one: nobody will look for the log's end
+ * in it any more. So an unsealed copy gives way to a sealed one of that length
+ * or longer, whoever has asked for it. @epoch: of the value that names the root;
+ * no effect where a later one was seen. Kept until the next start, or until a
+ * later epoch comes: a person may have gone back to an older root. Returns true:
+ * there is an unsealed copy here, of which that was not known.
+ */
+bool store_copy_settle(struct store *store, uint64_t volume, uint64_t chunk,
+		       uint32_t blocks, uint64_t epoch);
+
 /* What the store tells, from inside itself: remember it, and come back later
  * from a timer. Any may be NULL. */
 struct store_events {
 	/* This copy is sealed now, was found bad, or is gone (state NONE). */
 	void (*copy_changed)(void *ctx, const struct store_copy *copy);
+	/*
+	 * RESTORE was refused because of an unsealed copy that somebody may
+	 * count on: store_copy_settle() would know. May come often.
+	 */
+	void (*unsettled)(void *ctx, uint64_t volume, uint64_t chunk);
 	/* CHECK came. */
 	void (*check)(void *ctx, uint64_t volume, uint64_t chunk,
 		      uint32_t flags);

@@ -159,6 +159,9 @@ enum wire_copy_state store_copy_state(const struct store_chunk *chunk);
 void store_tell_changed(const struct store_chunk *chunk);
 /** store_tell_gone() - the same: it is about to go. */
 void store_tell_gone(const struct store_chunk *chunk);
+/** store_tell_unsettled() - a RESTORE was refused for an unsealed copy. */
+void store_tell_unsettled(const struct store *store, uint64_t volume,
+			  uint64_t number);
 
 /* ---- restore.c ---------------------------------------------------------- */
 

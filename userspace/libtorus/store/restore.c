@@ -46,15 +46,26 @@ bool store_restore_leftover(const char *name)
 /*
  * An unsealed copy may be what a later writer counts on, whose SEAL has not
  * come yet: it gives way only to a seal that is no older than the last epoch
- * that asked for it, or to a chain that has all of it.
+ * that asked for it, to a chain that has all of it, or to one that has all that
+ * a published root counts on, since the log's end is looked for behind that
+ * chunk for ever after.
  */
+static bool has_what_counts(const struct store_restore *r,
+			    const struct store_chunk *chunk)
+{
+	uint32_t settled = store_chunk_settled(chunk);
+
+	return r->epoch >= store_chunk_counted_by(chunk) ||
+	       (settled > 0 && r->length >= settled);
+}
+
 static uint32_t check_unsealed(const struct store_restore *r,
 			       const struct store_chunk *chunk, bool taking)
 {
 	const struct store_chunk_live *live = chunk->live;
 	uint32_t length = store_chunk_length(chunk);
 
-	if (r->epoch >= store_chunk_counted_by(chunk))
+	if (has_what_counts(r, chunk))
 		return WIRE_OK;
 	if ((chunk->flags & STORE_CHUNK_BAD) || live->broken)
 		return chunk->length <= r->length ? WIRE_OK : WIRE_ECONFLICT;
@@ -441,6 +452,8 @@ static uint32_t check_begin(const struct store_restore *asked)
 	struct store *store = asked->store;
 	uint32_t status = store_restore_check(asked, false);
 
+	if (status == WIRE_ECONFLICT)
+		store_tell_unsettled(store, asked->volume, asked->number);
 	if (status != WIRE_OK)
 		return status;
 	if (store->restore_count >= STORE_RESTORES_MAX)
