@@ -295,6 +295,37 @@ static void an_unsealed_copy_below_the_horizon_is_settled(void **state)
 	collector_end(&c);
 }
 
+/* Above the horizon the list of sealed chunks says where one ends. */
+static void an_unsealed_copy_on_the_sealed_list_is_settled(void **state)
+{
+	struct store_copy open;
+	struct bed *w = *state;
+	struct volume_doc doc;
+	struct collector c;
+	char key[META_KEY_MAX];
+
+	miss_a_seal(w);
+	bed_start_store(w, 0);
+	sim_run(w->sim, 5 * NSEC_PER_SEC);
+	open = open_copy(w);
+	bed_get_volume(w, &doc);
+	/* As it was before any root was published. */
+	doc.root_floor = doc.root.addr;
+	memset(&doc.root, 0, sizeof(doc.root));
+	doc.sealed_count = 1;
+	doc.sealed[0].chunk = open.chunk;
+	doc.sealed[0].length = 7;
+	doc.sealed[0].next = open.chunk + 1;
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&doc));
+	collector_start(&c, w, 0);
+	look(&c);
+	assert_true(store_copy_get(w->store[0], open.volume, open.chunk, &open));
+	assert_int_equal(7, open.settled);
+	assert_int_equal(1, c.settled);
+	collector_end(&c);
+}
+
 static void a_metadata_store_that_went_back_settles_nothing(void **state)
 {
 	struct bed *w = *state;
@@ -353,6 +384,7 @@ int main(void)
 		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
 		TEST(roots_that_were_given_up_are_no_obstacle),
 		TEST(an_unsealed_copy_below_the_horizon_is_settled),
+		TEST(an_unsealed_copy_on_the_sealed_list_is_settled),
 		TEST(a_metadata_store_that_went_back_settles_nothing),
 		TEST(wanted_looks_are_soon_and_get_rare),
 	};

@@ -16,8 +16,9 @@
  *
  * A chunk below that horizon which is in the table ends, for all who will ever
  * read the log, where its owners' sealed copies do, and the table says how much
- * of it the root counts on. The store is told so of each unsealed copy that it
- * has: it missed the SEAL, and could not know whether a recoverer counts on more
+ * of it the root counts on. One on the value's sealed list ends where that
+ * says, in all recoveries to come: if copies are lost, earlier, never later.
+ * The store is told so of each unsealed copy that it has: it missed the SEAL, and could not know whether a recoverer counts on more
  * of it. That only ever becomes more true as well. Who needs to know it has a
  * look begun out of turn; with pauses in between that double, until one finds
  * out something.
@@ -176,6 +177,24 @@ static bool went_back(const struct garbage *g, const struct volume_doc *doc)
 	       g->seen.root > MAX(doc->root.addr, doc->root_floor);
 }
 
+/* How much of an unsealed copy here counts is known now. */
+static void settle(struct garbage *g, uint64_t chunk, uint32_t blocks)
+{
+	if (!store_copy_settle(g->store, g->volume, chunk, blocks, g->epoch))
+		return;
+	g->pause = PAUSE_MIN;
+	if (g->cfg.settled != NULL)
+		g->cfg.settled(g->cfg.ctx, g->volume, chunk);
+}
+
+static void settle_sealed(struct garbage *g, const struct volume_doc *doc)
+{
+	uint32_t i;
+
+	for (i = 0; i < doc->sealed_count; i++)
+		settle(g, doc->sealed[i].chunk, doc->sealed[i].length);
+}
+
 static void take_doc(struct garbage *g, const struct volume_doc *doc)
 {
 	if (went_back(g, doc)) {
@@ -190,6 +209,7 @@ static void take_doc(struct garbage *g, const struct volume_doc *doc)
 	g->epoch = doc->epoch;
 	g->replication = doc->replication;
 	g->peer = 0;
+	settle_sealed(g, doc);
 	go_on(g, doc->root.addr != 0 ? GARBAGE_HEADER : GARBAGE_NEXT);
 }
 
@@ -405,25 +425,12 @@ static void load_page(void *ctx, struct map_page_load *load)
 	reader_read(g->reader, &g->page);
 }
 
-static void settle(struct garbage *g, uint64_t chunk,
-		   const struct map_entry *entry)
-{
-	struct chunk_info info;
-
-	chunk_info_decode(entry, &info);
-	if (!store_copy_settle(g->store, g->volume, chunk, info.length,
-			       g->epoch))
-		return;
-	g->pause = PAUSE_MIN;
-	if (g->cfg.settled != NULL)
-		g->cfg.settled(g->cfg.ctx, g->volume, chunk);
-}
-
 /* The copies here that the answer is about. */
 static void judge(struct garbage *g)
 {
 	uint64_t end = g->lookup.first + MAP_FANOUT;
 	const struct map_entry *entry;
+	struct chunk_info info;
 	struct store_copy copy;
 
 	while (store_copy_next(g->store, g->volume, g->chunk, &copy) &&
@@ -431,11 +438,12 @@ static void judge(struct garbage *g)
 	       g->dead_count < GARBAGE_DEAD_MAX) {
 		g->chunk = copy.chunk;
 		entry = &g->found[copy.chunk - g->lookup.first];
+		chunk_info_decode(entry, &info);
 		if (entry->addr == 0)
 			g->dead[g->dead_count++] = (struct garbage_dead){
 				copy.volume, copy.chunk };
 		else if (copy.state != WIRE_COPY_SEALED)
-			settle(g, copy.chunk, entry);
+			settle(g, copy.chunk, info.length);
 	}
 }
 
