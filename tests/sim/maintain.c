@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "maint/maint.h"
+#include "maint/private.h"
 #include "peer/cluster.h"
 #include "world.h"
 
@@ -108,12 +109,47 @@ void maintain_draw(struct world *w)
 	snprintf(cfg->host, sizeof(cfg->host), "maintenance");
 }
 
+/* A bad copy of a chunk that nobody ever sealed: there is nothing that could take
+ * its place, until a root makes it garbage. */
+static bool never_sealed(const struct store_node *s,
+			 const struct scrub_place *place)
+{
+	const struct store_node *other;
+	struct store_copy copy;
+
+	if (!store_copy_get(s->store, place->volume, place->chunk, &copy) ||
+	    copy.state != WIRE_COPY_BAD)
+		return false;
+	for_each_store(other, s->world)
+		if (other->serving &&
+		    store_copy_get(other->store, place->volume, place->chunk,
+				   &copy) && copy.epoch)
+			return false;
+	return true;
+}
+
+/* Others are asked for copies that cannot be, and nothing else is done. */
+static bool asks_in_vain(const struct store_node *s)
+{
+	const struct scrub *scrub = &s->maint->scrub;
+	unsigned int i;
+
+	for (i = 0; i < SCRUB_HEALS; i++)
+		if (scrub->heal[i].place.chunk &&
+		    !never_sealed(s, &scrub->heal[i].place))
+			return false;
+	return maint_settled(s->maint) && garbage_idle(&s->maint->garbage) &&
+	       settler_idle(&s->maint->settler) && !scrub->heal_walk &&
+	       !scrub->check_count && !(scrub->verifying && !scrub->in_turn);
+}
+
 bool maintain_idle(const struct world *w)
 {
 	const struct store_node *s;
 
 	for_each_store(s, w)
-		if (s->serving && (!s->maint || !maint_idle(s->maint)))
+		if (s->serving && (!s->maint || (!maint_idle(s->maint) &&
+						 !asks_in_vain(s))))
 			return false;
 	return true;
 }

@@ -18,10 +18,10 @@
  * read the log, where its owners' sealed copies do, and the table says how much
  * of it the root counts on. One on the value's sealed list ends where that
  * says, in all recoveries to come: if copies are lost, earlier, never later.
- * The store is told so of each unsealed copy that it has: it missed the SEAL, and could not know whether a recoverer counts on more
- * of it. That only ever becomes more true as well. Who needs to know it has a
- * look begun out of turn; with pauses in between that double, until one finds
- * out something.
+ * The store is told so of each unsealed copy that it has: it missed the SEAL,
+ * and could not know whether a recoverer counts on more of it. That only ever
+ * becomes more true as well. Who needs to know it has a look begun out of turn;
+ * with pauses in between that double, until one finds out something.
  *
  * Whatever cannot be read, is missing or does not fit is no reason to delete
  * anything: the volume is left alone until the next look. A store that has seen
