@@ -152,6 +152,31 @@ static void trim_of_everything_returns_the_space(void **state)
 		assert_true(store_bytes(w, i) < 4 * MIB);
 }
 
+/* What was cleaned just before is gone after detaching, not an hour later. */
+static void detaching_gives_back_what_was_cleaned(void **state)
+{
+	struct bed *w = *state;
+	uint64_t stored;
+	unsigned int i;
+
+	configure(w, 25);
+	bed_attach(w);
+	for (i = 0; i < BLOCKS; i += 128)
+		assert_int_equal(0, bed_write_blocks(w, i, 128, 0x5a, false));
+	assert_int_equal(0, bed_io_run(w, VOLUME_TRIM, 0,
+				       (uint64_t)BLOCKS * BLOCK_SIZE, false));
+	memset(w->model, 0, sizeof(w->model));
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	for (i = 0; i < 100000 && bed_stats(w).cleaned_chunks < 4; i++)
+		sim_run(w->sim, NSEC_PER_MSEC / 20);
+	assert_in_range(bed_stats(w).cleaned_chunks, 4, 7);
+	stored = bed_stats(w).stored_bytes;
+	assert_int_equal(0, bed_detach(w));
+	for (i = 0; i < 3; i++)
+		assert_in_range(store_bytes(w, i), 0, stored + 2 * MIB);
+}
+
 static void headers_of_a_log_written_one_by_one_are_garbage(void **state)
 {
 	struct bed *w = *state;
@@ -247,6 +272,7 @@ int main(void)
 		TEST(no_cleaning_when_it_is_forbidden),
 		TEST(what_was_moved_never_comes_back),
 		TEST(trim_of_everything_returns_the_space),
+		TEST(detaching_gives_back_what_was_cleaned),
 		TEST(headers_of_a_log_written_one_by_one_are_garbage),
 		TEST(small_records_give_credit),
 	};

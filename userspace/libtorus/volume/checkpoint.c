@@ -105,7 +105,8 @@ bool checkpoint_running(const struct volume *v)
 
 bool checkpoint_needed(const struct volume *v)
 {
-	return v->doc.root.addr == 0 || map_overlay_bytes(v->pages.map) > 0;
+	return v->doc.root.addr == 0 || v->cleaner.unpublished > 0 ||
+	       map_overlay_bytes(v->pages.map) > 0;
 }
 
 /*

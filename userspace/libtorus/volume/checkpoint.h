@@ -86,7 +86,8 @@ bool checkpoint_due(const struct volume *v);
 /** checkpoint_dropped() - a block is dropped by what is folded. */
 void checkpoint_dropped(struct volume *v);
 
-/** checkpoint_needed() - the newest root lacks changes of the map. */
+/** checkpoint_needed() - the newest root lacks changes of the map, or still
+ * lists chunks that were cleaned. */
 bool checkpoint_needed(const struct volume *v);
 
 #endif

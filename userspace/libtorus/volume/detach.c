@@ -100,8 +100,9 @@ static int release_apply(struct doc_change *change, struct volume_doc *doc)
 	return 0;
 }
 
-/* The volume is free. The SEALs and the end of the lease are a courtesy: etcd
- * has decided L, and a lease ends by itself. */
+/* The volume is free. The SEALs, the DELETEs of what the last root freed and the
+ * end of the lease are a courtesy: etcd has decided L, stores find garbage by
+ * themselves in time, and a lease ends by itself. */
 static void release_done(struct doc_change *change, int err)
 {
 	struct volume *v = change->ctx;
@@ -188,6 +189,7 @@ void detach_run(struct volume *v)
 		flush(v);
 	if (d->state == DETACH_RELEASE)
 		release(v);
-	if (d->state == DETACH_SETTLE && sealer_settled(v) && lease_ended(v))
+	if (d->state == DETACH_SETTLE && sealer_settled(v) &&
+	    reclaim_idle(v) && lease_ended(v))
 		over(v, 0);
 }

@@ -21,7 +21,7 @@ enum detach_state {
 	DETACH_CHECKPOINT,
 	DETACH_FLUSH,
 	DETACH_RELEASE,			/* the transaction */
-	DETACH_SETTLE,			/* SEALs */
+	DETACH_SETTLE,			/* SEALs and DELETEs */
 	DETACH_OVER,
 };
 

@@ -148,3 +148,13 @@ void reclaim_run(struct volume *v)
 		r->count--;
 	}
 }
+
+bool reclaim_idle(const struct volume *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < RECLAIM_CALLS; i++)
+		if (v->reclaim.calls[i].busy)
+			return false;
+	return v->reclaim.count == 0;
+}

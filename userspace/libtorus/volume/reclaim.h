@@ -49,4 +49,7 @@ void reclaim_add(struct volume *v, const uint64_t *freed, uint32_t count);
 /** reclaim_run() - from the turn. */
 void reclaim_run(struct volume *v);
 
+/** reclaim_idle() - nobody is yet to be told anything. */
+bool reclaim_idle(const struct volume *v);
+
 #endif
