@@ -12,6 +12,7 @@
 #include "base/size.h"
 #include "ctl.h"
 #include "ringedit.h"
+#include "table.h"
 
 struct draining {
 	struct ringedit_args args;
@@ -72,34 +73,50 @@ static int edit_weights(struct ctl *ctl, const struct view *view,
 	return err;
 }
 
-/* Whether it answers matters little: it is drained all the same. */
-static void say_what_it_holds(struct ctl *ctl, const char *who)
+/* It is drained whether or not it answers, but then it moves nothing itself.
+ * Returns whether it answers, as far as that can be told. */
+static bool say_what_it_holds(struct ctl *ctl, const char *who)
 {
 	struct survey survey = { 0 };
 	const struct ctl_peer *p = NULL;
 	struct view view;
+	bool answers = true;
 	char bytes[32];
 
 	if (view_load(ctl, &view) == 0)
 		p = ringedit_find(view.peers, view.peer_count, who);
-	if (p && survey_run(ctl, p, 1, &survey) == 0 &&
-	    !survey.answers[0].err) {
+	if (p && survey_run(ctl, p, 1, &survey) == 0)
+		answers = !survey.answers[0].err;
+	if (answers && survey.count) {
 		size_format(survey.answers[0].used, bytes, sizeof(bytes));
-		printf("Peer %s holds %" PRIu64 " chunks (%s). ", who,
-		       survey.answers[0].chunks, bytes);
+		printf("Peer %s holds %" PRIu64 " %s (%s). ", who,
+		       survey.answers[0].chunks,
+		       chunks_word(survey.answers[0].chunks), bytes);
 	}
 	survey_release(&survey);
 	view_release(&view);
+	return answers;
+}
+
+static void say_that_it_is_silent(const char *who)
+{
+	printf("Peer %s does not answer. New data goes to other peers, and what %s holds is copied from the other copies; the change of the ring ends only when it answers again, or is removed.\n"
+	       "  if it is lost for good:  torusctl peer remove --force %s\n",
+	       who, who, who);
 }
 
 static void say_what_happens(struct ctl *ctl, const char *who)
 {
-	say_what_it_holds(ctl, who);
+	if (!say_what_it_holds(ctl, who)) {
+		say_that_it_is_silent(who);
+		return;
+	}
 	printf("New data goes to other peers; what %s holds is copied to them now, and it serves reads until then.\n",
 	       who);
 	printf("  how far it is:   torusctl peer list\n"
 	       "  when it says 'drained':  torusctl peer remove %s\n"
-	       "  to undo it:      torusctl peer undrain %s\n", who, who);
+	       "  to undo it:      torusctl peer undrain %s (--force while the ring still changes)\n",
+	       who, who);
 }
 
 int cmd_peer_drain(struct ctl *ctl, int argc, char **argv)

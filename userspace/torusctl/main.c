@@ -388,17 +388,13 @@ static int run_command(struct ctl *ctl, int argc, char **argv)
 	if (c->args_max >= 0 && argc > c->args_max)
 		return ctl_usage(ctl, "too many arguments: '%s'",
 				 argv[c->args_max]);
-	if (c->needs_meta) {
-		err = ctl_meta_open(ctl);
-		if (err)
-			return ctl_fail(err);
-	}
-	if (c->needs_cluster) {
+	err = c->needs_meta ? ctl_meta_open(ctl) : 0;
+	if (!err && c->needs_cluster)
 		err = ctl_cluster_load(ctl);
-		if (err)
-			return ctl_fail(err);
-	}
-	return c->run(ctl, argc, argv);
+	/* Whoever asks in the night first wants to know this. */
+	if (err && c->run == cmd_status)
+		error_prefix("how the cluster is cannot be told; volumes that are attached go on meanwhile");
+	return err ? ctl_fail(err) : c->run(ctl, argc, argv);
 }
 
 int main(int argc, char **argv)

@@ -64,8 +64,15 @@ static void add_row(struct table *t, const struct ctl_peer *p,
 	table_number(t, a->err ? doc->used : a->used);
 	table_text(t, peer_word(p, ring, a));
 	table_text(t, space_word(a));
-	table_number(t, a->chunks);
-	table_number(t, a->m.copy_bytes);
+	/* None must not be taken for empty: it could be removed then. */
+	if (a->err)
+		table_unknown(t);
+	else
+		table_number(t, a->chunks);
+	if (a->maintained)
+		table_number(t, a->m.copy_bytes);
+	else
+		table_unknown(t);
 	table_number(t, a->maintained ? a->m.eta_s : SURVEY_ETA_UNKNOWN);
 	table_text(t, doc->zone);
 	table_text(t, doc->rack);

@@ -57,8 +57,12 @@ static int split(const char *list, word_fn fn, struct recover *r)
 /* One that does not answer is said; what it means depends on the others. */
 static int add_peer(struct recover *r, const char *address)
 {
-	int err = recover_add_peer(r, address);
+	int err;
 
+	if (!strrchr(address, ':'))
+		return error_set(-EINVAL, "'%s' is no address of a peer: give HOST:PORT, as its --listen says",
+				 address);
+	err = recover_add_peer(r, address);
 	if (!err || err == -EPERM || err == -EINVAL || err == -ENOMEM)
 		return err;
 	fprintf(stderr, "torusctl: warning: %s\n", error_text(err));
@@ -175,8 +179,9 @@ static void show(struct ctl *ctl, struct recover *r)
 
 	uuid_format(&recover_cluster(r)->id, id);
 	if (!ctl->json)
-		printf("cluster %s: %u peers asked; ring version %" PRIu64 " with %u members%s\n\n",
-		       id, recover_peers(r), ring->doc.current.version,
+		printf("cluster %s: %u %s asked; ring version %" PRIu64 " with %u members%s\n\n",
+		       id, recover_peers(r), recover_peers(r) == 1 ? "peer" :
+		       "peers", ring->doc.current.version,
 		       ring->doc.current.member_count,
 		       ring->remembered ? "" : ", made up: no peer remembers it");
 	t = table_new("volumes", ctl->json, columns, ARRAY_SIZE(columns));
@@ -190,6 +195,21 @@ static void show(struct ctl *ctl, struct recover *r)
 
 /* ---- may it be done? --------------------------------------------------------------- */
 
+/* Where to look for a member: the ring knows hosts, no addresses. */
+static const char *host_of(const struct recover_ring *ring,
+			   const struct uuid *id)
+{
+	const struct ring_spec *specs[] = { &ring->doc.current,
+					    &ring->doc.previous };
+
+	for (size_t s = 0; s < 1u + ring->doc.has_previous; s++)
+		for (uint32_t i = 0; i < specs[s]->member_count; i++)
+			if (uuid_equal(&specs[s]->members[i].peer, id) &&
+			    specs[s]->members[i].host[0])
+				return specs[s]->members[i].host;
+	return "unknown";
+}
+
 static int check_absent(struct ctl *ctl, struct recover *r)
 {
 	const struct recover_ring *ring = recover_ring(r);
@@ -197,8 +217,8 @@ static int check_absent(struct ctl *ctl, struct recover *r)
 
 	for (uint32_t i = 0; i < ring->absent; i++) {
 		uuid_format(&ring->absent_id[i], id);
-		fprintf(stderr, "torusctl: warning: member %s of the ring was not asked or does not answer\n",
-			id);
+		fprintf(stderr, "torusctl: warning: member %s of the ring, on host %.64s, was not asked or does not answer\n",
+			id, host_of(ring, &ring->absent_id[i]));
 	}
 	if (!ring->absent || ctl_given(ctl, OPT_WITHOUT_ABSENT))
 		return 0;
@@ -240,7 +260,7 @@ static int carry_out(struct ctl *ctl, struct recover *r)
 	if (!err)
 		err = recover_write(r);
 	if (!err)
-		fprintf(stderr, "The metadata are rebuilt. Attaching a volume reads its log from the root on.\n");
+		fprintf(stderr, "The metadata are rebuilt. The peers register within 30 s: 'torusctl status' shows those that are missing. Attaching a volume reads its log from the root on.\n");
 	return err;
 }
 
@@ -330,7 +350,7 @@ static int check_loss(const struct recover_volume *v, const char *name)
 		return error_set(-EUCLEAN, "volume %s: %s", name, v->problem);
 	if (v->flushed <= v->end_sequence && !v->beyond_records &&
 	    !v->beyond_damaged)
-		return error_set(-EALREADY, "the log of volume %s is whole as far as anybody knows: attach it",
+		return error_set(-EALREADY, "the log of volume %s is whole as far as anybody knows, and can be attached as it is: nothing was changed",
 				 name);
 	show_loss(v);
 	fflush(stdout);

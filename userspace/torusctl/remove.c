@@ -16,6 +16,7 @@
 #include "peer/ring_change.h"
 #include "ringedit.h"
 #include "survey.h"
+#include "table.h"
 
 struct removal {
 	struct ringedit_args args;
@@ -31,11 +32,12 @@ static int refuse_full(const struct ctl_peer *p, const struct ring_spec *spec,
 
 	if (p->member && !p->weight && ring_weighs(spec->type)) {
 		ringedit_progress(p, a, progress, sizeof(progress));
-		return error_set(-EBUSY, "peer %s is being drained and holds %" PRIu64 " chunks still (%s): wait until 'torusctl peer list' calls it drained",
-				 address, a->chunks, progress);
+		return error_set(-EBUSY, "peer %s is being drained and holds %" PRIu64 " %s still (%s): wait until 'torusctl peer list' calls it drained",
+				 address, a->chunks, chunks_word(a->chunks),
+				 progress);
 	}
-	return error_set(-EBUSY, "peer %s holds %" PRIu64 " chunks, which would have a copy less: 'torusctl peer drain %s' moves them to the other peers first; if it must go at once, end its torusd, then repeat with --force",
-			 address, a->chunks, address);
+	return error_set(-EBUSY, "peer %s holds %" PRIu64 " %s, which would have a copy less: 'torusctl peer drain %s' moves all to the other peers first; if it must go at once, end its torusd, then repeat with --force",
+			 address, a->chunks, chunks_word(a->chunks), address);
 }
 
 /* *@lost: it does not answer, and is to go all the same. */

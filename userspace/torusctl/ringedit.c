@@ -62,13 +62,14 @@ void ringedit_progress(const struct ctl_peer *peer,
 	else if (!a->maintained)
 		snprintf(text, len, "its torusd moves no chunks: it is too old");
 	else if (a->m.copy_chunks)
-		snprintf(text, len, "%" PRIu64 " chunks, %s to copy, %s",
-			 a->m.copy_chunks, bytes, eta);
+		snprintf(text, len, "%" PRIu64 " %s, %s to copy, %s",
+			 a->m.copy_chunks, chunks_word(a->m.copy_chunks),
+			 bytes, eta);
 	else if (a->m.drop_chunks)
-		snprintf(text, len, "%" PRIu64 " chunks to give up",
-			 a->m.drop_chunks);
+		snprintf(text, len, "%" PRIu64 " %s to give up",
+			 a->m.drop_chunks, chunks_word(a->m.drop_chunks));
 	else
-		snprintf(text, len, "nothing left to do: it confirms when all members answer");
+		snprintf(text, len, "nothing to copy now: it confirms when all members answer and have settled");
 }
 
 /* "127.0.0.1:7000 (down), ...", as far as there is room. */

@@ -318,11 +318,17 @@ static size_t complain(const struct report *r)
 		if (a->maintained)
 			continue;
 		n++;
-		fprintf(stderr, "torusctl: peer %s: %s\n",
-			r->peers[i].doc.address,
-			a->err ? strerror(-a->err) :
-			"its torusd does not scrub: it is too old");
+		if (a->err)
+			fprintf(stderr, "torusctl: peer %s does not answer (%s): it was not told\n",
+				r->peers[i].doc.address, strerror(-a->err));
+		else
+			fprintf(stderr, "torusctl: peer %s was not told: its torusd does not scrub, it is too old\n",
+				r->peers[i].doc.address);
 	}
+	if (n && n < r->count)
+		fprintf(stderr, "torusctl: the other %zu %s told; repeat this when these answer\n",
+			r->count - n, r->count - n == 1 ? "peer was" :
+							  "peers were");
 	return n;
 }
 

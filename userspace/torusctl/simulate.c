@@ -343,6 +343,12 @@ static void print_warnings(const struct simulation *sim)
 		printf("warning:  %s would get more than it has room for\n",
 		       name);
 	}
+	if (ring_members_of_weight(&sim->after) < sim->after.replication)
+		printf("warning:  %u %s for data would be left for %u copies: the change would be refused\n",
+		       ring_members_of_weight(&sim->after),
+		       ring_members_of_weight(&sim->after) == 1 ? "member" :
+								  "members",
+		       sim->after.replication);
 	if (sim->after.replication != sim->before.replication)
 		printf("note:     only new volumes get %u copies; this is as if all had them\n",
 		       sim->after.replication);
@@ -359,7 +365,7 @@ static void print_plan(const struct simulation *sim)
 		    sizeof(all));
 	size_format(bytes_of(sim, (double)plan->minimum), least, sizeof(least));
 	print_members(sim);
-	printf("\nmoves:    %s of %s\nminimum:  %s, of which this is %.2f times as much\n",
+	printf("\nmoves:    %s of %s\nminimum:  %s that any ring would move; this one moves %.2f times that\n",
 	       moved, all, least, ratio(plan));
 	if (worst) {
 		name_member(sim, worst, name, sizeof(name));

@@ -77,6 +77,9 @@ uint32_t members_reachable(const struct status *s);
 /** status_writable() - writing needs a majority of a volume's copies. */
 bool status_writable(uint32_t members, uint32_t copies);
 
+/** volume_leaves_out() - the log is written without this peer for now. */
+bool volume_leaves_out(const struct tail *tail, const struct uuid *peer);
+
 /** status_command_for_members() - how more members come into the ring. */
 void status_command_for_members(const struct status *s, struct finding *f);
 

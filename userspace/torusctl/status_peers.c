@@ -42,13 +42,15 @@ static void say_repair(const struct status *s, struct finding *f)
 	if (!r.maintained)
 		finding_doing(f, "nothing: no torusd that answers looks after its chunks");
 	else if (r.short_chunks > r.grace_chunks && r.copy_chunks)
-		finding_doing(f, "what it held is copied from the other copies: %" PRIu64 " chunks, %s left, time left: %s",
-			      r.copy_chunks, left, eta);
+		finding_doing(f, "what it held is copied from the other copies: %" PRIu64 " %s, %s left, time left: %s",
+			      r.copy_chunks, chunks_word(r.copy_chunks), left,
+			      eta);
 	else if (r.grace_chunks)
-		finding_doing(f, "nothing yet: it may come back, and then lacks little; after its recovery grace %" PRIu64 " chunks are copied elsewhere",
-			      r.grace_chunks);
+		finding_doing(f, "nothing yet: it may come back, and then lacks little; after its recovery grace %" PRIu64 " %s copied elsewhere",
+			      r.grace_chunks, r.grace_chunks == 1 ?
+			      "chunk is" : "chunks are");
 	else
-		finding_doing(f, "nothing that it held is left to copy");
+		finding_doing(f, "nothing is left to copy, as far as the other peers have noticed by now");
 }
 
 static void add_down(struct status *s, const struct ctl_peer *p)
@@ -117,11 +119,11 @@ static void check_members(struct status *s)
 		uuid_format(&ring->members[i].peer, id);
 		f = status_add(s, severity_of_missing(s), "peer-unknown",
 			       id);
-		finding_what(f, "the ring has a member %s that never made itself known",
+		finding_what(f, "the ring has a member %s that has not made itself known",
 			     id);
 		say_meaning(s, f);
 		say_repair(s, f);
-		finding_command(f, "start its torusd on host %.64s, which makes it known; or torusctl ring manual-change --all-peers --force",
+		finding_command(f, "start its torusd on host %.64s, which makes it known; one that runs does so within 30 s after torusctl recover; if it is lost for good, and all others are alive: torusctl ring manual-change --all-peers --force",
 				ring->members[i].host);
 	}
 }

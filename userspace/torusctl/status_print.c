@@ -13,8 +13,12 @@ static void sum_space(const struct status *s, uint64_t *used, uint64_t *size)
 {
 	*used = *size = 0;
 	for (size_t i = 0; i < s->view.peer_count; i++) {
-		*used += s->view.peers[i].doc.used;
-		*size += s->view.peers[i].doc.size;
+		const struct survey_answer *a = &s->survey.answers[i];
+		const struct peer_doc *doc = &s->view.peers[i].doc;
+
+		/* What is registered lags behind what the peer says now. */
+		*used += a->err ? doc->used : a->used;
+		*size += a->err ? doc->size : a->size;
 	}
 }
 

@@ -113,27 +113,44 @@ static void check_move(struct status *s)
 		finding_command(f, "torusctl ring get shows how far each store is");
 }
 
+/* What lies in the declared end of a log stays until that has moved on. */
+static void say_drain(struct finding *f, const struct survey_answer *a)
+{
+	char eta[32];
+
+	duration_format(a->m.eta_s, eta, sizeof(eta));
+	if (!a->maintained)
+		finding_doing(f, "nothing: its torusd moves no chunks, it is too old");
+	else if (a->m.copy_chunks)
+		finding_doing(f, "they are copied to the other peers, time left: %s",
+			      eta);
+	else
+		finding_doing(f, "it has none to copy now; it gives up what the others have, at the end of a volume's log only when that has moved on or the volume was detached, and looks again each --walk-interval (1 h)");
+}
+
 static void check_drains(struct status *s)
 {
 	for (size_t i = 0; i < s->view.peer_count; i++) {
 		const struct ctl_peer *p = &s->view.peers[i];
 		const struct survey_answer *a = &s->survey.answers[i];
 		struct finding *f;
-		char eta[32];
 
 		if (!p->member || p->weight || a->err ||
 		    !ring_weighs(s->view.ring->current.type))
 			continue;
 		f = status_add(s, CTL_OK, "peer-drained", p->doc.address);
-		duration_format(a->m.eta_s, eta, sizeof(eta));
-		finding_what(f, "peer %s is drained and holds %" PRIu64 " chunks",
-			     p->doc.address, a->chunks);
+		finding_what(f, "peer %s is %s and holds %" PRIu64 " %s",
+			     p->doc.address, a->chunks ? "being drained" :
+			     "drained", a->chunks, chunks_word(a->chunks));
 		finding_means(f, "it gets no new data, and serves what it holds until others have it");
-		if (a->chunks)
-			finding_doing(f, "they are copied to the other peers, time left: %s",
-				      a->maintained ? eta : "unknown");
-		finding_command(f, "torusctl peer %s %s", a->chunks ?
-				"undrain" : "remove", p->doc.address);
+		if (!a->chunks) {
+			finding_command(f, "torusctl peer remove %s",
+					p->doc.address);
+			continue;
+		}
+		say_drain(f, a);
+		finding_command(f, "nothing, until it holds none; torusctl peer undrain %s takes it back",
+				p->doc.address);
 	}
 }
 

@@ -2,19 +2,36 @@
 /* status: peers that are full, or will be. */
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "base/size.h"
 #include "status.h"
 
-/* Members that take new data. */
-static uint32_t members_with_room(const struct status *s)
+/* Who has left out a peer that was full takes it back only when there is room
+ * for more than a moment, as its store says: a little below full is not. */
+static bool is_given_up(const struct status *s, const struct volume_doc *v,
+			const struct ctl_peer *p, const struct survey_answer *a)
+{
+	uint64_t room = MIN(2 * (uint64_t)s->ctl->cluster.chunk_size,
+			    a->size / 32);
+
+	return v->attachment.present && v->tail.first <= v->tail.last &&
+	       volume_leaves_out(&v->tail, &p->doc.id) &&
+	       a->space_left < MAX(room, (uint64_t)WIRE_APPEND_MAX);
+}
+
+/* Members that take new data of this volume. */
+static uint32_t members_with_room(const struct status *s,
+				  const struct volume_doc *v)
 {
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < s->view.peer_count; i++) {
+		const struct ctl_peer *p = &s->view.peers[i];
 		const struct survey_answer *a = &s->survey.answers[i];
 
-		n += s->view.peers[i].member && !a->err &&
-		     a->space_state != WIRE_SPACE_FULL;
+		n += p->member && !a->err &&
+		     a->space_state != WIRE_SPACE_FULL &&
+		     !is_given_up(s, v, p, a);
 	}
 	return n;
 }
@@ -22,13 +39,15 @@ static uint32_t members_with_room(const struct status *s)
 /* A volume that gets ENOSPC now, or NULL. */
 static const struct volume_doc *find_refused(const struct status *s)
 {
-	uint32_t room = members_with_room(s);
+	uint32_t there = members_reachable(s);
 
-	if (room == members_reachable(s))
-		return NULL;
-	for (size_t i = 0; i < s->view.volume_count; i++)
-		if (!status_writable(room, s->view.volumes[i].replication))
-			return &s->view.volumes[i];
+	for (size_t i = 0; i < s->view.volume_count; i++) {
+		const struct volume_doc *v = &s->view.volumes[i];
+		uint32_t room = members_with_room(s, v);
+
+		if (room < there && !status_writable(room, v->replication))
+			return v;
+	}
 	return NULL;
 }
 

@@ -48,7 +48,7 @@ static void check_log(struct status *s, const struct volume_doc *v)
 	finding_command(f, "torusctl attach %s closes it at once", v->name);
 }
 
-static bool is_excluded(const struct tail *t, const struct uuid *id)
+bool volume_leaves_out(const struct tail *t, const struct uuid *id)
 {
 	for (uint32_t i = 0; i < t->excluded_count; i++)
 		if (uuid_equal(&t->excluded[i], id))
@@ -56,22 +56,53 @@ static bool is_excluded(const struct tail *t, const struct uuid *id)
 	return false;
 }
 
-/* Members that this volume's log may be written to now; the last that not. */
+/* Members that this volume's log may be written to now, and one of those that
+ * it leaves out: rather one that does not answer, since that is the trouble. */
 static uint32_t members_of_tail(const struct status *s, const struct tail *t,
 				const struct ctl_peer **left_out)
 {
 	const struct ring_spec *ring = &s->view.ring->current;
+	bool silent = false;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < ring->member_count; i++) {
 		const struct uuid *id = &ring->members[i].peer;
+		bool answers = status_reachable(s, id);
 
-		if (!is_excluded(t, id))
-			n += status_reachable(s, id);
-		else
+		if (!volume_leaves_out(t, id)) {
+			n += answers;
+		} else if (!silent) {
 			*left_out = view_peer(&s->view, id);
+			silent = !answers;
+		}
 	}
 	return n;
+}
+
+/* One that answers again is taken back by the next write: nothing is to do
+ * about it, but about whoever else is missing. */
+static void say_left_out(const struct status *s, struct finding *f,
+			 const struct ctl_peer *left_out)
+{
+	const char *address = left_out->doc.address;
+	enum wire_space_state space = WIRE_SPACE_OK;
+
+	for (size_t i = 0; i < s->view.peer_count; i++)
+		if (&s->view.peers[i] == left_out)
+			space = s->survey.answers[i].space_state;
+	if (!status_reachable(s, &left_out->doc.id)) {
+		finding_doing(f, "a new chunk is begun with all copies when the peer answers again");
+		finding_command(f, "see that peer %s is well; or torusctl peer add another one",
+				address);
+	} else if (space == WIRE_SPACE_FULL) {
+		finding_doing(f, "a new chunk is begun with all copies when the peer has room again");
+		finding_command(f, "make room on peer %s: delete or discard what is not needed; or torusctl peer add another one",
+				address);
+	} else {
+		finding_doing(f, "peer %s answers again: a new chunk is begun with all copies when something is written",
+			      address);
+		finding_command(f, "nothing for this peer; see to the others that do not answer");
+	}
 }
 
 static void check_ensemble(struct status *s, const struct volume_doc *v)
@@ -89,9 +120,7 @@ static void check_ensemble(struct status *s, const struct volume_doc *v)
 	finding_what(f, "volume %s leaves out peer %s, which failed it, and is written with %u of %u copies",
 		     v->name, left_out->doc.address, copies, v->replication);
 	finding_means(f, "what is written now has fewer copies than it should, until it is repaired");
-	finding_doing(f, "a new chunk is begun with all copies when the peer answers again");
-	finding_command(f, "see that peer %s is well; or torusctl peer add another one",
-			left_out->doc.address);
+	say_left_out(s, f, left_out);
 }
 
 void status_volumes(struct status *s)

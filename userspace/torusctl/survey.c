@@ -52,6 +52,7 @@ static void stat_done(struct peer_call *call)
 		q->answer->used = le64_to_cpu(reply->used);
 		q->answer->chunks = le64_to_cpu(reply->chunks);
 		q->answer->volumes = le64_to_cpu(reply->volumes);
+		q->answer->space_left = le64_to_cpu(reply->space_left);
 		q->answer->space_state =
 			MIN(le32_to_cpu(reply->space_state),
 			    (uint32_t)WIRE_SPACE_FULL);

@@ -33,6 +33,7 @@ struct survey_finding {		/* struct wire_finding */
 struct survey_answer {
 	int err;			/* of STAT: why it did not answer */
 	uint64_t size, used, chunks, volumes;
+	uint64_t space_left;		/* for user data of a volume new there */
 	enum wire_space_state space_state;
 	bool maintained;		/* false: err, or its torusd has no
 					 * maintenance: all zero below */

@@ -70,6 +70,11 @@ void duration_format(uint64_t seconds, char *text, size_t len)
 		 units[i].unit);
 }
 
+const char *chunks_word(uint64_t count)
+{
+	return count == 1 ? "chunk" : "chunks";
+}
+
 struct table *table_new(const char *name, bool json,
 			const struct column *columns, unsigned int count)
 {
@@ -120,6 +125,11 @@ void table_number(struct table *t, uint64_t value)
 	else
 		snprintf(text, sizeof(text), "%" PRIu64, value);
 	table_text(t, text);
+}
+
+void table_unknown(struct table *t)
+{
+	table_text(t, t->json ? "null" : "-");
 }
 
 void table_print(struct table *t)

@@ -34,10 +34,14 @@ struct table *table_new(const char *name, bool json,
  * UINT64_MAX "unknown". */
 void duration_format(uint64_t seconds, char *text, size_t len);
 
+/** chunks_word() - "chunk" of one, else "chunks". */
+const char *chunks_word(uint64_t count);
+
 /** table_row() - begin a row; cells are filled from left to right. */
 void table_row(struct table *table);
 void table_text(struct table *table, const char *text);	/* NULL: empty */
 void table_number(struct table *table, uint64_t value);	/* all other kinds */
+void table_unknown(struct table *table);	/* "-"; JSON: null; no flags */
 
 /**
  * table_print() - to standard output, and free it. Standard error says so if

@@ -171,6 +171,28 @@ static int check_choices(const struct recover *r)
 	return 0;
 }
 
+/* Nor would one for a volume that nobody knows; a name is mistyped soon. */
+static int check_chosen_volumes(const struct recover *r)
+{
+	char id[17];
+
+	for (uint32_t i = 0; i < r->choice_count; i++) {
+		const char *name = r->choices[i].volume;
+		bool known = r->choices[i].truncate;
+
+		for (uint32_t v = 0; v < r->volume_count; v++) {
+			snprintf(id, sizeof(id), "%016llx",
+				 (unsigned long long)r->volumes[v].id);
+			known |= strcmp(name, id) == 0 ||
+				 strcmp(name, r->volumes[v].doc.name) == 0;
+		}
+		if (!known)
+			return error_set(-EINVAL, "--choose %s: no peer that was asked knows a volume of this name or id; repeat without --choose to see all",
+					 name);
+	}
+	return 0;
+}
+
 static bool is_chosen(const struct recover *r, const struct recover_volume *v)
 {
 	for (uint32_t i = 0; i < r->choice_count; i++)
@@ -364,6 +386,8 @@ int recover_survey(struct recover *r)
 	for (uint32_t i = 0; i < r->volume_count && !err; i++)
 		if (!r->only || r->only == r->volumes[i].id)
 			err = judge(r, i);
+	if (!err)
+		err = check_chosen_volumes(r);
 	if (!err)
 		part_names(r);
 	return err;
