@@ -215,6 +215,23 @@ void recover_forget(struct recover *r)
 
 /* ---- all of it ---------------------------------------------------------------- */
 
+static bool same_chunk(const struct recover_copy *a,
+		       const struct recover_copy *b)
+{
+	return a->volume == b->volume && a->chunk == b->chunk;
+}
+
+/* The first copy behind @i that is of another chunk. */
+static size_t next_chunk(const struct recover_copy *copies, size_t count,
+			 size_t i)
+{
+	size_t from = i;
+
+	while (i < count && same_chunk(&copies[i], &copies[from]))
+		i++;
+	return i;
+}
+
 /* The same chunks, whoever has them? */
 static bool same_chunks(const struct recover_copy *a, size_t a_count,
 			const struct recover_copy *b, size_t b_count)
@@ -222,14 +239,10 @@ static bool same_chunks(const struct recover_copy *a, size_t a_count,
 	size_t i = 0, j = 0;
 
 	while (i < a_count && j < b_count) {
-		if (a[i].volume != b[j].volume || a[i].chunk != b[j].chunk)
+		if (!same_chunk(&a[i], &b[j]))
 			return false;
-		for (i++; i < a_count && a[i].volume == a[i - 1].volume &&
-			  a[i].chunk == a[i - 1].chunk; i++)
-			;
-		for (j++; j < b_count && b[j].volume == b[j - 1].volume &&
-			  b[j].chunk == b[j - 1].chunk; j++)
-			;
+		i = next_chunk(a, a_count, i);
+		j = next_chunk(b, b_count, j);
 	}
 	return i == a_count && j == b_count;
 }
