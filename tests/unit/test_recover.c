@@ -326,8 +326,11 @@ static void test_choices_are_checked(void **state)
 	assert_int_equal(recover_choose(r, "vol"), -EINVAL);
 	assert_int_equal(recover_choose(r, "=x"), -EINVAL);
 	assert_int_equal(recover_choose(r, "vol="), -EINVAL);
-	assert_int_equal(recover_choose(r, "vol=12:7"), 0);
+	/* Nobody has a volume yet, so this one is mistyped. */
 	assert_int_equal(recover_survey(r), 0);
+	assert_int_equal(recover_choose(r, "vol=12:7"), 0);
+	assert_int_equal(recover_survey(r), -EINVAL);
+	assert_non_null(strstr(error_text(-EINVAL), "--choose vol"));
 	assert_int_equal(recover_choose(r, "vol=nobody:1"), 0);
 	assert_int_equal(recover_survey(r), -EINVAL);
 	recover_free(r);
