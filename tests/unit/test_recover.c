@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "recover/recover.h"
 #include "volume_bed.h"
 
