@@ -164,11 +164,6 @@ void garbage_report(const struct garbage *g,
 
 /* ---- NEXT, DOC -------------------------------------------------------- */
 
-static const struct uuid *cluster_id(const struct garbage *g)
-{
-	return &cluster_doc(g->cluster)->id;
-}
-
 /* The metadata store knows less of the volume than this store has seen; roots
  * that a recovery gave up it knows of. */
 static bool went_back(const struct garbage *g, const struct volume_doc *doc)
@@ -213,43 +208,25 @@ static void take_doc(struct garbage *g, const struct volume_doc *doc)
 	go_on(g, doc->root.addr != 0 ? GARBAGE_HEADER : GARBAGE_NEXT);
 }
 
-static void got_doc(void *ctx, int err, int64_t revision,
-		    const struct meta_kv *kv)
+static void got_doc(void *ctx, int err, const struct volume_doc *doc)
 {
 	struct garbage *g = ctx;
-	CLEANUP_FREE struct volume_doc *doc = malloc(sizeof(*doc));
 
-	if (err || kv == NULL || doc == NULL ||
-	    volume_doc_decode(kv->key, kv->value, doc) || doc->id != g->volume)
+	if (doc == NULL)
 		skip_volume(g);
 	else
 		take_doc(g, doc);
 }
 
-static void got_name(void *ctx, int err, int64_t revision,
-		     const struct meta_kv *kv)
-{
-	struct garbage *g = ctx;
-	char name[VOLUME_NAME_MAX], key[META_KEY_MAX];
-
-	if (err || kv == NULL || name_decode(kv->key, kv->value, name)) {
-		skip_volume(g);
-		return;
-	}
-	key_volume(cluster_id(g), name, key);
-	if (metacall_get(&g->calls, key, got_doc, g))
-		skip_volume(g);
-}
-
 static void ask_for_doc(struct garbage *g)
 {
-	char key[META_KEY_MAX];
-
-	key_volume_id(cluster_id(g), g->volume, key);
 	g->state = GARBAGE_DOC;
 	g->busy = true;
-	if (metacall_get(&g->calls, key, got_name, g))
-		skip_volume(g);
+	g->fetch = (struct volume_fetch){
+		.calls = &g->calls, .cluster = &cluster_doc(g->cluster)->id,
+		.volume = g->volume, .done = got_doc, .ctx = g,
+	};
+	volume_fetch(&g->fetch);
 }
 
 static void next_volume(struct garbage *g)

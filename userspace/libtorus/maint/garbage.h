@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "env/env.h"
+#include "maint/fetch.h"
 #include "meta/schema.h"
 #include "peer/cluster.h"
 #include "store/maintain.h"
@@ -67,6 +68,7 @@ struct garbage {
 	uint64_t not_before, pause;
 	/* the volume being looked at */
 	uint64_t volume;		/* 0: none yet */
+	struct volume_fetch fetch;
 	struct store_volume_seen seen;	/* before its value was asked for */
 	struct root_ref root;
 	uint64_t epoch;			/* of the value that names that */

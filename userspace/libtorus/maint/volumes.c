@@ -9,8 +9,7 @@
 
 #include <stdlib.h>
 
-#include "base/cleanup.h"
-#include "meta/schema.h"
+#include "maint/fetch.h"
 
 #define VOLUMES_MAX	1024u
 #define FETCHES_MAX	8u
@@ -22,6 +21,7 @@ struct volume_info {
 	struct list_head node;		/* volumes->lru */
 	struct maint *maint;
 	uint64_t id;
+	struct volume_fetch fetch;
 	bool fetching;
 	bool known;
 	uint8_t replication;
@@ -89,63 +89,34 @@ static uint64_t tail_first(const struct volume_doc *doc)
 }
 
 /* What was known stays true while the metadata store is away. */
-static void fetched(struct volume_info *v, bool known, uint32_t replication,
-		    bool answered)
+static void fetched(void *ctx, int err, const struct volume_doc *doc)
 {
+	struct volume_info *v = ctx;
 	struct maint *m = v->maint;
 
 	v->fetching = false;
 	m->volumes.fetching--;
-	if (known) {
-		v->known = true;
-		v->replication = (uint8_t)replication;
-	} else if (answered) {
-		v->known = false;
-	}
-	v->expires = env_now(m->env) + (known ? GOOD_FOR : BAD_FOR);
-	maint_kick(m);
-}
-
-static void got_doc(void *ctx, int err, int64_t revision,
-		    const struct meta_kv *kv)
-{
-	struct volume_info *v = ctx;
-	CLEANUP_FREE struct volume_doc *doc = malloc(sizeof(*doc));
-	bool known = err == 0 && kv != NULL && doc != NULL &&
-		     volume_doc_decode(kv->key, kv->value, doc) == 0 &&
-		     doc->id == v->id;
-
-	if (known)
+	if (doc != NULL) {
+		v->replication = (uint8_t)doc->replication;
 		v->tail_first = tail_first(doc);
-	fetched(v, known, known ? doc->replication : 0, err == 0);
-}
-
-static void got_name(void *ctx, int err, int64_t revision,
-		     const struct meta_kv *kv)
-{
-	struct volume_info *v = ctx;
-	char name[VOLUME_NAME_MAX], key[META_KEY_MAX];
-
-	if (err < 0 || kv == NULL || name_decode(kv->key, kv->value, name) < 0) {
-		fetched(v, false, 0, err == 0);
-		return;
 	}
-	key_volume(&cluster_doc(v->maint->cluster)->id, name, key);
-	if (metacall_get(&v->maint->calls, key, got_doc, v) < 0)
-		fetched(v, false, 0, false);
+	if (err == 0)
+		v->known = doc != NULL;
+	v->expires = env_now(m->env) + (doc != NULL ? GOOD_FOR : BAD_FOR);
+	maint_kick(m);
 }
 
 static void fetch(struct maint *m, struct volume_info *v)
 {
-	char key[META_KEY_MAX];
-
 	if (v->fetching || m->volumes.fetching >= FETCHES_MAX)
 		return;
 	v->fetching = true;
 	m->volumes.fetching++;
-	key_volume_id(&cluster_doc(m->cluster)->id, v->id, key);
-	if (metacall_get(&m->calls, key, got_name, v) < 0)
-		fetched(v, false, 0, false);
+	v->fetch = (struct volume_fetch){
+		.calls = &m->calls, .cluster = &cluster_doc(m->cluster)->id,
+		.volume = v->id, .done = fetched, .ctx = v,
+	};
+	volume_fetch(&v->fetch);
 }
 
 bool volumes_get(struct maint *m, uint64_t volume, uint8_t *replication,
