@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "world.h"
 
-#define LEASE_S 30
 #define RETRY (200 * NSEC_PER_MSEC)
 /*
  * Two stores that lose power so soon after each other may be all who had what
@@ -83,29 +82,51 @@ void store_node_init(struct world *w, unsigned int i)
 	sim_node_kill(s->node);
 }
 
-static void on_alive(void *ctx, int err, bool succeeded, int64_t revision)
+/* ---- its place in the cluster: as torusd does it ------------------------- */
+
+static void member_changed(void *ctx)
 {
 }
 
-/* As torusd does: a key under a lease says that the peer is alive. */
-static void on_lease(void *ctx, int err, int64_t lease)
+static void member_failed(void *ctx, int err)
 {
 	struct store_node *s = ctx;
-	struct meta *meta = sim_node_meta(s->node);
-	struct meta_txn txn = { .put_count = 1 };
-	char key[META_KEY_MAX];
 
-	if (err)
-		return;
-	key_alive(&s->world->cluster, &s->id, key);
-	txn.put[0] = (struct meta_put){ key, "{\"version\":1}", lease };
-	meta->ops->txn(meta, &txn, on_alive, NULL);
+	world_fail(s->world, "%s takes itself for a copy: %s",
+		   sim_node_name(s->node), error_text(err));
+}
+
+static const struct member_ops member_callbacks = {
+	.changed = member_changed,
+	.failed = member_failed,
+};
+
+static void become_member(struct store_node *s)
+{
+	struct member_config cfg = {
+		.env = sim_node_env(s->node), .meta = sim_node_meta(s->node),
+		.store = s->store, .ops = &member_callbacks, .ctx = s,
+	};
+	struct peer_doc doc;
+
+	world_cluster_doc(s->world, &cfg.cluster);
+	world_peer_doc(s->world, (unsigned int)(s - s->world->stores), &doc);
+	memcpy(cfg.address, doc.address, sizeof(cfg.address));
+	memcpy(cfg.zone, doc.zone, sizeof(cfg.zone));
+	memcpy(cfg.host, doc.host, sizeof(cfg.host));
+	member_start(&s->member, &cfg);
+}
+
+static void space_moved(void *ctx)
+{
+	struct store_node *s = ctx;
+
+	member_space_moved(&s->member);
 }
 
 static void on_open(void *ctx, int err)
 {
 	struct store_node *s = ctx;
-	struct meta *meta = sim_node_meta(s->node);
 
 	if (!err)
 		err = store_serve(s->store, s->address);
@@ -120,7 +141,7 @@ static void on_open(void *ctx, int err)
 		return;
 	}
 	s->serving = true;
-	meta->ops->lease_grant(meta, LEASE_S, on_lease, NULL, s);
+	become_member(s);
 	store_maintain_start(s);
 }
 
@@ -132,6 +153,8 @@ void store_node_start(struct store_node *s)
 		.new_incarnation = s->force_incarnation,
 		.sync_interval_ns = w->sync_interval,
 		.chunk_size = (uint64_t)w->chunk_blocks * BLOCK_SIZE,
+		.space_moved = space_moved,
+		.ctx = s,
 	};
 
 	if (s->store || s->gone)
@@ -149,6 +172,8 @@ void store_node_start(struct store_node *s)
 static void store_end(struct store_node *s, uint64_t after)
 {
 	store_maintain_stop(s);
+	member_release(&s->member);
+	memset(&s->member, 0, sizeof(s->member));
 	if (s->store)
 		store_free(s->store);
 	s->store = NULL;

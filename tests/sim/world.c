@@ -51,13 +51,19 @@ void world_put(struct world *w, const char *key, char *text)
 	free(text);
 }
 
-static void put_cluster(struct world *w)
+void world_cluster_doc(const struct world *w, struct cluster_doc *doc)
 {
-	struct cluster_doc doc = {
+	*doc = (struct cluster_doc){
 		.id = w->cluster, .replication = w->replication,
 		.chunk_size = (uint64_t)w->chunk_blocks * BLOCK_SIZE,
 	};
+}
 
+static void put_cluster(struct world *w)
+{
+	struct cluster_doc doc;
+
+	world_cluster_doc(w, &doc);
 	world_put(w, KEY_CLUSTER, cluster_doc_encode(&doc));
 }
 

@@ -24,6 +24,7 @@
 
 #include "base/uuid.h"
 #include "maint/maint.h"
+#include "member/member.h"
 #include "meta/schema.h"
 #include "store/store.h"
 #include "volume/volume.h"
@@ -41,6 +42,7 @@ struct store_node {
 	struct world *world;
 	struct sim_node *node;
 	struct store *store;		/* NULL: not running */
+	struct member member;
 	struct cluster *cluster;	/* maintain.c */
 	struct maint *maint;
 	struct sim_task open_again;
@@ -52,7 +54,6 @@ struct store_node {
 	bool gone;			/* for ever */
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
 	struct sim_task restart, heal, empty, give_up;
-	int64_t lease;
 	/* inspect.c */
 	struct inspect_store *inspect[VOLUMES_MAX];
 };
@@ -215,6 +216,7 @@ struct tenant *world_any_tenant(struct world *w);
 void world_draw_clock(struct world *w, struct sim_node *node);
 /* Put the text that an encoder made, and free it. */
 void world_put(struct world *w, const char *key, char *text);
+void world_cluster_doc(const struct world *w, struct cluster_doc *doc);
 void world_peer_doc(const struct world *w, unsigned int store,
 		    struct peer_doc *doc);
 /* The volume's value as it is now. */

@@ -98,7 +98,7 @@ static int edit(struct attempt *a)
 
 	a->ring.previous = *spec;
 	a->ring.has_previous = true;
-	registration_doc(a->daemon, &self);
+	member_doc(&a->daemon->member, &self);
 	err = ring_change_add(spec, &self);
 	if (err < 0)
 		return err;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -78,7 +79,7 @@ static void on_term(void *ctx, int signo)
 	sd_notify(0, "STOPPING=1");
 	d->stopping = true;
 	env_timer_after(d->env, &d->stop_timer, STOP_NS);
-	registration_stop(d);
+	d->lease_revoked = member_stop(&d->member);
 	maintenance_stop(d);
 	/* One that still opens is closed by store_is_open(). */
 	d->store_closed = d->store == NULL;
@@ -91,17 +92,16 @@ static void on_term(void *ctx, int signo)
 
 void torusd_check_ready(struct torusd *d)
 {
-	const struct registration *r = &d->registration;
 	char peer[UUID_TEXT_SIZE], size[32];
 	struct store_stats stats;
 
 	/* What has failed once is tried on while the store serves. */
 	if (d->ready || !d->serving || d->stopping ||
-	    (d->cluster_known && (r->running || r->rival_since_ns != 0)) ||
+	    (d->cluster_known && member_registering(&d->member)) ||
 	    (d->cluster_known && d->options.auto_join && !d->joining.done &&
 	     !env_timer_armed(&d->joining.retry.timer)))
 		return;
-	d->ready = true;
+	d->ready = d->member.ready = true;
 	uuid_format(store_peer(d->store), peer);
 	store_stats(d->store, &stats);
 	size_format(stats.size, size, sizeof(size));
@@ -111,13 +111,58 @@ void torusd_check_ready(struct torusd *d)
 		   d->options.data_dir, d->address, peer);
 }
 
+static void member_changed(void *ctx)
+{
+	torusd_check_ready(ctx);
+}
+
+static void member_failed(void *ctx, int err)
+{
+	struct torusd *d = ctx;
+
+	torusd_fail(d, d->options.data_dir, err);
+}
+
+static void member_stopped(void *ctx)
+{
+	struct torusd *d = ctx;
+
+	d->lease_revoked = true;
+	torusd_check_stopped(d);
+}
+
+static const struct member_ops member_callbacks = {
+	.changed = member_changed,
+	.failed = member_failed,
+	.stopped = member_stopped,
+};
+
+static void space_moved(void *ctx)
+{
+	struct torusd *d = ctx;
+
+	member_space_moved(&d->member);
+}
+
+static void become_member(struct torusd *d)
+{
+	struct member_config cfg = {
+		.env = d->env, .meta = d->meta, .store = d->store,
+		.cluster = d->cluster, .ops = &member_callbacks, .ctx = d,
+	};
+
+	memcpy(cfg.address, d->address, sizeof(cfg.address));
+	memcpy(cfg.zone, d->options.zone, sizeof(cfg.zone));
+	memcpy(cfg.rack, d->options.rack, sizeof(cfg.rack));
+	if (gethostname(cfg.host, sizeof(cfg.host) - 1) < 0)
+		cfg.host[0] = '\0';
+	member_start(&d->member, &cfg);
+}
+
 static void join_cluster(struct torusd *d)
 {
-	registration_start(d);
-	confirming_start(d);
-	tombstones_start(d);
+	become_member(d);
 	maintenance_start(d);
-	remembering_start(d);
 	if (d->options.auto_join)
 		joining_start(d);
 }
@@ -181,7 +226,7 @@ static void open_store(struct torusd *d)
 		.chunk_size = d->cluster.chunk_size,
 		.receive_bytes = RECEIVE_BYTES,
 		.send_bytes = SEND_BYTES,
-		.space_moved = registration_space_moved,
+		.space_moved = space_moved,
 		.ctx = d,
 	};
 

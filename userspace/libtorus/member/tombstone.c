@@ -15,22 +15,23 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "torusd.h"
+#include "member/private.h"
 
 #define LOOK_AGAIN (3600 * NSEC_PER_SEC)
 
 /* One volume on its way out. */
 struct burial {
-	struct torusd *daemon;
+	struct list_head node;		/* tombstones.burials */
+	struct member *member;
 	uint64_t volume;
 	uint64_t used;			/* bytes, before */
 };
 
-static uint64_t bytes_used(const struct torusd *d)
+static uint64_t bytes_used(const struct member *m)
 {
 	struct store_stats stats;
 
-	store_stats(d->store, &stats);
+	store_stats(m->store, &stats);
 	return stats.used;
 }
 
@@ -43,15 +44,16 @@ static void volume_deleted(void *ctx, int err)
 	if (err < 0)
 		log_error("%s. The rest goes at the next start",
 			  error_text(err));
-	else if (bytes_used(b->daemon) < b->used)
+	else if (bytes_used(b->member) < b->used)
 		log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
 			 b->volume);
 	if (err == 0)
-		confirming_add(b->daemon, b->volume);
+		confirming_add(b->member, b->volume);
+	list_del_init(&b->node);
 	free(b);
 }
 
-static void bury(struct torusd *d, const char *key)
+static void bury(struct member *m, const char *key)
 {
 	struct burial *b = malloc(sizeof(*b));
 	const char *name = strrchr(key, '/');
@@ -59,11 +61,12 @@ static void bury(struct torusd *d, const char *key)
 
 	if (b == NULL || name == NULL)
 		goto out_free;
-	b->daemon = d;
-	b->used = bytes_used(d);
+	b->member = m;
+	b->used = bytes_used(m);
 	b->volume = strtoull(name + 1, &end, 16);
 	if (strlen(name + 1) == 16 && *end == '\0' && b->volume != 0) {
-		store_delete_volume(d->store, b->volume, volume_deleted, b);
+		list_add_tail(&b->node, &m->tombstones.burials);
+		store_delete_volume(m->store, b->volume, volume_deleted, b);
 		return;
 	}
 	log_warning("%s: not a tombstone's key, ignored", key);
@@ -74,63 +77,63 @@ out_free:
 static void listed(void *ctx, int err, int64_t revision,
 		   const struct meta_kv *kv, size_t count);
 
-static void list(struct torusd *d)
+static void list(struct member *m)
 {
 	char prefix[META_KEY_MAX];
 
-	key_prefix(&d->cluster.id, "tombstones", prefix);
-	d->meta->ops->list(d->meta, prefix, listed, d);
+	key_prefix(&m->cfg.cluster.id, "tombstones", prefix);
+	m->meta->ops->list(m->meta, prefix, listed, m);
 }
 
 /* Changed by the confirmation of another peer. */
-static bool has_ours(const struct torusd *d, const struct meta_kv *kv)
+static bool has_ours(const struct member *m, const struct meta_kv *kv)
 {
 	CLEANUP_FREE struct tombstone_doc *doc = malloc(sizeof(*doc));
 
 	return doc != NULL && !tombstone_doc_decode(kv->key, kv->value, doc) &&
-	       confirmed_by(doc, store_peer(d->store));
+	       confirmed_by(doc, store_peer(m->store));
 }
 
 static void changed(void *ctx, enum meta_event_type type,
 		    const struct meta_kv *kv)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
-	if (type == META_EVENT_PUT && !has_ours(d, kv))
-		bury(d, kv->key);
+	if (type == META_EVENT_PUT && !has_ours(m, kv))
+		bury(m, kv->key);
 	if (type != META_EVENT_RESET)
 		return;
-	d->meta->ops->unwatch(d->meta, d->tombstones.watch);
-	d->tombstones.watch = NULL;
-	list(d);
+	m->meta->ops->unwatch(m->meta, m->tombstones.watch);
+	m->tombstones.watch = NULL;
+	list(m);
 }
 
 static void listed(void *ctx, int err, int64_t revision,
 		   const struct meta_kv *kv, size_t count)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 	char prefix[META_KEY_MAX];
 	size_t i;
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (err < 0) {
 		log_warning("cannot list deleted volumes: %s; trying again",
 			    error_text(err));
-		retry_later(&d->tombstones.retry);
+		retry_later(&m->tombstones.retry);
 		return;
 	}
-	retry_reset(&d->tombstones.retry);
-	env_timer_after(d->env, &d->tombstones.hourly, LOOK_AGAIN);
+	retry_reset(&m->tombstones.retry);
+	env_timer_after(m->env, &m->tombstones.hourly, LOOK_AGAIN);
 	for (i = 0; i < count; i++)
-		bury(d, kv[i].key);
-	key_prefix(&d->cluster.id, "tombstones", prefix);
-	d->tombstones.watch = d->meta->ops->watch(d->meta, prefix,
-						  revision + 1, changed, d);
-	if (d->tombstones.watch == NULL)
-		retry_later(&d->tombstones.retry);
+		bury(m, kv[i].key);
+	key_prefix(&m->cfg.cluster.id, "tombstones", prefix);
+	m->tombstones.watch = m->meta->ops->watch(m->meta, prefix,
+						  revision + 1, changed, m);
+	if (m->tombstones.watch == NULL)
+		retry_later(&m->tombstones.retry);
 }
 
 static void try_again(struct env_timer *timer)
@@ -138,25 +141,35 @@ static void try_again(struct env_timer *timer)
 	struct retry *retry = container_of(timer, struct retry, timer);
 	struct tombstones *t = container_of(retry, struct tombstones, retry);
 
-	list(container_of(t, struct torusd, tombstones));
+	list(container_of(t, struct member, tombstones));
 }
 
 static void look_again(struct env_timer *timer)
 {
 	struct tombstones *t = container_of(timer, struct tombstones, hourly);
-	struct torusd *d = container_of(t, struct torusd, tombstones);
+	struct member *m = container_of(t, struct member, tombstones);
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (t->watch != NULL)
-		d->meta->ops->unwatch(d->meta, t->watch);
+		m->meta->ops->unwatch(m->meta, t->watch);
 	t->watch = NULL;
-	list(d);
+	list(m);
 }
 
-void tombstones_start(struct torusd *d)
+void tombstones_start(struct member *m)
 {
-	env_timer_init(&d->tombstones.hourly, look_again);
-	retry_init(&d->tombstones.retry, d->env, try_again);
-	list(d);
+	list_init(&m->tombstones.burials);
+	env_timer_init(&m->tombstones.hourly, look_again);
+	retry_init(&m->tombstones.retry, m->env, try_again);
+	list(m);
+}
+
+void tombstones_release(struct member *m)
+{
+	struct burial *b, *tmp;
+
+	list_for_each_entry_safe(b, tmp, &m->tombstones.burials, node)
+		free(b);
+	list_init(&m->tombstones.burials);
 }

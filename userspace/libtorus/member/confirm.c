@@ -18,11 +18,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "torusd.h"
+#include "member/private.h"
 
 struct confirm {
 	struct list_head node;		/* confirming.waiting */
-	struct torusd *daemon;
+	struct member *member;
 	uint64_t volume;
 	char key[META_KEY_MAX];
 	struct tombstone_doc doc;
@@ -30,7 +30,7 @@ struct confirm {
 	bool all;			/* the transaction removes it */
 };
 
-static void next(struct torusd *d);
+static void next(struct member *m);
 
 bool confirmed_by(const struct tombstone_doc *doc, const struct uuid *peer)
 {
@@ -44,37 +44,37 @@ bool confirmed_by(const struct tombstone_doc *doc, const struct uuid *peer)
 
 static void finish(struct confirm *c)
 {
-	struct torusd *d = c->daemon;
+	struct member *m = c->member;
 
 	list_del_init(&c->node);
 	free(c);
-	d->confirming.busy = false;
-	retry_reset(&d->confirming.retry);
-	next(d);
+	m->confirming.busy = false;
+	retry_reset(&m->confirming.retry);
+	next(m);
 }
 
 /* The metadata store is away: later, after the others. */
 static void later(struct confirm *c)
 {
-	struct torusd *d = c->daemon;
+	struct member *m = c->member;
 
-	list_move_tail(&c->node, &d->confirming.waiting);
-	d->confirming.busy = false;
-	retry_later(&d->confirming.retry);
+	list_move_tail(&c->node, &m->confirming.waiting);
+	m->confirming.busy = false;
+	retry_later(&m->confirming.retry);
 }
 
 static void written(void *ctx, int err, bool succeeded, int64_t revision)
 {
 	struct confirm *c = ctx;
-	struct torusd *d = c->daemon;
+	struct member *m = c->member;
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (err < 0) {
 		later(c);
 	} else if (!succeeded) {
-		d->confirming.busy = false;
-		next(d);
+		m->confirming.busy = false;
+		next(m);
 	} else {
 		if (c->all)
 			log_info("volume %016" PRIx64 ": every peer has confirmed that it is gone",
@@ -86,7 +86,7 @@ static void written(void *ctx, int err, bool succeeded, int64_t revision)
 static void write_back(struct confirm *c)
 {
 	struct meta_txn txn = { .compare_count = 1, .put_count = 1 };
-	struct meta *meta = c->daemon->meta;
+	struct meta *meta = c->member->meta;
 	CLEANUP_FREE char *text = c->all ? NULL : tombstone_doc_encode(&c->doc);
 
 	if (!c->all && text == NULL) {
@@ -122,13 +122,13 @@ static void peers_listed(void *ctx, int err, int64_t revision,
 	const struct uuid *self;
 	bool ours;
 
-	if (c->daemon->stopping)
+	if (c->member->stopping)
 		return;
 	if (err < 0) {
 		later(c);
 		return;
 	}
-	self = store_peer(c->daemon->store);
+	self = store_peer(c->member->store);
 	ours = confirmed_by(doc, self);
 	if (!ours && doc->confirmed_count < RING_MEMBERS_MAX)
 		doc->confirmed[doc->confirmed_count++] = *self;
@@ -142,10 +142,10 @@ static void peers_listed(void *ctx, int err, int64_t revision,
 static void got(void *ctx, int err, int64_t revision, const struct meta_kv *kv)
 {
 	struct confirm *c = ctx;
-	struct torusd *d = c->daemon;
+	struct member *m = c->member;
 	char prefix[META_KEY_MAX];
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (err < 0) {
 		later(c);
@@ -161,20 +161,20 @@ static void got(void *ctx, int err, int64_t revision, const struct meta_kv *kv)
 		return;
 	}
 	c->revision = kv->mod_revision;
-	key_prefix(&d->cluster.id, "peers", prefix);
-	d->meta->ops->list(d->meta, prefix, peers_listed, c);
+	key_prefix(&m->cfg.cluster.id, "peers", prefix);
+	m->meta->ops->list(m->meta, prefix, peers_listed, c);
 }
 
-static void next(struct torusd *d)
+static void next(struct member *m)
 {
 	struct confirm *c;
 
-	if (d->stopping || d->confirming.busy ||
-	    list_empty(&d->confirming.waiting))
+	if (m->stopping || m->confirming.busy ||
+	    list_empty(&m->confirming.waiting))
 		return;
-	c = list_first_entry(&d->confirming.waiting, struct confirm, node);
-	d->confirming.busy = true;
-	d->meta->ops->get(d->meta, c->key, got, c);
+	c = list_first_entry(&m->confirming.waiting, struct confirm, node);
+	m->confirming.busy = true;
+	m->meta->ops->get(m->meta, c->key, got, c);
 }
 
 static void try_again(struct env_timer *timer)
@@ -182,28 +182,37 @@ static void try_again(struct env_timer *timer)
 	struct retry *retry = container_of(timer, struct retry, timer);
 	struct confirming *c = container_of(retry, struct confirming, retry);
 
-	next(container_of(c, struct torusd, confirming));
+	next(container_of(c, struct member, confirming));
 }
 
-void confirming_add(struct torusd *d, uint64_t volume)
+void confirming_add(struct member *m, uint64_t volume)
 {
 	struct confirm *c;
 
-	list_for_each_entry(c, &d->confirming.waiting, node)
+	list_for_each_entry(c, &m->confirming.waiting, node)
 		if (c->volume == volume)
 			return;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return;		/* the hourly look brings it again */
-	c->daemon = d;
+	c->member = m;
 	c->volume = volume;
-	key_tombstone(&d->cluster.id, volume, c->key);
-	list_add_tail(&c->node, &d->confirming.waiting);
-	next(d);
+	key_tombstone(&m->cfg.cluster.id, volume, c->key);
+	list_add_tail(&c->node, &m->confirming.waiting);
+	next(m);
 }
 
-void confirming_start(struct torusd *d)
+void confirming_start(struct member *m)
 {
-	retry_init(&d->confirming.retry, d->env, try_again);
-	list_init(&d->confirming.waiting);
+	retry_init(&m->confirming.retry, m->env, try_again);
+	list_init(&m->confirming.waiting);
+}
+
+void confirming_release(struct member *m)
+{
+	struct confirm *c, *tmp;
+
+	list_for_each_entry_safe(c, tmp, &m->confirming.waiting, node)
+		free(c);
+	list_init(&m->confirming.waiting);
 }

@@ -10,69 +10,69 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "torusd.h"
+#include "member/private.h"
 
 static void got(void *ctx, int err, int64_t revision, const struct meta_kv *kv);
 
-static void ask(struct torusd *d)
+static void ask(struct member *m)
 {
 	char key[META_KEY_MAX];
 
-	key_ring(&d->cluster.id, key);
-	d->meta->ops->get(d->meta, key, got, d);
+	key_ring(&m->cfg.cluster.id, key);
+	m->meta->ops->get(m->meta, key, got, m);
 }
 
-static void take(struct torusd *d, const struct meta_kv *kv)
+static void take(struct member *m, const struct meta_kv *kv)
 {
 	CLEANUP_FREE struct ring_doc *ring = malloc(sizeof(*ring));
-	CLEANUP_FREE char *cluster = cluster_doc_encode(&d->cluster);
+	CLEANUP_FREE char *cluster = cluster_doc_encode(&m->cfg.cluster);
 
 	if (ring == NULL || cluster == NULL)
 		return;
 	if (ring_doc_decode(kv->key, kv->value, ring) < 0)
 		log_warning("%s", error_text(-EBADMSG));
 	else
-		store_remember(d->store, ring->current.version, cluster,
+		store_remember(m->store, ring->current.version, cluster,
 			       kv->value);
 }
 
 static void changed(void *ctx, enum meta_event_type type,
 		    const struct meta_kv *kv)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (type == META_EVENT_PUT)
-		take(d, kv);
+		take(m, kv);
 	if (type != META_EVENT_RESET)
 		return;
-	d->meta->ops->unwatch(d->meta, d->remembering.watch);
-	d->remembering.watch = NULL;
-	ask(d);
+	m->meta->ops->unwatch(m->meta, m->remembering.watch);
+	m->remembering.watch = NULL;
+	ask(m);
 }
 
 static void got(void *ctx, int err, int64_t revision, const struct meta_kv *kv)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 	char key[META_KEY_MAX];
 
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	if (err < 0) {
 		log_warning("cannot read the ring: %s; trying again",
 			    error_text(err));
-		retry_later(&d->remembering.retry);
+		retry_later(&m->remembering.retry);
 		return;
 	}
-	retry_reset(&d->remembering.retry);
+	retry_reset(&m->remembering.retry);
 	if (kv != NULL)
-		take(d, kv);
-	key_ring(&d->cluster.id, key);
-	d->remembering.watch = d->meta->ops->watch(d->meta, key, revision + 1,
-						   changed, d);
-	if (d->remembering.watch == NULL)
-		retry_later(&d->remembering.retry);
+		take(m, kv);
+	key_ring(&m->cfg.cluster.id, key);
+	m->remembering.watch = m->meta->ops->watch(m->meta, key, revision + 1,
+						   changed, m);
+	if (m->remembering.watch == NULL)
+		retry_later(&m->remembering.retry);
 }
 
 static void try_again(struct env_timer *timer)
@@ -80,11 +80,11 @@ static void try_again(struct env_timer *timer)
 	struct retry *retry = container_of(timer, struct retry, timer);
 	struct remembering *r = container_of(retry, struct remembering, retry);
 
-	ask(container_of(r, struct torusd, remembering));
+	ask(container_of(r, struct member, remembering));
 }
 
-void remembering_start(struct torusd *d)
+void remembering_start(struct member *m)
 {
-	retry_init(&d->remembering.retry, d->env, try_again);
-	ask(d);
+	retry_init(&m->remembering.retry, m->env, try_again);
+	ask(m);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cleanup.h"
-#include "torusd.h"
+#include "member/retry.h"
 
 void retry_init(struct retry *retry, struct env *env,
 		void (*fn)(struct env_timer *timer))

@@ -15,12 +15,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "torusd.h"
+#include "member/private.h"
 
 #define LEASE_S		30
 #define SPACE_FAR	(64ull << 20)	/* or 1 % of the size */
@@ -28,76 +27,78 @@
 #define NEAR_NS		(15 * NSEC_PER_SEC)
 #define RIVAL_NS	(LEASE_S * NSEC_PER_SEC)
 
-static void grant(struct torusd *d);
+static void grant(struct member *m);
 
-void registration_doc(struct torusd *d, struct peer_doc *doc)
+static void tell(struct member *m)
+{
+	m->cfg.ops->changed(m->cfg.ctx);
+}
+
+void member_doc(const struct member *m, struct peer_doc *doc)
 {
 	struct store_stats stats;
 
-	store_stats(d->store, &stats);
+	store_stats(m->store, &stats);
 	memset(doc, 0, sizeof(*doc));
-	doc->id = *store_peer(d->store);
-	snprintf(doc->address, sizeof(doc->address), "%s", d->address);
+	doc->id = *store_peer(m->store);
+	memcpy(doc->address, m->cfg.address, sizeof(doc->address));
 	doc->size = stats.size;
 	doc->used = stats.used;
-	memcpy(doc->zone, d->options.zone, sizeof(doc->zone));
-	memcpy(doc->rack, d->options.rack, sizeof(doc->rack));
-	if (gethostname(doc->host, sizeof(doc->host) - 1) < 0)
-		doc->host[0] = '\0';
-	doc->incarnation = *store_incarnation(d->store);
+	memcpy(doc->zone, m->cfg.zone, sizeof(doc->zone));
+	memcpy(doc->rack, m->cfg.rack, sizeof(doc->rack));
+	memcpy(doc->host, m->cfg.host, sizeof(doc->host));
+	doc->incarnation = *store_incarnation(m->store);
 }
 
 /* How far the space in use is from what the document says. */
-static uint64_t untold(struct torusd *d, uint64_t *size)
+static uint64_t untold(struct member *m, uint64_t *size)
 {
-	uint64_t told = d->registration.used_told;
+	uint64_t told = m->registration.used_told;
 	struct store_stats stats;
 
-	store_stats(d->store, &stats);
+	store_stats(m->store, &stats);
 	*size = stats.size;
 	return stats.used > told ? stats.used - told : told - stats.used;
 }
 
 /* The next write to the metadata store, if there is something to be told. What
  * runs or is to be tried again tells it anyway. */
-static void plan_refresh(struct torusd *d)
+static void plan_refresh(struct member *m)
 {
-	struct registration *r = &d->registration;
-	uint64_t size, change = untold(d, &size), when;
+	struct registration *r = &m->registration;
+	uint64_t size, change = untold(m, &size), when;
 
 	if (r->running || env_timer_armed(&r->retry.timer) ||
 	    change < STORE_SPACE_STEP)
 		return;
-	when = env_now(d->env) +
+	when = env_now(m->env) +
 	       (change >= MIN(SPACE_FAR, size / 100) ? FAR_NS : NEAR_NS);
-	env_timer_set_by(d->env, &r->refresh, when);
+	env_timer_set_by(m->env, &r->refresh, when);
 }
 
-void registration_space_moved(void *ctx)
+void member_space_moved(struct member *m)
 {
-	struct torusd *d = ctx;
-
 	/* Chunks are counted before there is anything to register. */
-	if (d->registration.started && !d->stopping)
-		plan_refresh(d);
+	if (m->started && !m->stopping)
+		plan_refresh(m);
 }
 
-static void failed(struct torusd *d, int err)
+static void failed(struct member *m, int err)
 {
-	struct registration *r = &d->registration;
+	struct registration *r = &m->registration;
 
 	r->running = false;
-	if (d->stopping)
+	if (m->stopping)
 		return;
-	log_warning("cannot register with %s: %s; trying again",
-		    d->settings.url, error_text(err));
+	log_warning("cannot register with the metadata store: %s; trying again",
+		    error_text(err));
 	retry_later(&r->retry);
-	torusd_check_ready(d);
+	tell(m);
 }
 
-static void keys_written(struct torusd *d, int err, bool succeeded)
+static void keys_written(struct member *m, int err, bool succeeded)
 {
-	struct registration *r = &d->registration;
+	struct registration *r = &m->registration;
 
 	if (err == 0 && !succeeded)
 		err = error_set(-EAGAIN, "another torusd has just registered as this peer");
@@ -105,25 +106,25 @@ static void keys_written(struct torusd *d, int err, bool succeeded)
 	if (err == 0 && r->lease == 0)
 		err = error_set(-ESTALE, "the lease was lost meanwhile");
 	if (err < 0) {
-		failed(d, err);
+		failed(m, err);
 		return;
 	}
 	r->running = false;
 	r->rival_since_ns = 0;
 	retry_reset(&r->retry);
-	if (d->stopping)
+	if (m->stopping)
 		return;
-	plan_refresh(d);
-	torusd_check_ready(d);
+	plan_refresh(m);
+	tell(m);
 }
 
 static void written(void *ctx, int err, bool succeeded, int64_t revision)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 
 	if (err == 0 && succeeded)
-		d->registration.alive_revision = revision;
-	keys_written(d, err, succeeded);
+		m->registration.alive_revision = revision;
+	keys_written(m, err, succeeded);
 }
 
 static void refreshed(void *ctx, int err, bool succeeded, int64_t revision)
@@ -133,42 +134,42 @@ static void refreshed(void *ctx, int err, bool succeeded, int64_t revision)
 }
 
 /* Both keys; or the document, as long as the other one is as we wrote it. */
-static void write_keys(struct torusd *d, bool both)
+static void write_keys(struct member *m, bool both)
 {
-	const struct uuid *cluster = &d->cluster.id;
+	const struct uuid *cluster = &m->cfg.cluster.id;
 	char peer_key[META_KEY_MAX], alive_key[META_KEY_MAX];
 	CLEANUP_FREE char *peer = NULL, *alive = marker_encode();
 	struct meta_txn txn = { .compare_count = 1, .put_count = both ? 2 : 1 };
 	struct peer_doc doc;
 
 	/* Without a lease this peer would be alive for ever. */
-	if (d->registration.lease == 0) {
-		failed(d, error_set(-ESTALE, "the lease was lost meanwhile"));
+	if (m->registration.lease == 0) {
+		failed(m, error_set(-ESTALE, "the lease was lost meanwhile"));
 		return;
 	}
-	registration_doc(d, &doc);
+	member_doc(m, &doc);
 	peer = peer_doc_encode(&doc);
 	if (peer == NULL || alive == NULL) {
-		failed(d, error_set(-ENOMEM, "out of memory"));
+		failed(m, error_set(-ENOMEM, "out of memory"));
 		return;
 	}
-	d->registration.used_told = doc.used;
+	m->registration.used_told = doc.used;
 	key_peer(cluster, &doc.id, peer_key);
 	key_alive(cluster, &doc.id, alive_key);
 	txn.compare[0] = (struct meta_compare){
 		.key = alive_key,
-		.mod_revision = d->registration.alive_revision,
+		.mod_revision = m->registration.alive_revision,
 	};
 	txn.put[0] = (struct meta_put){ .key = peer_key, .value = peer };
 	txn.put[1] = (struct meta_put){ .key = alive_key, .value = alive,
-					.lease = d->registration.lease };
-	d->meta->ops->txn(d->meta, &txn, both ? written : refreshed, d);
+					.lease = m->registration.lease };
+	m->meta->ops->txn(m->meta, &txn, both ? written : refreshed, m);
 }
 
-static void rival(struct torusd *d, const struct peer_doc *other)
+static void rival(struct member *m, const struct peer_doc *other)
 {
-	struct registration *r = &d->registration;
-	uint64_t now = env_now(d->env);
+	struct registration *r = &m->registration;
+	uint64_t now = env_now(m->env);
 	char peer[UUID_TEXT_SIZE];
 	int err;
 
@@ -177,95 +178,95 @@ static void rival(struct torusd *d, const struct peer_doc *other)
 			peer, other->address, LEASE_S);
 	if (r->rival_since_ns == 0)
 		r->rival_since_ns = now;
-	if (d->ready || now - r->rival_since_ns < RIVAL_NS) {
-		failed(d, err);
+	if (m->ready || now - r->rival_since_ns < RIVAL_NS) {
+		failed(m, err);
 		return;
 	}
 	r->running = false;
-	torusd_fail(d, d->options.data_dir, err);
+	m->cfg.ops->failed(m->cfg.ctx, err);
 }
 
 static void got_peer(void *ctx, int err, int64_t revision,
 		     const struct meta_kv *kv)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 	struct peer_doc other;
 
 	if (err == 0 && kv != NULL)
 		err = peer_doc_decode(kv->key, kv->value, &other);
 	if (err < 0)
-		failed(d, err);
-	else if (kv != NULL && strcmp(other.address, d->address) != 0)
-		rival(d, &other);
+		failed(m, err);
+	else if (kv != NULL && strcmp(other.address, m->cfg.address) != 0)
+		rival(m, &other);
 	else
-		write_keys(d, true);
+		write_keys(m, true);
 }
 
 static void got_alive(void *ctx, int err, int64_t revision,
 		      const struct meta_kv *kv)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 	char key[META_KEY_MAX];
 
 	if (err < 0) {
-		failed(d, err);
+		failed(m, err);
 		return;
 	}
-	d->registration.alive_revision = kv != NULL ? kv->mod_revision : 0;
+	m->registration.alive_revision = kv != NULL ? kv->mod_revision : 0;
 	if (kv == NULL) {
-		write_keys(d, true);
+		write_keys(m, true);
 		return;
 	}
-	key_peer(&d->cluster.id, store_peer(d->store), key);
-	d->meta->ops->get(d->meta, key, got_peer, d);
+	key_peer(&m->cfg.cluster.id, store_peer(m->store), key);
+	m->meta->ops->get(m->meta, key, got_peer, m);
 }
 
-static void look(struct torusd *d)
+static void look(struct member *m)
 {
 	char key[META_KEY_MAX];
 
-	if (d->stopping) {
-		d->registration.running = false;
+	if (m->stopping) {
+		m->registration.running = false;
 		return;
 	}
-	key_alive(&d->cluster.id, store_peer(d->store), key);
-	d->meta->ops->get(d->meta, key, got_alive, d);
+	key_alive(&m->cfg.cluster.id, store_peer(m->store), key);
+	m->meta->ops->get(m->meta, key, got_alive, m);
 }
 
 static void lost(void *ctx, int64_t lease)
 {
-	struct torusd *d = ctx;
-	struct registration *r = &d->registration;
+	struct member *m = ctx;
+	struct registration *r = &m->registration;
 
 	if (r->lease == lease)
 		r->lease = 0;
-	if (d->stopping)
+	if (m->stopping)
 		return;
 	log_warning("the lease of this peer was lost, others see it as down; registering again");
-	env_timer_cancel(d->env, &r->refresh);
+	env_timer_cancel(m->env, &r->refresh);
 	if (!r->running)
-		grant(d);
+		grant(m);
 }
 
 static void granted(void *ctx, int err, int64_t lease)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 
 	if (err < 0) {
-		failed(d, err);
+		failed(m, err);
 		return;
 	}
-	d->registration.lease = lease;
-	look(d);
+	m->registration.lease = lease;
+	look(m);
 }
 
-static void grant(struct torusd *d)
+static void grant(struct member *m)
 {
-	d->registration.running = true;
-	if (d->registration.lease != 0)
-		look(d);
+	m->registration.running = true;
+	if (m->registration.lease != 0)
+		look(m);
 	else
-		d->meta->ops->lease_grant(d->meta, LEASE_S, granted, lost, d);
+		m->meta->ops->lease_grant(m->meta, LEASE_S, granted, lost, m);
 }
 
 static void try_again(struct env_timer *timer)
@@ -275,7 +276,7 @@ static void try_again(struct env_timer *timer)
 					      retry);
 
 	if (!r->running)
-		grant(container_of(r, struct torusd, registration));
+		grant(container_of(r, struct member, registration));
 }
 
 static void refresh(struct env_timer *timer)
@@ -286,41 +287,43 @@ static void refresh(struct env_timer *timer)
 	if (r->running)
 		return;
 	r->running = true;
-	write_keys(container_of(r, struct torusd, registration), false);
+	write_keys(container_of(r, struct member, registration), false);
 }
 
-void registration_start(struct torusd *d)
+void registration_start(struct member *m)
 {
-	struct registration *r = &d->registration;
+	struct registration *r = &m->registration;
 
-	retry_init(&r->retry, d->env, try_again);
+	retry_init(&r->retry, m->env, try_again);
 	env_timer_init(&r->refresh, refresh);
-	r->started = true;
-	grant(d);
+	grant(m);
 }
 
 static void revoked(void *ctx, int err, int64_t lease)
 {
-	struct torusd *d = ctx;
+	struct member *m = ctx;
 
 	if (err < 0)
 		log_warning("cannot give the lease back (%s): others see this peer as up for another %d s",
 			    error_text(err), LEASE_S);
-	d->lease_revoked = true;
-	torusd_check_stopped(d);
+	m->cfg.ops->stopped(m->cfg.ctx);
 }
 
-void registration_stop(struct torusd *d)
+bool registration_stop(struct member *m)
 {
-	struct registration *r = &d->registration;
+	struct registration *r = &m->registration;
+	int64_t lease = r->lease;
 
-	if (r->retry.env != NULL) {
-		env_timer_cancel(d->env, &r->retry.timer);
-		env_timer_cancel(d->env, &r->refresh);
-	}
-	if (r->lease == 0)
-		d->lease_revoked = true;
-	else
-		d->meta->ops->lease_revoke(d->meta, r->lease, revoked, d);
+	env_timer_cancel(m->env, &r->retry.timer);
+	env_timer_cancel(m->env, &r->refresh);
 	r->lease = 0;
+	if (lease == 0)
+		return true;
+	m->meta->ops->lease_revoke(m->meta, lease, revoked, m);
+	return false;
+}
+
+bool member_registering(const struct member *m)
+{
+	return m->registration.running || m->registration.rival_since_ns != 0;
 }
