@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/crc32c.h"
 #include "store/maintain.h"
 #include "volume/map_page.h"
 #include "volume/root.h"
@@ -27,7 +26,6 @@
 #define PATIENCE (1800 * NSEC_PER_SEC)
 #define LOOK_AGAIN (200 * NSEC_PER_MSEC)
 #define LOOK_AGAIN_MAX (10 * NSEC_PER_SEC)
-#define CHUNK_BLOCKS_IN_SIM 512u
 
 /* The first sentence of a look is kept. */
 static void problem(struct world *w, const char *fmt, ...)
@@ -86,19 +84,32 @@ static bool peek(struct store_node *s, const struct tenant *t,
 			     BLOCK_SIZE, buf, len, false) == (int64_t)len;
 }
 
+/* Whether the disk of @s holds the block with that CRC. */
+static bool has_block(struct store_node *s, const struct tenant *t,
+		      block_addr_t addr, uint32_t want)
+{
+	char path[64];
+	uint32_t crc;
+
+	if (s->gone)
+		return false;
+	inspect_chunk_path(t, block_addr_chunk(addr), path);
+	return sim_disk_crc(s->node, path, block_addr_block(addr), &crc) &&
+	       crc == want;
+}
+
+/* @out: the block; may be NULL. */
 static bool find_block(struct walk *k, const struct map_entry *e,
 		       const char *what, uint64_t index, uint8_t *out)
 {
-	uint8_t buf[BLOCK_SIZE];
 	struct store_node *s;
 	uint32_t good = 0;
 
 	for_each_store(s, k->t->world) {
 		if (good >= k->need)
 			break;
-		if (peek(s, k->t, e->addr, 1, buf) &&
-		    crc32c(0, buf, BLOCK_SIZE) == e->crc && ++good == 1)
-			memcpy(out, buf, BLOCK_SIZE);
+		if (has_block(s, k->t, e->addr, e->crc) && ++good == 1 && out)
+			peek(s, k->t, e->addr, 1, out);
 	}
 	if (good < k->need)
 		problem(k->t->world, "%s: %s %" PRIu64 " (block %u of chunk %"
@@ -111,7 +122,7 @@ static bool find_block(struct walk *k, const struct map_entry *e,
 static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 		      uint64_t index, bool data)
 {
-	uint8_t page[BLOCK_SIZE], block[BLOCK_SIZE];
+	uint8_t page[BLOCK_SIZE];
 	struct map_entry child;
 	unsigned int i;
 
@@ -131,7 +142,7 @@ static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 				  data);
 			continue;
 		}
-		find_block(k, &child, "block", index * MAP_FANOUT + i, block);
+		find_block(k, &child, "block", index * MAP_FANOUT + i, NULL);
 		k->blocks++;
 	}
 }
@@ -219,25 +230,47 @@ static void audit_space(struct store_node *s)
 
 /* ---- places ------------------------------------------------------------- */
 
+/* The header of the record at @addr, of which no more than @room is left. */
+static bool peek_header(struct store_node *s, const struct tenant *t,
+			block_addr_t addr, uint32_t room, struct record *r)
+{
+	static uint8_t head[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
+	uint32_t blocks;
+	int err = -EAGAIN;
+
+	room = MIN(room, RECORD_HEADER_BLOCKS_MAX);
+	for (blocks = 1; err == -EAGAIN && blocks <= room; blocks++)
+		err = peek(s, t, addr, blocks, head) ?
+		      record_decode(head, (size_t)blocks * BLOCK_SIZE, r) : -EIO;
+	return !err;
+}
+
+/* The payload blocks of @r, whose header lies at @head. */
+static bool payload_is_good(struct store_node *s, const struct tenant *t,
+			    block_addr_t head, const struct record *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->payload_blocks; i++)
+		if (!has_block(s, t, head + r->header_blocks + i,
+			       r->payload_crc[i]))
+			return false;
+	return true;
+}
+
 /* Every record of a sealed copy, up to the last one's CRC. */
 static bool copy_is_good(struct store_node *s, const struct tenant *t,
 			 const struct store_copy *copy)
 {
-	static uint8_t buf[CHUNK_BLOCKS_IN_SIM * BLOCK_SIZE];
 	struct record *r = s->world->record;
 	uint32_t at = 0, crc = 0;
+	block_addr_t addr;
 
-	if (copy->length > CHUNK_BLOCKS_IN_SIM ||
-	    !peek(s, t, block_addr(copy->chunk, 0), copy->length, buf))
-		return false;
 	for (; at < copy->length; at += record_blocks(r)) {
-		const uint8_t *head = buf + (size_t)at * BLOCK_SIZE;
-
-		if (record_decode(head, (size_t)(copy->length - at) * BLOCK_SIZE,
-				  r) ||
+		addr = block_addr(copy->chunk, at);
+		if (!peek_header(s, t, addr, copy->length - at, r) ||
 		    at + record_blocks(r) > copy->length ||
-		    record_check_payload(r, head + r->header_blocks *
-						   (size_t)BLOCK_SIZE))
+		    !payload_is_good(s, t, addr, r))
 			return false;
 		crc = r->crc;
 	}
@@ -420,13 +453,24 @@ static void audit_tree(struct tenant *t)
 	free(doc);
 }
 
-static void look(struct world *w)
+/*
+ * @patient: there is time for another look. Then the disks are not read before
+ * maintenance has come to its end: the look finds a problem anyway.
+ */
+static void look(struct world *w, bool patient)
 {
 	struct store_node *s;
 	struct tenant *t;
+	bool gap = w->gap;
 
 	w->problem[0] = '\0';
 	w->stats.audited = 0;
+	if (patient && !w->limits.loose && !maintain_idle(w)) {
+		w->gap = gap;
+		problem(w, "maintenance has not come to its end");
+		return;
+	}
+	w->gap = gap;
 	for_each_tenant(t, w)
 		audit_tree(t);
 	for_each_store(s, w)
@@ -440,11 +484,11 @@ void audit(struct world *w, const char *when)
 {
 	uint64_t end = sim_now(w->sim) + PATIENCE, pause = LOOK_AGAIN;
 
-	look(w);
+	look(w, true);
 	while (w->problem[0] && sim_now(w->sim) < end && !w->failed) {
 		sim_run(w->sim, pause);
 		pause = MIN(pause * 2, LOOK_AGAIN_MAX);
-		look(w);
+		look(w, sim_now(w->sim) < end);
 	}
 	if (w->problem[0])
 		world_fail(w, "%s: %s", when, w->problem);

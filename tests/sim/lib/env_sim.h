@@ -195,6 +195,11 @@ int sim_disk_flip(struct sim_node *node, const char *path, uint64_t offset);
 int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 		      void *buf, size_t len, bool durable);
 
+/** sim_disk_crc() - the CRC32C of a whole page of a file, likewise; cheap when
+ * the page has not changed since the last time. False: there is no such page. */
+bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
+		  uint32_t *crc);
+
 /** sim_disk_bytes() - what a file, or all files below a directory, take in whole
  * pages; 0 if there is none. */
 uint64_t sim_disk_bytes(struct sim_node *node, const char *path);

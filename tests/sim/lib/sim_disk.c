@@ -514,6 +514,17 @@ int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 	return at > offset ? (int64_t)(at - offset) : 0;
 }
 
+bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
+		  uint32_t *crc)
+{
+	struct sim_inode *inode = path_find(node, path);
+
+	if (!inode || inode->is_dir || (page + 1) * SIM_PAGE > inode->size)
+		return false;
+	*crc = sim_inode_crc(inode, page);
+	return true;
+}
+
 static uint64_t inode_bytes(const struct sim_inode *inode)
 {
 	uint64_t bytes = inode->is_dir ? 0 : sim_inode_pages(inode) * SIM_PAGE;

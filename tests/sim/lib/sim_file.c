@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/crc32c.h"
 #include "sim_file.h"
 
 static struct sim_page *page_get(struct sim_page *page)
@@ -33,6 +34,7 @@ static struct sim_page *page_new(void)
 	if (!page)
 		abort();
 	page->refs = 1;
+	page->crc_known = false;
 	return page;
 }
 
@@ -93,8 +95,10 @@ static struct sim_page *slot_own(struct sim_slot *slot, bool keep)
 {
 	struct sim_page *page;
 
-	if (slot->now && slot->now->refs == 1)
+	if (slot->now && slot->now->refs == 1) {
+		slot->now->crc_known = false;
 		return slot->now;
+	}
 	page = page_new();
 	if (!keep)
 		;
@@ -374,6 +378,19 @@ uint64_t sim_inode_pages(const struct sim_inode *inode)
 	for (i = 0; i < inode->slot_count; i++)
 		n += inode->slots[i].now != NULL;
 	return n;
+}
+
+uint32_t sim_inode_crc(const struct sim_inode *inode, uint64_t page)
+{
+	static const uint8_t zeros[SIM_PAGE];
+	struct sim_page *p = inode->slots[page].now;
+
+	if (!p)
+		return crc32c(0, zeros, SIM_PAGE);
+	if (!p->crc_known)
+		p->crc = crc32c(0, p->data, SIM_PAGE);
+	p->crc_known = true;
+	return p->crc;
 }
 
 int sim_inode_flip(struct sim_inode *inode, uint64_t offset, unsigned int bit)

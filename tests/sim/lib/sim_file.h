@@ -10,6 +10,8 @@
 
 struct sim_page {
 	int refs;
+	bool crc_known;			/* since its last change */
+	uint32_t crc;
 	uint8_t data[SIM_PAGE];
 };
 
@@ -81,6 +83,8 @@ void sim_snapshot_free(struct sim_snapshot *snap);
  * nothing with @lose_all. */
 void sim_inode_crash(struct sim *sim, struct sim_inode *inode, bool lose_all);
 uint64_t sim_inode_pages(const struct sim_inode *inode);
+/* The CRC32C of one page within the file, as the cache holds it. */
+uint32_t sim_inode_crc(const struct sim_inode *inode, uint64_t page);
 int sim_inode_flip(struct sim_inode *inode, uint64_t offset, unsigned int bit);
 
 struct sim_name *sim_name_find(const struct list_head *names, const char *name,
