@@ -112,16 +112,12 @@ static const struct chain_chunk *successor(const struct log_search *s,
 
 static int add_step(struct recover_path *path, const struct recover_step *step)
 {
-	if (path->count == path->room) {
-		uint32_t room = path->room ? 2 * path->room : 16;
-		struct recover_step *steps =
-			realloc(path->steps, room * sizeof(*steps));
+	struct recover_step *steps = recover_grow(path->steps, sizeof(*steps),
+						  path->count, &path->room);
 
-		if (!steps)
-			return -ENOMEM;
-		path->steps = steps;
-		path->room = room;
-	}
+	if (!steps)
+		return -ENOMEM;
+	path->steps = steps;
 	path->steps[path->count++] = *step;
 	return 0;
 }

@@ -55,6 +55,23 @@ static void take_documents(struct peer_call *call)
 	p->documents_len = call->reply_len;
 }
 
+/* One answer to a list: its entries, of @size bytes each, and their number. */
+static const void *take_entries(struct peer_call *call, size_t size,
+				size_t *count)
+{
+	const struct wire_list_reply *reply = call->reply;
+	const void *entries = recover_data(call);
+
+	*count = 0;
+	if (call->status) {
+		refused(call);
+	} else if (entries) {
+		take_of(call)->more = le32_to_cpu(reply->more);
+		*count = call->reply_len / size;
+	}
+	return entries;
+}
+
 /* ---- volumes ---------------------------------------------------------------- */
 
 static struct recover_seen *seen_get(struct recover *r, uint64_t volume)
@@ -64,15 +81,11 @@ static struct recover_seen *seen_get(struct recover *r, uint64_t volume)
 	for (uint32_t i = 0; i < r->seen_count; i++)
 		if (r->seen[i].volume == volume)
 			return &r->seen[i];
-	if (r->seen_count == r->seen_room) {
-		uint32_t room = r->seen_room ? 2 * r->seen_room : 64;
-
-		seen = realloc(r->seen, room * sizeof(*seen));
-		if (!seen)
-			return NULL;
-		r->seen = seen;
-		r->seen_room = room;
-	}
+	seen = recover_grow(r->seen, sizeof(*seen), r->seen_count,
+			    &r->seen_room);
+	if (!seen)
+		return NULL;
+	r->seen = seen;
 	seen = &r->seen[r->seen_count++];
 	*seen = (struct recover_seen){ .volume = volume };
 	return seen;
@@ -82,16 +95,10 @@ static void take_volumes(struct peer_call *call)
 {
 	struct recover_peer *p = call->ctx;
 	struct recover_take *t = take_of(call);
-	const struct wire_volume_entry *e = recover_data(call);
-	const struct wire_list_reply *reply = call->reply;
-	uint32_t count = call->reply_len / sizeof(*e);
+	size_t count;
+	const struct wire_volume_entry *e = take_entries(call, sizeof(*e), &count);
 
-	if (call->status) {
-		refused(call);
-		return;
-	}
-	t->more = e && le32_to_cpu(reply->more);
-	for (uint32_t i = 0; e && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct recover_seen *seen =
 			seen_get(p->r, le64_to_cpu(e[i].volume));
 
@@ -127,17 +134,12 @@ static int ask_volumes(struct recover *r, struct recover_peer *p)
 static int add_copy(struct recover *r, struct recover_peer *p,
 		    const struct wire_list_entry *e)
 {
-	struct recover_copy *copy;
+	struct recover_copy *copy = recover_grow(r->copies, sizeof(*copy),
+						 r->copy_count, &r->copy_room);
 
-	if (r->copy_count == r->copy_room) {
-		size_t room = r->copy_room ? 2 * r->copy_room : 1024;
-
-		copy = realloc(r->copies, room * sizeof(*copy));
-		if (!copy)
-			return no_memory();
-		r->copies = copy;
-		r->copy_room = room;
-	}
+	if (!copy)
+		return no_memory();
+	r->copies = copy;
 	copy = &r->copies[r->copy_count++];
 	*copy = (struct recover_copy){
 		.volume = le64_to_cpu(e->volume),
@@ -156,16 +158,10 @@ static void take_chunks(struct peer_call *call)
 {
 	struct recover_peer *p = call->ctx;
 	struct recover_take *t = take_of(call);
-	const struct wire_list_entry *e = recover_data(call);
-	const struct wire_list_reply *reply = call->reply;
-	uint32_t count = call->reply_len / sizeof(*e);
+	size_t count;
+	const struct wire_list_entry *e = take_entries(call, sizeof(*e), &count);
 
-	if (call->status) {
-		refused(call);
-		return;
-	}
-	t->more = e && le32_to_cpu(reply->more);
-	for (uint32_t i = 0; e && i < count && !t->err; i++)
+	for (size_t i = 0; i < count && !t->err; i++)
 		t->err = add_copy(p->r, p, &e[i]);
 }
 

@@ -14,6 +14,8 @@
 #ifndef TORUS_RECOVER_INTERNAL_H
 #define TORUS_RECOVER_INTERNAL_H
 
+#include <stdlib.h>
+
 #include "peer/peer.h"
 #include "recover/recover.h"
 #include "volume/root.h"
@@ -61,7 +63,8 @@ struct recover_step {
 
 struct recover_path {
 	struct recover_step *steps;
-	uint32_t count, room;
+	uint32_t count;
+	size_t room;
 	uint64_t sequence;		/* of the last record */
 	uint32_t crc;
 };
@@ -78,7 +81,8 @@ struct chain_chunk {
 	uint64_t first_sequence;
 	uint32_t first_prev_crc;
 	struct chain_end *ends;		/* of its records, in order */
-	uint32_t count, room;
+	uint32_t count;
+	size_t room;
 	uint32_t last_end;		/* of the record with LAST; 0 */
 	uint64_t low, high;		/* volume blocks that it changes */
 };
@@ -99,7 +103,8 @@ struct log_search {
 	uint32_t *by_first;		/* chunks with records, by sequence */
 	uint32_t by_first_count;
 	struct chain_root *roots;
-	uint32_t root_count, root_room;
+	uint32_t root_count;
+	size_t root_room;
 	uint64_t flushed;		/* highest watermark of all headers */
 	uint64_t volume_blocks;		/* one above the highest written */
 	struct record *record;
@@ -134,7 +139,8 @@ struct recover {
 	struct recover_copy *copies;
 	size_t copy_count, copy_room;
 	struct recover_seen *seen;
-	uint32_t seen_count, seen_room;
+	uint32_t seen_count;
+	size_t seen_room;
 	struct recover_volume *volumes;
 	struct recover_path *paths;	/* of volumes */
 	uint32_t volume_count;
@@ -176,6 +182,21 @@ static inline const void *recover_data(const struct peer_call *call)
 {
 	return call->reply_len && call->scratch_count == 1 ?
 	       call->scratch[0].iov_base : NULL;
+}
+
+/** recover_grow() - @array with room for one more than @count elements of @size
+ * bytes; it has *@room. NULL: out of memory, and @array is as it was. */
+static inline void *recover_grow(void *array, size_t size, size_t count,
+				 size_t *room)
+{
+	size_t more = *room ? 2 * *room : 64;
+
+	if (count < *room)
+		return array;
+	array = realloc(array, more * size);
+	if (array)
+		*room = more;
+	return array;
 }
 
 /* ---- gather.c ------------------------------------------------------------ */

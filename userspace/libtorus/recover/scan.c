@@ -234,7 +234,7 @@ static int find_limit(struct log_search *s, struct chain_chunk *c)
 
 static void note_root(struct log_search *s, const struct record *r)
 {
-	struct chain_root *root;
+	struct chain_root *roots;
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < r->extent_count; i++) {
@@ -244,17 +244,13 @@ static void note_root(struct log_search *s, const struct record *r)
 			at += extent_has_payload(e->kind) ? e->count : 0;
 			continue;
 		}
-		if (s->root_count == s->root_room) {
-			uint32_t room = s->root_room ? 2 * s->root_room : 16;
-
-			root = realloc(s->roots, room * sizeof(*root));
-			if (!root) {
-				s->r->take.err = error_set(-ENOMEM, "out of memory");
-				return;
-			}
-			s->roots = root;
-			s->root_room = room;
+		roots = recover_grow(s->roots, sizeof(*roots), s->root_count,
+				     &s->root_room);
+		if (!roots) {
+			s->r->take.err = error_set(-ENOMEM, "out of memory");
+			return;
 		}
+		s->roots = roots;
 		s->roots[s->root_count++] = (struct chain_root){
 			.addr = block_addr(r->chunk, r->block),
 			.sequence = r->sequence, .crc = r->crc,
@@ -285,18 +281,14 @@ static void note_blocks(struct log_search *s, struct chain_chunk *c,
 static void add_record(struct log_search *s, struct chain_chunk *c,
 		       const struct record *r)
 {
-	if (c->count == c->room) {
-		uint32_t room = c->room ? 2 * c->room : 64;
-		struct chain_end *ends = realloc(c->ends,
-						 room * sizeof(*ends));
+	struct chain_end *ends = recover_grow(c->ends, sizeof(*ends), c->count,
+					      &c->room);
 
-		if (!ends) {
-			s->r->take.err = error_set(-ENOMEM, "out of memory");
-			return;
-		}
-		c->ends = ends;
-		c->room = room;
+	if (!ends) {
+		s->r->take.err = error_set(-ENOMEM, "out of memory");
+		return;
 	}
+	c->ends = ends;
 	if (!c->count) {
 		c->first_sequence = r->sequence;
 		c->first_prev_crc = r->prev_crc;
