@@ -146,6 +146,20 @@ int peer_setup(void **state)
 	return err;
 }
 
+struct fixture *peer_setup_again(void **state)
+{
+	fixture_teardown(state);
+	assert_int_equal(peer_setup(state), 0);
+	return *state;
+}
+
+void peer_crash(struct fixture *f)
+{
+	fixture_crash(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+}
+
 /* Appends the source's records up to @blocks, as a writer does. */
 void append_source(struct fixture *f, const struct source *s, uint32_t blocks)
 {

@@ -19,6 +19,12 @@ struct source {
 /** peer_setup() - as fixture_setup(), in the role of a peer. */
 int peer_setup(void **state);
 
+/** peer_setup_again() - in the place of the one there is, which goes. */
+struct fixture *peer_setup_again(void **state);
+
+/** peer_crash() - power loss; the store is open and connected again. */
+void peer_crash(struct fixture *f);
+
 /** make_source() - records that end at blocks 4, 205, 456 and 457. */
 struct source make_source(struct fixture *f, uint64_t epoch);
 

@@ -8,10 +8,15 @@
 /* Blocks that have the same first choice, read one after the other. */
 #define CHUNK 9u
 
-static void warm_up(struct reader *reader)
+/* One that knows how fast the chunk's owners are; of these it asks @a first. */
+static struct reader *warm_reader(struct peer **a, struct peer **b)
 {
+	struct reader *reader = bed_new();
+
+	owners(CHUNK, a, b);
 	for (int i = 0; i < 200; i++)
 		assert_int_equal(read_blocks(reader, CHUNK, 64 * i, 8), 0);
+	return reader;
 }
 
 /* The longest of @count reads all over the chunk. */
@@ -29,11 +34,9 @@ static uint64_t longest(struct reader *reader, int count)
 
 static void a_hung_peer_costs_a_few_milliseconds(void **state)
 {
-	struct reader *reader = bed_new();
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
 	assert_int_equal(reader_stats(reader)->hedges, 0);
 	a->behaviour = SILENT;
 	assert_true(longest(reader, 1000) < 5 * NSEC_PER_MSEC);
@@ -50,11 +53,9 @@ static void a_hung_peer_costs_a_few_milliseconds(void **state)
 /* A store that answers late, but for whom it may be late: nobody else is up. */
 static void there_is_no_hedge_without_another_owner(void **state)
 {
-	struct reader *reader = bed_new();
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
 	b->behaviour = DOWN;
 	a->latency_ns = 50 * NSEC_PER_MSEC;
 	assert_true(longest(reader, 10) < 60 * NSEC_PER_MSEC);
@@ -65,12 +66,10 @@ static void there_is_no_hedge_without_another_owner(void **state)
 /* Everybody is slow at once: that is no reason to read all twice. */
 static void hedges_are_a_twentieth_of_the_reads(void **state)
 {
-	struct reader *reader = bed_new();
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 	uint32_t asked;
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
 	asked = asked_all();
 	for (int i = 0; i < 1000; i++) {
 		/* Always slower than all that was known. */
@@ -86,13 +85,11 @@ static void hedges_are_a_twentieth_of_the_reads(void **state)
 /* Past replica_timeout it is asked of another, tokens or not. */
 static void without_tokens_a_hung_peer_costs_its_timeout(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request[64];
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 	uint64_t began;
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
 	reader->hedge_tokens = 0;
 	a->behaviour = SILENT;
 	began = now;
@@ -116,12 +113,14 @@ static void without_tokens_a_hung_peer_costs_its_timeout(void **state)
 	bed_free(reader);
 }
 
-/* Read with @a hung until both peers are asked. */
-static struct request *start_hedged(struct reader *reader, struct peer *a)
+/* Read with @a being so slow until both peers are asked. */
+static struct request *start_hedged(struct reader *reader, struct peer *a,
+				    uint64_t latency_ns)
 {
 	struct request *request;
 	uint32_t hedges = (uint32_t)reader_stats(reader)->hedges;
 
+	a->latency_ns = latency_ns;
 	for (uint32_t at = 0;; at += 64) {
 		uint32_t asked = a->asked;
 
@@ -162,14 +161,11 @@ static void finish_request(struct request *request)
 
 static void the_first_peer_may_win(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 10 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 	pending_of(b)->due = now + NSEC_PER_SEC;
 	finish_request(request);
 	assert_int_equal(b->cancelled, 1);
@@ -181,14 +177,11 @@ static void the_first_peer_may_win(void **state)
 /* Nobody writes into a buffer that another one is writing into. */
 static void an_answer_that_arrives_is_waited_for(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 100 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 100 * NSEC_PER_MSEC);
 	pending_of(a)->call->receiving = true;
 	pending_of(b)->due = now + 1;
 	while (pending_of(b))
@@ -203,14 +196,11 @@ static void an_answer_that_arrives_is_waited_for(void **state)
 
 static void a_hedge_that_finds_damage_leaves_the_first_alone(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 10 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 	b->behaviour = DAMAGED;
 	finish_request(request);
 	assert_int_equal(bad_copies, 1);
@@ -225,14 +215,11 @@ static void a_failed_first_peer_leaves_the_hedge(void **state)
 						BUSY, SHORT, ODD_DAMAGED };
 
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
-		struct reader *reader = bed_new();
 		struct request *request;
 		struct peer *a, *b;
+		struct reader *reader = warm_reader(&a, &b);
 
-		owners(CHUNK, &a, &b);
-		warm_up(reader);
-		a->latency_ns = 10 * NSEC_PER_MSEC;
-		request = start_hedged(reader, a);
+		request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 		a->behaviour = kinds[k];
 		pending_of(b)->due = now + 30 * NSEC_PER_MSEC;
 		b->latency_ns = NSEC_PER_MSEC;
@@ -245,14 +232,11 @@ static void a_failed_first_peer_leaves_the_hedge(void **state)
 
 static void when_both_fail_others_are_asked(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 10 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 	set_all(GOOD);
 	a->behaviour = FAILING;
 	b->behaviour = NO_CHUNK;
@@ -267,14 +251,11 @@ static void when_both_fail_others_are_asked(void **state)
 
 static void a_hedge_that_is_fenced_ends_the_read(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 10 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 	b->behaviour = FENCED;
 	while (!request->done)
 		assert_true(step());
@@ -287,14 +268,11 @@ static void a_hedge_that_is_fenced_ends_the_read(void **state)
 
 static void freeing_cancels_the_hedge_too(void **state)
 {
-	struct reader *reader = bed_new();
 	struct request *request;
 	struct peer *a, *b;
+	struct reader *reader = warm_reader(&a, &b);
 
-	owners(CHUNK, &a, &b);
-	warm_up(reader);
-	a->latency_ns = 10 * NSEC_PER_MSEC;
-	request = start_hedged(reader, a);
+	request = start_hedged(reader, a, 10 * NSEC_PER_MSEC);
 	bed_free(reader);
 	assert_false(request->done);
 	request_free(request);

@@ -184,17 +184,23 @@ static void two_bad_copies_of_a_chunk_are_healed_soon(void **state)
 		assert_int_equal(7, mbed_holders(w, chunk));
 }
 
+/* Of chunk 3; the other peers are away. */
+static void find_a_bad_copy_alone(struct mbed *w)
+{
+	start_three(w, 20);
+	flip(w, 0, 3, 1);
+	mbed_stop(w, 1);
+	mbed_stop(w, 2);
+	scrub_round(w, 0);
+}
+
 /* Nobody there who could help: it is tried until somebody is. */
 static void a_bad_copy_waits_for_the_others(void **state)
 {
 	struct mbed *w = *state;
 	uint32_t count;
 
-	start_three(w, 20);
-	flip(w, 0, 3, 1);
-	mbed_stop(w, 1);
-	mbed_stop(w, 2);
-	scrub_round(w, 0);
+	find_a_bad_copy_alone(w);
 	sim_run(w->sim, 10 * MINUTE);
 	report(w, 0, finding, &count);
 	assert_int_equal(1, count);
@@ -212,11 +218,7 @@ static void what_was_bad_before_a_restart_is_healed_after_it(void **state)
 	struct mbed *w = *state;
 	uint32_t count;
 
-	start_three(w, 20);
-	flip(w, 0, 3, 1);
-	mbed_stop(w, 1);
-	mbed_stop(w, 2);
-	scrub_round(w, 0);
+	find_a_bad_copy_alone(w);
 	mbed_stop(w, 0);
 	mbed_start_all(w, 0x7);
 	mbed_settle(w);

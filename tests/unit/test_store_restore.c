@@ -38,9 +38,7 @@ static void test_restored_copy_is_sealed_and_durable(void **state)
 
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_true(used(f) >= bytes + (uint64_t)s.blocks * BLOCK_SIZE);
-	fixture_crash(f);
-	fixture_reopen(f);
-	fixture_reconnect(f, WIRE_ROLE_PEER);
+	peer_crash(f);
 	assert_restored(f, &s);
 	/* Its last piece again, since the answer was lost. */
 	assert_int_equal(piece(f, &s, s.blocks - 1, 1, &reply), WIRE_ESEALED);
@@ -282,17 +280,13 @@ static void test_bad_copy_is_replaced_for_good(void **state)
 				       300 * BLOCK_SIZE + 9), 0);
 	assert_int_equal(verify(f, &op), -EUCLEAN);
 	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
-	fixture_crash(f);
-	fixture_reopen(f);
-	fixture_reconnect(f, WIRE_ROLE_PEER);
+	peer_crash(f);
 	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
 	before = used(f);
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_in_range(used(f), before, before + 64 * 1024); /* journal */
 	assert_int_equal(verify(f, &op), 0);
-	fixture_crash(f);
-	fixture_reopen(f);
-	fixture_reconnect(f, WIRE_ROLE_PEER);
+	peer_crash(f);
 	assert_restored(f, &s);
 	assert_int_equal(verify(f, &op), 0);
 	assert_in_range(used_again(f), bytes, bytes + 64 * 1024);
@@ -333,9 +327,7 @@ static void test_journal_compaction_keeps_what_restore_said(void **state)
 	/* Bad once more, after it was restored: the last word counts. */
 	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE, 9), 0);
 	assert_int_equal(verify(f, &op), -EUCLEAN);
-	fixture_crash(f);
-	fixture_reopen(f);
-	fixture_reconnect(f, WIRE_ROLE_PEER);
+	peer_crash(f);
 	assert_int_equal(copy_now(f).state, WIRE_COPY_BAD);
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_restored(f, &s);
@@ -554,9 +546,7 @@ static void test_volume_deleted_while_a_copy_takes_its_place(void **state)
 	uint32_t i;
 
 	for (i = 0; i < 40; i++) {
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
+		f = peer_setup_again(state);
 		done = false;
 		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
 		send_piece(f, &r, &s, 250, 207);

@@ -26,9 +26,7 @@ static void crash_at_every_step(void **state, uint32_t old, bool bad)
 	struct op op;
 
 	for (i = 0; i < 150; i++) {
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
+		f = peer_setup_again(state);
 		if (old > 0) {
 			append_source(f, &s, old);
 			assert_int_equal(sync_chunk(f, 1, old), WIRE_OK);
@@ -43,9 +41,7 @@ static void crash_at_every_step(void **state, uint32_t old, bool bad)
 		send_piece(f, &r, &s, 250, 207);
 		sim_run(f->sim, i * NSEC_PER_MSEC / 5);
 		fixture_disconnect(f);
-		fixture_crash(f);
-		fixture_reopen(f);
-		fixture_reconnect(f, WIRE_ROLE_PEER);
+		peer_crash(f);
 		copy = copy_now(f);
 		if (r.hdr.status == WIRE_OK && r.done && !r.lost)
 			assert_int_equal(copy.state, WIRE_COPY_SEALED);
@@ -102,17 +98,13 @@ static void test_power_loss_while_an_overruled_copy_is_replaced(void **state)
 	struct op op;
 
 	for (i = 0; i < 200; i++) {
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
+		f = peer_setup_again(state);
 		assert_int_equal(restore(f, &old), WIRE_OK);
 		assert_int_equal(piece(f, &s, 0, 250, NULL), WIRE_OK);
 		send_piece(f, &r, &s, 250, 207);
 		sim_run(f->sim, i * NSEC_PER_MSEC / 5);
 		fixture_disconnect(f);
-		fixture_crash(f);
-		fixture_reopen(f);
-		fixture_reconnect(f, WIRE_ROLE_PEER);
+		peer_crash(f);
 		copy = copy_now(f);
 		if (copy.state == WIRE_COPY_SEALED)
 			assert_restored(f, copy.epoch == 1 ? &old : &s);
@@ -143,9 +135,7 @@ static void test_failing_disk_gets_no_promise(void **state)
 		struct sim_disk_faults *faults;
 		uint32_t status;
 
-		fixture_teardown(state);
-		assert_int_equal(peer_setup(state), 0);
-		f = *state;
+		f = peer_setup_again(state);
 		faults = sim_node_disk_faults(f->node);
 		sim_run(f->sim, i * NSEC_PER_MSEC);
 		if (i % 2)
