@@ -453,6 +453,38 @@ static void audit_tree(struct tenant *t)
 	free(doc);
 }
 
+static bool all_are_there(const struct world *w)
+{
+	const struct store_node *s;
+
+	for_each_store(s, w)
+		if (!s->serving)
+			return false;
+	return true;
+}
+
+/* Nothing is left of it on any disk, and when all have said so, no tombstone. */
+static void audit_deleted(struct tenant *t)
+{
+	struct world *w = t->world;
+	char key[META_KEY_MAX];
+	struct store_copy copy;
+	struct store_node *s;
+
+	for_each_store(s, w) {
+		copy = (struct store_copy){ .volume = t->id };
+		if (s->serving && store_copy_next(s->store, t->id, 0, &copy) &&
+		    copy.volume == t->id)
+			problem(w, "%s has a copy of chunk %" PRIu64
+				" of volume %" PRIu64 ", which was deleted",
+				sim_node_name(s->node), copy.chunk, t->id);
+	}
+	key_tombstone(&w->cluster, t->id, key);
+	if (all_are_there(w) && sim_meta_value(w->sim, key))
+		problem(w, "volume %" PRIu64 " was deleted, and not all confirm that",
+			t->id);
+}
+
 /*
  * @patient: there is time for another look. Then the disks are not read before
  * maintenance has come to its end: the look finds a problem anyway.
@@ -472,7 +504,10 @@ static void look(struct world *w, bool patient)
 	}
 	w->gap = gap;
 	for_each_tenant(t, w)
-		audit_tree(t);
+		if (t->deleted)
+			audit_deleted(t);
+		else
+			audit_tree(t);
 	for_each_store(s, w)
 		audit_space(s);
 	if (!w->problem[0] && !w->limits.loose && !maintain_idle(w))

@@ -40,7 +40,7 @@ static struct sim *client_sim(const struct client *c)
 
 bool client_superseded(const struct client *c)
 {
-	return c->rival || c->claim != c->tenant->claims;
+	return c->tenant->deleted || c->rival || c->claim != c->tenant->claims;
 }
 
 void client_init(struct tenant *t, unsigned int i)
@@ -173,7 +173,7 @@ static void on_failed(void *ctx, enum volume_failure why)
 	c->device = false;
 	if (why == VOLUME_LOST_DATA) {
 		w->stats.lost_devices++;
-		if (!t->wide_loss)
+		if (!t->wide_loss && !t->deleted)
 			world_fail(w, "%s says that data is lost, but no two "
 				   "stores lost power", sim_node_name(c->node));
 	} else if (!client_superseded(c)) {

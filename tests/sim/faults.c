@@ -438,6 +438,18 @@ static bool is_skipped(const struct world *w, uint32_t n)
 	       (w->limits.skip[n / 64] >> (n % 64) & 1);
 }
 
+bool fault_begin(struct world *w, const char *name)
+{
+	uint32_t number = w->fault_count++;
+
+	if (is_skipped(w, number))
+		return false;
+	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
+	w->stats.faults++;
+	sim_trace(w->sim, NULL, name, number, 0, 0, 0);
+	return true;
+}
+
 /* What it does is the same whatever was skipped before. */
 void fault_random(struct world *w)
 {

@@ -52,17 +52,20 @@ void inspect_chunk_path(const struct tenant *t, uint64_t chunk, char path[64])
 
 void inspect_init(struct world *w)
 {
-	struct store_node *s;
-	struct tenant *t;
-
 	w->record = record_new();
-	for_each_tenant(t, w) {
-		t->chunks_seen = calloc(1, CHUNKS_ROOM);
-		if (!t->chunks_seen || !w->record)
-			abort();
-		for_each_store(s, w)
-			s->inspect[t->index] = inspect_new();
-	}
+	if (!w->record)
+		abort();
+}
+
+void inspect_tenant(struct tenant *t)
+{
+	struct store_node *s;
+
+	t->chunks_seen = calloc(1, CHUNKS_ROOM);
+	if (!t->chunks_seen)
+		abort();
+	for_each_store(s, t->world)
+		s->inspect[t->index] = inspect_new();
 }
 
 void inspect_free(struct world *w)
@@ -271,7 +274,7 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 	unsigned int have, lost;
 
 	/* Looked at before: it may have been cleaned since. */
-	if (!at.sequence || at.sequence == c->inspected)
+	if (!at.sequence || at.sequence == c->inspected || t->deleted)
 		return;
 	c->inspected = at.sequence;
 	update(t, doc->tail.first, doc->next_chunk);
@@ -345,6 +348,6 @@ void inspect_dump(struct world *w, FILE *out)
 		uuid_format(&s->id, id);
 		fprintf(out, "%s = %s\n", sim_node_name(s->node), id);
 	}
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		dump_tenant(t, out);
 }

@@ -315,6 +315,7 @@ static const struct {
 	{ offsetof(struct world_stats, ensemble_changes), "ensemble changes" },
 	{ offsetof(struct world_stats, checkpoints), "checkpoints" },
 	{ offsetof(struct world_stats, cleaned), "cleaned chunks" },
+	{ offsetof(struct world_stats, deleted), "deleted volumes" },
 	{ offsetof(struct world_stats, recoveries), "recoveries" },
 	{ offsetof(struct world_stats, resends), "requests sent again" },
 	{ offsetof(struct world_stats, takeovers), "takeovers" },

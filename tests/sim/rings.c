@@ -13,7 +13,7 @@
 
 #define WEIGHT (1ull << 30)
 
-static struct ring_doc *ring_load(struct world *w)
+struct ring_doc *ring_load(struct world *w)
 {
 	struct ring_doc *doc = calloc(1, sizeof(*doc));
 	char key[META_KEY_MAX];
@@ -84,7 +84,7 @@ static bool change_must_wait(struct world *w, uint64_t version)
 
 	if (!doc)
 		abort();
-	for_each_tenant(t, w) {
+	for_each_volume(t, w) {
 		world_volume_doc(t, doc);
 		wait |= tail_is_old(w, doc, version);
 	}

@@ -51,7 +51,7 @@ static void work(struct world *w)
 	struct tenant *t;
 
 	for_each_tenant(t, w) {
-		if (t->current)
+		if (t->current && !t->doomed)
 			client_submit_random(t->current);
 		zombies_try(t);
 	}
@@ -64,6 +64,7 @@ static void storm_step(struct world *w)
 	bool fault;
 
 	supervisor_turn(w);
+	events_turn(w);
 	work(w);
 	world_draw(w, DRAW_PAUSE, w->stats.operations);
 	fault = sim_chance(w->sim, 1, w->fault_gap);
@@ -95,7 +96,7 @@ static struct tenant *unsettled(struct world *w)
 {
 	struct tenant *t;
 
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		if (!settled(t))
 			return t;
 	return NULL;
@@ -134,7 +135,7 @@ static void some_operations(struct world *w, unsigned int count)
 	struct tenant *t;
 
 	while (count-- && !is_over(w)) {
-		for_each_tenant(t, w)
+		for_each_volume(t, w)
 			client_submit_random(t->current);
 		sim_run(w->sim, sim_below(w->sim, 2 * NSEC_PER_MSEC));
 	}
@@ -155,7 +156,7 @@ static void calm(struct world *w)
 	}
 	if (is_over(w))
 		return;
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		if (t->current)
 			t->current->errors = 0;
 	w->last_fault = 0;
@@ -207,7 +208,7 @@ static void everybody_loses_power(struct world *w)
 	struct store_node *lost = to_be_lost(w), *s;
 	struct tenant *t;
 
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		if (t->current)
 			client_kill(t->current, true);
 	if (lost)
@@ -225,9 +226,9 @@ static bool flush_all(struct world *w, uint64_t patience)
 	struct tenant *t;
 	bool good = true;
 
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		good &= t->current && client_submit_last(t->current, false);
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		good = good &&
 		       sim_run_until(w->sim, &t->current->last_done, patience) &&
 		       !t->current->last_err && !t->current->failed;
@@ -255,14 +256,14 @@ static void ordeal(struct world *w)
 		return;
 	everybody_loses_power(w);
 	w->last_fault = 0;
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		t->wide_loss = false;	/* all was flushed */
 	settle(w, "after the power came back");
 	if (is_over(w))
 		return;
 	some_operations(w, 10);
 	settle(w, "before the last detach");
-	for_each_tenant(t, w)
+	for_each_volume(t, w)
 		supervisor_handover(t);
 	sim_run(w->sim, NSEC_PER_SEC);
 	settle(w, "after the last detach");

@@ -43,6 +43,8 @@ static void turn(struct tenant *t)
 		bury(c);
 		client_check_ages(c);
 	}
+	if (t->deleted || (t->doomed && deletion_turn(t)))
+		return;
 	if (!t->current || (t->current->state == CLIENT_OFF &&
 			    !t->current->device &&
 			    sim_chance(t->world->sim, 1, 3)))

@@ -125,6 +125,7 @@ void world_volume_doc(struct tenant *t, struct volume_doc *doc)
 	key_volume(&w->cluster, t->name, key);
 	if (volume_doc_decode(key, sim_meta_value(w->sim, key), doc))
 		abort();
+	doc->mod_revision = sim_meta_revision(w->sim, key);
 }
 
 static void draw_delays(struct world *w)
@@ -217,7 +218,8 @@ void world_draw_clock(struct world *w, struct sim_node *node)
 				  CLOCK_PPM_MAX);
 }
 
-static void tenant_init(struct world *w, unsigned int index)
+static void tenant_init(struct world *w, unsigned int index, const char *name,
+			uint32_t replication)
 {
 	struct tenant *t = &w->tenants[index];
 	unsigned int i;
@@ -225,13 +227,29 @@ static void tenant_init(struct world *w, unsigned int index)
 	t->world = w;
 	t->index = index;
 	t->id = index + 1;
-	snprintf(t->name, sizeof(t->name), "vol%u", index);
+	snprintf(t->name, sizeof(t->name), "%s", name);
 	draw_tenant(t);
+	if (replication)
+		t->replication = replication;
 	sim_task_init(w->sim, &t->recovered, recovered_task);
 	t->model = model_new(t->blocks * BLOCK_SECTORS, on_fail, w);
 	put_volume(t);
 	for (i = 0; i < CLIENTS; i++)
 		client_init(t, i);
+	inspect_tenant(t);
+}
+
+struct tenant *world_add_tenant(struct world *w, uint64_t id, const char *name,
+				uint32_t replication)
+{
+	unsigned int index = w->tenant_count++;
+
+	if (index >= TENANTS_MAX || id != index + 1)
+		abort();
+	world_draw(w, DRAW_TENANT, index);
+	tenant_init(w, index, name, replication);
+	world_draw_end(w);
+	return &w->tenants[index];
 }
 
 struct world *world_new(uint64_t seed, const struct world_limits *limits,
@@ -240,6 +258,7 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 	struct world *w = calloc(1, sizeof(*w));
 	struct store_node *s;
 	unsigned int i;
+	char name[16];
 
 	if (!w)
 		abort();
@@ -256,10 +275,13 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 	put_cluster(w);
 	put_peers(w);
 	rings_put_first(w);
-	for (i = 0; i < w->tenant_count; i++)
-		tenant_init(w, i);
-	world_draw_end(w);
 	inspect_init(w);
+	for (i = 0; i < w->tenant_count; i++) {
+		snprintf(name, sizeof(name), "vol%u", i);
+		tenant_init(w, i, name, 0);
+	}
+	world_draw_end(w);
+	events_draw(w);
 	for_each_store(s, w)
 		store_node_start(s);
 	return w;
@@ -285,7 +307,16 @@ void world_free(struct world *w)
 
 struct tenant *world_any_tenant(struct world *w)
 {
-	return &w->tenants[sim_below(w->sim, w->tenant_count)];
+	uint32_t count = 0, i;
+	struct tenant *t;
+
+	for_each_volume(t, w)
+		count++;
+	i = (uint32_t)sim_below(w->sim, count);
+	for_each_volume(t, w)
+		if (!i--)
+			return t;
+	abort();
 }
 
 void world_draw(struct world *w, enum draw kind, uint64_t number)

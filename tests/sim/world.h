@@ -10,6 +10,8 @@
  *   request.c   its requests
  *   supervisor.c  who has each volume next
  *   faults.c    what is done to all of them
+ *   events.c    what happens once, in some seeds
+ *   deletion.c  ... volumes that are deleted, and made anew
  *   rings.c     the ring and its changes
  *   inspect.c   looks at the stores' disks behind their backs
  *   audit.c     and at the end of it all
@@ -31,8 +33,10 @@
 
 #define STORES_MAX 9
 #define ZONES_MAX 3
-#define VOLUMES_MAX 3
+#define VOLUMES_MAX 3		/* at the beginning */
+#define TENANTS_MAX 5		/* and those that are made later */
 #define CLIENTS 3
+#define EVENTS_MAX 8
 
 struct world;
 struct tenant;
@@ -55,7 +59,7 @@ struct store_node {
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
 	struct sim_task restart, heal, empty, give_up;
 	/* inspect.c */
-	struct inspect_store *inspect[VOLUMES_MAX];
+	struct inspect_store *inspect[TENANTS_MAX];
 };
 
 enum client_state {
@@ -121,6 +125,7 @@ struct world_stats {
 	uint64_t operations, faults, recoveries, takeovers, detaches;
 	uint64_t ring_changes, audited, chunks, ensemble_changes, checkpoints, records, errors;
 	uint64_t cleaned;		/* chunks, by the cleaners */
+	uint64_t deleted;		/* volumes */
 	uint64_t lost_devices, stuck, gaps, resends, virtual_ns, events;
 };
 
@@ -137,6 +142,7 @@ struct tenant {
 
 	struct client clients[CLIENTS];
 	struct client *current;		/* who is to have the volume */
+	bool doomed, deleted;		/* deletion.c */
 	uint32_t owner;			/* highest epoch that was attached */
 	uint32_t claims;		/* attach calls so far */
 	bool detached;			/* in order, and nobody claimed since */
@@ -173,7 +179,10 @@ struct world {
 
 	struct uuid cluster;
 	struct store_node stores[STORES_MAX];
-	struct tenant tenants[VOLUMES_MAX];
+	struct tenant tenants[TENANTS_MAX];
+	struct {
+		uint64_t at;		/* operations; 0 = not in this seed */
+	} events[EVENTS_MAX];
 	uint32_t fault_count;		/* also those that were skipped */
 	uint64_t last_fault;		/* end of the last fault's effect */
 	uint64_t full_until;		/* disks were full until then */
@@ -195,6 +204,8 @@ struct world {
 
 #define for_each_tenant(t, w) \
 	for (t = (w)->tenants; t < (w)->tenants + (w)->tenant_count; t++)
+/* Those that exist now. */
+#define for_each_volume(t, w) for_each_tenant(t, w) if (!(t)->deleted)
 #define for_each_client(c, t) \
 	for (c = (t)->clients; c < (t)->clients + CLIENTS; c++)
 #define for_each_store(s, w) \
@@ -208,11 +219,15 @@ void world_fail(struct world *w, const char *fmt, ...)
 struct world *world_new(uint64_t seed, const struct world_limits *limits,
 			FILE *trace);
 void world_free(struct world *w);
-enum draw { DRAW_WORLD = 1, DRAW_OPERATION, DRAW_PAUSE, DRAW_FAULT };
+enum draw { DRAW_WORLD = 1, DRAW_OPERATION, DRAW_PAUSE, DRAW_FAULT, DRAW_EVENTS,
+	    DRAW_TENANT };
 /* Draws until world_draw_end() do not depend on what happened so far. */
 void world_draw(struct world *w, enum draw kind, uint64_t number);
 void world_draw_end(struct world *w);
 struct tenant *world_any_tenant(struct world *w);
+/* The volume with that id, and R, is there, and nobody has it yet. */
+struct tenant *world_add_tenant(struct world *w, uint64_t id, const char *name,
+				uint32_t replication);
 void world_draw_clock(struct world *w, struct sim_node *node);
 /* Put the text that an encoder made, and free it. */
 void world_put(struct world *w, const char *key, char *text);
@@ -277,6 +292,8 @@ void supervisor_handover(struct tenant *t);
 /* faults.c */
 void fault_random(struct world *w);
 void faults_end(struct world *w);
+/* Count one more fault; whether it is to happen. */
+bool fault_begin(struct world *w, const char *name);
 /* Whether a request that ends now may have met one in its time. */
 bool faults_active(const struct world *w);
 /* So many disks have spoilt copies that the others are too few for a volume. */
@@ -284,12 +301,23 @@ bool faults_few_good_disks(const struct world *w);
 /* Somebody has recovered the volume. */
 void faults_recovered(struct tenant *t);
 
+/* events.c */
+void events_draw(struct world *w);
+void events_turn(struct world *w);
+
+/* deletion.c */
+void deletion_begin(struct world *w);
+/* Whether there is nothing else to be done for that volume now. */
+bool deletion_turn(struct tenant *t);
+
 /* rings.c */
+struct ring_doc *ring_load(struct world *w);
 void rings_put_first(struct world *w);
 void ring_change_random(struct world *w);
 
 /* inspect.c */
 void inspect_init(struct world *w);
+void inspect_tenant(struct tenant *t);
 void inspect_free(struct world *w);
 /* The ring of that version; NULL: neither the current one nor the previous. */
 const struct ring *inspect_ring(struct world *w, uint64_t version);

@@ -229,6 +229,8 @@ void sim_meta_lose_leases(struct sim_node *node);
 
 /** sim_meta_put() / sim_meta_value() - at once, for the test itself. */
 void sim_meta_put(struct sim *sim, const char *key, const char *value);
+/** sim_meta_txn() - likewise; whether all compares held. */
+bool sim_meta_txn(struct sim *sim, const struct meta_txn *txn);
 const char *sim_meta_value(struct sim *sim, const char *key);
 int64_t sim_meta_revision(struct sim *sim, const char *key);
 

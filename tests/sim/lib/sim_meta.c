@@ -744,8 +744,16 @@ void sim_meta_put(struct sim *sim, const char *key, const char *value)
 {
 	struct meta_txn txn = { .put_count = 1, .put[0] = { key, value, 0 } };
 
-	simkv_txn(sim->meta, &txn);
-	store_changed(sim);
+	sim_meta_txn(sim, &txn);
+}
+
+bool sim_meta_txn(struct sim *sim, const struct meta_txn *txn)
+{
+	bool done = simkv_txn(sim->meta, txn);
+
+	if (done)
+		store_changed(sim);
+	return done;
 }
 
 const char *sim_meta_value(struct sim *sim, const char *key)
