@@ -463,6 +463,15 @@ static bool all_are_there(const struct world *w)
 	return true;
 }
 
+/*
+ * A peer that was removed by force is not waited for: the tombstone may have
+ * gone while it was away, and absence never deletes (invariant 8).
+ */
+static bool forgot_to_tell(const struct store_node *s)
+{
+	return s->removed != 0;
+}
+
 /* Nothing is left of it on any disk, and when all have said so, no tombstone. */
 static void audit_deleted(struct tenant *t)
 {
@@ -473,7 +482,8 @@ static void audit_deleted(struct tenant *t)
 
 	for_each_store(s, w) {
 		copy = (struct store_copy){ .volume = t->id };
-		if (s->serving && store_copy_next(s->store, t->id, 0, &copy) &&
+		if (s->serving && !forgot_to_tell(s) &&
+		    store_copy_next(s->store, t->id, 0, &copy) &&
 		    copy.volume == t->id)
 			problem(w, "%s has a copy of chunk %" PRIu64
 				" of volume %" PRIu64 ", which was deleted",
@@ -510,6 +520,8 @@ static void look(struct world *w, bool patient)
 			audit_tree(t);
 	for_each_store(s, w)
 		audit_space(s);
+	if (removal_goes_on(w))
+		problem(w, "a peer that is lost cannot be removed");
 	if (!w->problem[0] && !w->limits.loose && !maintain_idle(w))
 		problem(w, "maintenance has not come to its end");
 }

@@ -8,12 +8,32 @@
 #include "base/cleanup.h"
 #include "world.h"
 
+/* Long enough for leases to end and for what is repaired after a grace; there
+ * is work all the time, but little. */
+static void time_passes(struct world *w)
+{
+	uint64_t end = sim_now(w->sim) +
+		       sim_between(w->sim, 20, 200) * NSEC_PER_SEC;
+	struct tenant *t;
+
+	while (sim_now(w->sim) < end && !w->failed && !w->stuck) {
+		supervisor_turn(w);
+		for_each_volume(t, w)
+			if (t->current && !t->doomed && sim_chance(w->sim, 1, 4))
+				client_submit_random(t->current);
+		sim_run(w->sim, NSEC_PER_SEC);
+	}
+}
+
 static const struct {
 	void (*begin)(struct world *w);
 	uint32_t one_in;		/* seeds */
 	const char *name;
 } events[] = {
 	{ deletion_begin, 5, "fault %llu: a volume is deleted" },
+	{ removal_lose, 6, "fault %llu: a peer is lost for good" },
+	{ removal_retire, 8, "fault %llu: a peer retires" },
+	{ time_passes, 6, "fault %llu: a while passes" },
 };
 
 _Static_assert(ARRAY_SIZE(events) <= EVENTS_MAX, "room in struct world");

@@ -217,6 +217,8 @@ static void fault_disk_errors(struct world *w)
 	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
 	uint32_t one_in = (uint32_t)sim_between(w->sim, 1, 4);
 
+	if (w->one_gone)		/* one at a time */
+		return;
 	switch (sim_below(w->sim, 3)) {
 	case 0:
 		f->sync_eio = one_in;

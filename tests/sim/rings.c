@@ -98,7 +98,8 @@ static bool change_add(struct world *w, struct ring_spec *spec)
 	unsigned int i;
 
 	for (i = 0; i < w->store_count; i++)
-		if (!ring_change_has(spec, &w->stores[i].id)) {
+		if (!w->stores[i].gone &&
+		    !ring_change_has(spec, &w->stores[i].id)) {
 			add(w, spec, i);
 			return true;
 		}
@@ -114,7 +115,7 @@ static bool change_drain(struct world *w, struct ring_spec *spec)
 
 	for (i = 0; i < spec->member_count; i++)
 		full += spec->members[i].weight != 0;
-	if (m->weight && full <= w->replication)
+	if (m->weight && full <= world_replication(w))
 		return false;
 	m->weight = m->weight ? 0 : WEIGHT;
 	return true;
@@ -141,23 +142,57 @@ static bool change_type(struct world *w, struct ring_spec *spec)
 	return true;
 }
 
-void ring_change_random(struct world *w)
+/* How many copies new volumes get; those that exist keep theirs. */
+static bool change_replication(struct world *w, struct ring_spec *spec)
 {
-	static bool (*const changes[])(struct world *, struct ring_spec *) = {
-		change_add, change_drain, change_weight, change_type,
-	};
+	uint32_t r = (uint32_t)sim_between(w->sim, 2, MIN(3u, w->store_count));
+
+	if (r == spec->replication)
+		return false;
+	spec->replication = r;
+	return true;
+}
+
+bool ring_change(struct world *w, ring_edit_fn edit, void *ctx)
+{
 	struct ring_doc *doc = ring_load(w);
-	uint64_t kind = sim_below(w->sim, ARRAY_SIZE(changes));
+	bool done;
 
 	doc->previous = doc->current;
 	doc->has_previous = true;
-	if (!change_must_wait(w, doc->current.version) &&
-	    changes[kind](w, &doc->current)) {
+	done = !change_must_wait(w, doc->current.version) &&
+	       edit(w, &doc->current, ctx);
+	if (done) {
 		doc->current.version++;
-		sim_trace(w->sim, NULL, "ring version %llu: change %llu",
-			  doc->current.version, kind, 0, 0);
+		sim_trace(w->sim, NULL, "ring version %llu",
+			  doc->current.version, 0, 0, 0);
 		ring_store(w, doc);
 		w->stats.ring_changes++;
 	}
 	free(doc);
+	return done;
+}
+
+void ring_add_spares(struct world *w, struct ring_spec *spec)
+{
+	struct store_node *s;
+
+	for_each_store(s, w)
+		if (!s->gone && !ring_change_has(spec, &s->id))
+			add(w, spec, (unsigned int)(s - w->stores));
+}
+
+static bool edit_random(struct world *w, struct ring_spec *spec, void *ctx)
+{
+	static bool (*const changes[])(struct world *, struct ring_spec *) = {
+		change_add, change_drain, change_weight, change_type,
+		change_replication,
+	};
+
+	return changes[sim_below(w->sim, ARRAY_SIZE(changes))](w, spec);
+}
+
+void ring_change_random(struct world *w)
+{
+	ring_change(w, edit_random, NULL);
 }

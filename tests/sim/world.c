@@ -282,6 +282,7 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 	}
 	world_draw_end(w);
 	events_draw(w);
+	removal_init(w);
 	for_each_store(s, w)
 		store_node_start(s);
 	return w;
@@ -296,6 +297,7 @@ void world_free(struct world *w)
 	for_each_tenant(t, w)
 		for_each_client(c, t)
 			client_kill(c, true);
+	removal_free(w);
 	for_each_store(s, w)
 		store_node_free(s);
 	inspect_free(w);
@@ -317,6 +319,16 @@ struct tenant *world_any_tenant(struct world *w)
 		if (!i--)
 			return t;
 	abort();
+}
+
+uint32_t world_replication(struct world *w)
+{
+	uint32_t most = 0;
+	struct tenant *t;
+
+	for_each_volume(t, w)
+		most = MAX(most, t->replication);
+	return most;
 }
 
 void world_draw(struct world *w, enum draw kind, uint64_t number)

@@ -12,6 +12,7 @@
  *   faults.c    what is done to all of them
  *   events.c    what happens once, in some seeds
  *   deletion.c  ... volumes that are deleted, and made anew
+ *   removal.c   ... a peer that is removed
  *   rings.c     the ring and its changes
  *   inspect.c   looks at the stores' disks behind their backs
  *   audit.c     and at the end of it all
@@ -55,7 +56,8 @@ struct store_node {
 	char address[24];
 	bool serving;
 	bool force_incarnation;
-	bool gone;			/* for ever */
+	bool gone;			/* for ever, or until removal.c */
+	uint64_t removed;		/* from the cluster, by force: when */
 	uint64_t power_loss;		/* when it last lost unsynced bytes */
 	struct sim_task restart, heal, empty, give_up;
 	/* inspect.c */
@@ -126,6 +128,7 @@ struct world_stats {
 	uint64_t ring_changes, audited, chunks, ensemble_changes, checkpoints, records, errors;
 	uint64_t cleaned;		/* chunks, by the cleaners */
 	uint64_t deleted;		/* volumes */
+	uint64_t removed, returned;	/* peers */
 	uint64_t lost_devices, stuck, gaps, resends, virtual_ns, events;
 };
 
@@ -183,6 +186,12 @@ struct world {
 	struct {
 		uint64_t at;		/* operations; 0 = not in this seed */
 	} events[EVENTS_MAX];
+	struct {
+		struct store_node *store;	/* NULL: none */
+		bool lost;		/* it does not answer any more */
+		bool done, returns;
+		struct sim_task turn, back;
+	} removal;
 	uint32_t fault_count;		/* also those that were skipped */
 	uint64_t last_fault;		/* end of the last fault's effect */
 	uint64_t full_until;		/* disks were full until then */
@@ -225,6 +234,8 @@ enum draw { DRAW_WORLD = 1, DRAW_OPERATION, DRAW_PAUSE, DRAW_FAULT, DRAW_EVENTS,
 void world_draw(struct world *w, enum draw kind, uint64_t number);
 void world_draw_end(struct world *w);
 struct tenant *world_any_tenant(struct world *w);
+/* The largest R of a volume. */
+uint32_t world_replication(struct world *w);
 /* The volume with that id, and R, is there, and nobody has it yet. */
 struct tenant *world_add_tenant(struct world *w, uint64_t id, const char *name,
 				uint32_t replication);
@@ -310,10 +321,23 @@ void deletion_begin(struct world *w);
 /* Whether there is nothing else to be done for that volume now. */
 bool deletion_turn(struct tenant *t);
 
+/* removal.c */
+void removal_init(struct world *w);
+void removal_lose(struct world *w);
+void removal_retire(struct world *w);
+/* A lost peer is still to be removed, or to come back. */
+bool removal_goes_on(const struct world *w);
+void removal_free(struct world *w);
+
 /* rings.c */
 struct ring_doc *ring_load(struct world *w);
 void rings_put_first(struct world *w);
 void ring_change_random(struct world *w);
+/* @edit says whether there is something to be changed. */
+typedef bool (*ring_edit_fn)(struct world *w, struct ring_spec *spec, void *ctx);
+/* Whether it could be done now, and was. */
+bool ring_change(struct world *w, ring_edit_fn edit, void *ctx);
+void ring_add_spares(struct world *w, struct ring_spec *spec);
 
 /* inspect.c */
 void inspect_init(struct world *w);
