@@ -182,6 +182,41 @@ static void fresh_open_reads_from_the_disk(void **state)
 	assert_int_equal(path_op(FILE_OPEN, "f", NULL, FILE_FRESH), -ENOENT);
 }
 
+static void direct_file_is_not_cached(void **state)
+{
+	static char page[4096], in[8192];
+	char *bytes = aligned_alloc(4096, 8192);
+	struct iovec iov = { bytes, 8192 };
+	struct statfs fs;
+	int file = (int)path_op(FILE_OPEN, "f", NULL,
+				FILE_CREATE | FILE_DIRECT);
+	bool cached_only;
+
+	assert_true(file >= 0);
+	assert_int_equal(statfs(root, &fs), 0);
+	/* tmpfs is nothing but a cache, and others may refuse. */
+	cached_only = fs.f_type == TMPFS_MAGIC ||
+		      !(fcntl(file, F_GETFL) & O_DIRECT);
+	memset(bytes, 'x', 8192);
+	assert_int_equal(transfer(FILE_WRITE, file, &iov, 1, 0), 8192);
+	if (!cached_only) {
+		int again = (int)path_op(FILE_OPEN, "f", NULL, 0);
+
+		assert_false(is_cached(again));
+		assert_int_equal(file_op(FILE_CLOSE, again), 0);
+	}
+	/* What a disk cannot do goes through the cache after all. */
+	iov = (struct iovec){ page, 100 };
+	memset(page, 'y', 100);
+	assert_int_equal(transfer(FILE_WRITE, file, &iov, 1, 8192), 100);
+	iov = (struct iovec){ in, 8192 };
+	assert_int_equal(transfer(FILE_READ, file, &iov, 1, 4096), 4196);
+	assert_int_equal(in[0], 'x');
+	assert_int_equal(in[4096 + 99], 'y');
+	free(bytes);
+	remove_file("f", file);
+}
+
 static void names_are_managed(void **state)
 {
 	int file;
@@ -351,6 +386,7 @@ int main(void)
 		cmocka_unit_test(written_pieces_are_read_back),
 		cmocka_unit_test(more_pieces_than_one_call_takes),
 		cmocka_unit_test(fresh_open_reads_from_the_disk),
+		cmocka_unit_test(direct_file_is_not_cached),
 		cmocka_unit_test(names_are_managed),
 		cmocka_unit_test(directory_is_listed),
 		cmocka_unit_test(punched_range_reads_zeros),

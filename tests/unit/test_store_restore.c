@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+
 static uint64_t used(struct fixture *f)
 {
 	struct store_stats stats;
@@ -199,6 +201,17 @@ static void test_leftovers_are_removed_at_the_next_start(void **state)
 	free(s.bytes);
 }
 
+/* The first record says that it is of another chunk. */
+static void move_to_chunk(struct source *s, uint64_t chunk)
+{
+	struct record *r = record_new();
+
+	assert_int_equal(record_decode(s->bytes, BLOCK_SIZE, r), 0);
+	r->chunk = chunk;
+	record_encode(r, s->bytes);
+	record_free(r);
+}
+
 static void test_only_so_many_transfers_at_a_time(void **state)
 {
 	struct fixture *f = *state;
@@ -215,6 +228,7 @@ static void test_only_so_many_transfers_at_a_time(void **state)
 
 	for (i = 0; i < 9; i++) {
 		body.chunk = cpu_to_le64(100 + i);
+		move_to_chunk(&s, 100 + i);
 		send_request(f, &r, WIRE_RESTORE, 0, &body, s.bytes,
 			     BLOCK_SIZE);
 		assert_int_equal(wait_reply(f, &r), i < 8 ? WIRE_OK :
@@ -249,6 +263,39 @@ static void test_damaged_transfer_leaves_nothing(void **state)
 	assert_int_equal(copy_now(f).state, WIRE_COPY_NONE);
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_restored(f, &s);
+	free(s.bytes);
+}
+
+/* Not only when all of it has come, and been written. */
+static void test_damaged_piece_is_refused_when_it_comes(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+
+	s.bytes[150 * BLOCK_SIZE + 17] ^= 1;
+	assert_int_equal(piece(f, &s, 0, 100, NULL), WIRE_OK);
+	assert_int_equal(piece(f, &s, 100, 100, NULL), WIRE_EBADCRC);
+	assert_int_equal(piece(f, &s, 200, 100, NULL), WIRE_EOFFSET);
+	free(s.bytes);
+}
+
+/* Headers and payload are cut wherever a piece ends. */
+static void test_pieces_may_have_any_size(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint32_t block, size, blocks;
+
+	for (size = 1; size <= 8; size++) {
+		s.epoch = size;
+		for (block = 0; block < s.blocks; block += blocks) {
+			blocks = MIN(block == 0 ? size : 2 * size + 1,
+				     s.blocks - block);
+			assert_int_equal(piece(f, &s, block, blocks, NULL),
+					 WIRE_OK);
+		}
+		assert_restored(f, &s);
+	}
 	free(s.bytes);
 }
 
@@ -576,6 +623,8 @@ int main(void)
 		RESTORE_TEST(test_leftovers_are_removed_at_the_next_start),
 		RESTORE_TEST(test_only_so_many_transfers_at_a_time),
 		RESTORE_TEST(test_damaged_transfer_leaves_nothing),
+		RESTORE_TEST(test_damaged_piece_is_refused_when_it_comes),
+		RESTORE_TEST(test_pieces_may_have_any_size),
 		RESTORE_TEST(test_full_store_takes_no_copy),
 		RESTORE_TEST(test_bad_copy_is_replaced_for_good),
 		RESTORE_TEST(test_bad_copy_is_replaced_by_what_an_earlier_epoch_sealed),

@@ -161,32 +161,6 @@ static void test_failing_disk_gets_no_promise(void **state)
 	free(s.bytes);
 }
 
-/* A disk that cannot sync ends the transfer long before its last piece. */
-static void test_large_copy_is_synced_on_its_way(void **state)
-{
-	struct fixture *f = *state;
-	struct source s = make_source(f, 1);
-	uint32_t block = 0, status = WIRE_OK;
-
-	while (s.blocks < 5000)
-		add_record(f, &s, 250);
-	assert_int_equal(restore(f, &s), WIRE_OK);
-	assert_restored(f, &s);
-	s.epoch = 2;
-	sim_node_disk_faults(f->node)->sync_eio = 1;
-	while (status == WIRE_OK && block + 200 < s.blocks) {
-		status = piece(f, &s, block, 200, NULL);
-		block += 200;
-	}
-	sim_node_disk_faults(f->node)->sync_eio = 0;
-	assert_int_equal(status, WIRE_EIO);
-	assert_int_equal(block, 4200);	/* the first beyond 4096 */
-	assert_int_equal(piece(f, &s, block, 200, NULL), WIRE_EOFFSET);
-	s.epoch = 1;
-	assert_restored(f, &s);
-	free(s.bytes);
-}
-
 int main(void)
 {
 #define RESTORE_TEST(name) \
@@ -197,7 +171,6 @@ int main(void)
 		RESTORE_TEST(test_power_loss_while_a_bad_copy_is_replaced),
 		RESTORE_TEST(test_power_loss_while_an_overruled_copy_is_replaced),
 		RESTORE_TEST(test_failing_disk_gets_no_promise),
-		RESTORE_TEST(test_large_copy_is_synced_on_its_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

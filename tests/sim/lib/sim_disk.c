@@ -121,6 +121,8 @@ static int64_t do_open(struct sim_node *node, const struct env_file_op *op)
 	if (inode && (op->flags & FILE_FRESH))
 		sim_inode_refresh(inode);
 	if (inode)
+		inode->direct = op->flags & FILE_DIRECT;
+	if (inode)
 		return handle_new(node, inode);
 	if (!dir || !(op->flags & FILE_CREATE))
 		return -ENOENT;
@@ -129,6 +131,7 @@ static int64_t do_open(struct sim_node *node, const struct env_file_op *op)
 	if (!free_pages(node))
 		return -ENOSPC;
 	inode = sim_inode_new(false);
+	inode->direct = op->flags & FILE_DIRECT;
 	sim_dir_link(dir, last, strlen(last), inode);
 	handle = handle_new(node, inode);
 	sim_inode_put(inode);
@@ -142,8 +145,23 @@ static int64_t do_close(struct sim_node *node, const struct env_file_op *op)
 	if (!inode)
 		return -EBADF;
 	node->files[op->file] = NULL;
+	inode->direct = false;
 	sim_inode_put(inode);
 	return 0;
+}
+
+/* What a disk cannot do without the cache between. */
+static void check_direct(struct sim_node *node, const struct disk_op *d)
+{
+	const struct env_file_op *op = d->op;
+	uint64_t all = op->offset;
+	int i;
+
+	for (i = 0; i < op->iov_count; i++)
+		all |= (uintptr_t)op->iov[i].iov_base | op->iov[i].iov_len;
+	if (d->inode->direct && all % BLOCK_SIZE != 0)
+		sim_failed(node->sim, "a direct transfer at %llu is not aligned",
+			   (unsigned long long)op->offset);
 }
 
 static int64_t do_write(struct sim_node *node, const struct disk_op *d,
@@ -152,6 +170,7 @@ static int64_t do_write(struct sim_node *node, const struct disk_op *d,
 	uint64_t room = free_pages(node), before = room;
 	int64_t n;
 
+	check_direct(node, d);
 	n = sim_inode_write(d->inode, d->op->offset, d->op->iov,
 			    d->op->iov_count, limit, &room);
 	node->disk_used += before - room;
@@ -252,6 +271,7 @@ static int64_t do_read(struct sim_node *node, const struct disk_op *d)
 {
 	if (eio(node, node->disk.read_eio))
 		return -EIO;
+	check_direct(node, d);
 	return sim_inode_read(d->inode, d->op->offset, d->op->iov,
 			      d->op->iov_count);
 }

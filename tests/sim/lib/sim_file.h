@@ -41,6 +41,7 @@ struct name_op {
 struct sim_inode {
 	int refs;
 	bool is_dir;
+	bool direct;			/* open with FILE_DIRECT */
 	uint64_t stamp;			/* grows with every change */
 	/* file */
 	uint64_t size, durable_size, durable_size_stamp;

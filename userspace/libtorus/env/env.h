@@ -115,6 +115,11 @@ enum env_file_type {
  * what is yet to be written stays.
  */
 #define FILE_FRESH	4
+/*
+ * FILE_OPEN: transfers go past the cache, where the file system can. Offset,
+ * length and the memory of each piece are multiples of BLOCK_SIZE.
+ */
+#define FILE_DIRECT	8
 
 struct env_file_op {
 	enum env_file_type type;

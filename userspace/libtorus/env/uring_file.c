@@ -14,6 +14,10 @@
  * of the iov that is not finished, priv[2] step of an operation that has
  * several, priv[3] a descriptor or result that such steps carry. OPEN with
  * FILE_FRESH has two, SYNC_DIR three.
+ *
+ * FILE_DIRECT is set on the open file, not asked of the open: a file system that
+ * refuses it does so after it has created the file. One that takes it and then
+ * cannot do a transfer loses it again, and the transfer is repeated.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,6 +29,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "env/memcheck.h"
 #include "env/uring_internal.h"
 
@@ -200,10 +205,31 @@ static bool advance(struct env_file_op *op, size_t n)
 	return false;
 }
 
+/* Whether the file was direct and is not any more. */
+static bool give_up_direct(int file)
+{
+	int flags = fcntl(file, F_GETFL);
+
+	return flags >= 0 && (flags & O_DIRECT) &&
+	       fcntl(file, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
+/* Where it is refused, the cache is used: slower, and all else is the same. */
+static void make_direct(int file)
+{
+	int flags = fcntl(file, F_GETFL);
+
+	if (flags < 0 || fcntl(file, F_SETFL, flags | O_DIRECT) < 0)
+		log_debug("a file is not written directly: %s",
+			  strerror(errno));
+}
+
 /* Whether the operation goes on with another request. */
 static bool transfer_step(struct env_file_op *op, int res)
 {
 	if (res == -EINTR || res == -EAGAIN)
+		return true;
+	if (res == -EINVAL && give_up_direct(op->file))
 		return true;
 	if (res > 0 && advance(op, res))
 		return true;
@@ -223,6 +249,8 @@ static bool open_step(struct env_file_op *op, int res)
 	op->result = res;
 	op->OP_CARRY = res;
 	op->OP_STEP = 1;
+	if (res >= 0 && (op->flags & FILE_DIRECT))
+		make_direct(res);
 	return res >= 0 && (op->flags & FILE_FRESH);
 }
 

@@ -533,8 +533,10 @@ void push_release(struct maint *m)
 		for (i = 0; i < MAINT_PIECES; i++) {
 			struct piece *piece = push->piece[i];
 
-			if (piece->state == PIECE_READING)
+			if (piece->state == PIECE_READING) {
 				store_copy_cancel(m->store, &piece->op);
+				piece->buffer = NULL;
+			}
 			peer_call_cancel(&piece->call);
 			piece_free(piece);
 		}

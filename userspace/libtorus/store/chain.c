@@ -75,11 +75,9 @@ static void window_read(struct env_file_op *op)
 
 static void submit_read(struct store_walk *walk)
 {
-	int file = walk->chunk != NULL ? walk->chunk->live->file : walk->file;
-
-	store_op_read(walk_store(walk), &walk->op, file, &walk->iov, 1,
-		      (uint64_t)walk->window_block * BLOCK_SIZE, window_read,
-		      walk);
+	store_op_read(walk_store(walk), &walk->op, walk->chunk->live->file,
+		      &walk->iov, 1, (uint64_t)walk->window_block * BLOCK_SIZE,
+		      window_read, walk);
 }
 
 static void pace_fired(struct env_timer *timer)
@@ -130,33 +128,42 @@ static size_t window_at(const struct store_walk *walk, uint32_t block,
 	return (size_t)(walk->window_blocks - skip) * BLOCK_SIZE;
 }
 
+bool store_tail_continues(const struct store_tail *tail, bool first,
+			  const struct record *r, uint32_t end)
+{
+	if (r->block != tail->block || record_blocks(r) > end - tail->block)
+		return false;
+	return first || (r->prev_crc == tail->crc && !tail->last &&
+			 r->sequence == tail->sequence + 1);
+}
+
+void store_tail_advance(struct store_tail *tail, const struct record *r)
+{
+	tail->block += record_blocks(r);
+	tail->crc = r->crc;
+	tail->sequence = r->sequence;
+	tail->last = (r->flags & RECORD_LAST) != 0;
+}
+
 static int check_chain(struct store_walk *walk)
 {
 	const struct record *r = walk->rec;
 	const struct store_tail *tail = &walk->tail;
 
-	if (r->volume != walk->volume || r->chunk != walk->number) {
+	if (r->volume != walk->chunk->volume->id ||
+	    r->chunk != walk->chunk->number) {
 		walk->foreign = true;
 		return -EILSEQ;
 	}
-	if (r->block != tail->block ||
-	    record_blocks(r) > walk->end - tail->block)
-		return -EILSEQ;
-	if (tail->block > walk->start &&
-	    (r->prev_crc != tail->crc || r->sequence != tail->sequence + 1 ||
-	     tail->last))
-		return -EILSEQ;
-	return 0;
+	return store_tail_continues(tail, tail->block == walk->start, r,
+				    walk->end) ? 0 : -EILSEQ;
 }
 
 static void accept_record(struct store_walk *walk, const void *header)
 {
 	const struct record *r = walk->rec;
 
-	walk->tail.block += record_blocks(r);
-	walk->tail.crc = r->crc;
-	walk->tail.sequence = r->sequence;
-	walk->tail.last = (r->flags & RECORD_LAST) != 0;
+	store_tail_advance(&walk->tail, r);
 	walk->in_payload = false;
 	if (walk->record != NULL && walk->record(walk, r, header) > 0)
 		walk->end = walk->tail.block;
@@ -288,8 +295,7 @@ static void begin(struct store_walk *walk)
 		finish(walk, -ENOMEM);
 		return;
 	}
-	if (walk->chunk == NULL ||
-	    store_file_get(walk->chunk, false, &walk->file_wait) == 0)
+	if (store_file_get(walk->chunk, false, &walk->file_wait) == 0)
 		file_open(&walk->file_wait, 0);
 }
 
@@ -317,14 +323,9 @@ static void start_next(struct store *store)
 
 void store_walk_start(struct store_walk *walk)
 {
-	struct store *store;
+	struct store *store = walk->chunk->volume->store;
 
-	if (walk->chunk != NULL) {
-		walk->store = walk->chunk->volume->store;
-		walk->volume = walk->chunk->volume->id;
-		walk->number = walk->chunk->number;
-	}
-	store = walk->store;
+	walk->store = store;
 	walk->tail = (struct store_tail){ .block = walk->start };
 	walk->foreign = false;
 	walk->started = false;

@@ -17,14 +17,8 @@
 #include "wire/record.h"
 
 struct store_walk {
-	/*
-	 * in; the chunk is held by the caller until done(). NULL: @file, which
-	 * is to be a chain of chunk (@volume, @number) of @store.
-	 */
-	struct store_chunk *chunk;
-	struct store *store;
-	uint64_t volume, number;
-	int file;
+	/* in */
+	struct store_chunk *chunk;	/* held by the caller until done() */
 	uint32_t start;		/* block of the first header */
 	uint32_t end;		/* records must lie wholly before it */
 	uint32_t check_from;	/* payload of records that reach beyond this
@@ -49,6 +43,7 @@ struct store_walk {
 	struct store_tail tail;	/* after the last good record */
 	bool foreign;		/* -EILSEQ: a record of another chunk */
 	/* private */
+	struct store *store;
 	struct list_head node;
 	struct env_timer pace;
 	uint64_t began;
@@ -62,6 +57,16 @@ struct store_walk {
 	struct env_file_op op;
 	struct iovec iov;
 };
+
+/**
+ * store_tail_continues() - @r lies where @tail ends, goes on with its chain
+ * (@first: begins one) and ends before block @end.
+ */
+bool store_tail_continues(const struct store_tail *tail, bool first,
+			  const struct record *r, uint32_t end);
+
+/** store_tail_advance() - @r is part of it. */
+void store_tail_advance(struct store_tail *tail, const struct record *r);
 
 /** store_walk_start() - done() follows, perhaps from inside when the memory
  * is short (-ENOMEM). */

@@ -6,8 +6,8 @@
  *     `--> work on store->copy_works --> done()
  *
  * The work is the store's and outlives the operation, which its owner may
- * cancel at any time (work->op becomes NULL); so a read goes through memory of
- * the work. What the work has begun on the disk always ends.
+ * cancel at any time (work->op becomes NULL); the buffer of a read is the work's
+ * from then on. What the work has begun on the disk always ends.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ struct copy_work {
 	struct store_file_wait file;
 	struct env_file_op file_op;
 	struct iovec iov;
-	void *buffer;
+	void *buffer;			/* of a read that was cancelled */
 	uint32_t block;
 	/* verify */
 	struct store_walk walk;
@@ -108,9 +108,12 @@ void store_copy_cancel(struct store *store, struct store_copy_op *op)
 
 	if (work == NULL) {
 		list_del_init(&op->node);
-		return;
+		free(op->buffer);
+	} else {
+		work->op = NULL;
+		work->buffer = op->buffer;
 	}
-	work->op = NULL;
+	op->buffer = NULL;
 }
 
 /* ---- beginnings ------------------------------------------------------------ */
@@ -163,8 +166,6 @@ static void read_done(struct env_file_op *file_op)
 		err = (int)file_op->result;
 	else if ((uint64_t)file_op->result < file_op->length)
 		err = -EIO;
-	if (err == 0 && work->op != NULL)
-		memcpy(work->op->buffer, work->buffer, file_op->length);
 	work_end(work, err);
 }
 
@@ -184,7 +185,6 @@ static void read_open(struct store_file_wait *wait, int err)
 static int read_begin(struct store *store, struct store_copy_op *op,
 		      struct store_chunk *chunk)
 {
-	size_t bytes = (size_t)op->blocks * BLOCK_SIZE;
 	struct copy_work *work;
 
 	if (op->blocks == 0 || op->blocks > STORE_COPY_READ_MAX ||
@@ -195,12 +195,8 @@ static int read_begin(struct store *store, struct store_copy_op *op,
 	work = work_new(store, op);
 	if (work == NULL)
 		return -ENOMEM;
-	work->buffer = aligned_alloc(BLOCK_SIZE, bytes);
-	if (work->buffer == NULL) {
-		work_free(work);
-		return -ENOMEM;
-	}
-	work->iov = (struct iovec){ work->buffer, bytes };
+	work->iov = (struct iovec){ op->buffer,
+				    (size_t)op->blocks * BLOCK_SIZE };
 	work->block = op->block;
 	work->chunk = chunk;
 	store_chunk_hold(chunk);

@@ -106,7 +106,11 @@ struct store_copy_op {
 	uint64_t volume, chunk;
 	void (*done)(struct store_copy_op *op, int err);
 	void *ctx;
-	/* read: so many blocks, at most STORE_COPY_READ_MAX, from @block on */
+	/*
+	 * read: so many blocks, at most STORE_COPY_READ_MAX, from @block on, into
+	 * @buffer, which can be freed by free(): store_copy_cancel() leaves it
+	 * to the store. Else NULL.
+	 */
 	uint32_t block, blocks;
 	void *buffer;
 	/*
@@ -142,9 +146,9 @@ void store_copy_verify(struct store *store, struct store_copy_op *op);
 void store_copy_delete(struct store *store, struct store_copy_op *op);
 
 /**
- * store_copy_cancel() - done() does not come any more: @op and its buffer are
- * the caller's. A deletion that has not unlinked anything yet is called off if
- * it has a still(), and goes on if not.
+ * store_copy_cancel() - done() does not come any more, and @op is the caller's;
+ * the buffer of a read is the store's, which frees it. A deletion that has not
+ * unlinked anything yet is called off if it has a still(), and goes on if not.
  */
 void store_copy_cancel(struct store *store, struct store_copy_op *op);
 

@@ -3,10 +3,14 @@
  * RESTORE: a copy of a sealed chunk comes in pieces.
  *
  *   first piece -> checked, space taken for all of it -> file beside the copy
- *   piece -> written -> answered -> the next of r->pieces, or PIECE_TIMEOUT for
- *       it to come; every SYNC_BLOCKS the file is synced before the answer
- *   last piece -> the chain is walked, payload and all, up to exactly
- *       (length, end_crc) -> file synced -> restore_place.c -> answered
+ *   piece -> its part of the chain verified, payload and all -> written ->
+ *       answered -> the next of r->pieces, or PIECE_TIMEOUT for it to come
+ *   last piece -> likewise, and the chain ends at exactly (length, end_crc) ->
+ *       written -> file synced -> restore_place.c -> answered
+ *
+ * What is verified is the very memory that is written, as with an append. The
+ * file is written past the cache: it is not read soon, and no disk gets a whole
+ * chunk to write in one go, with the syncs of clients behind it.
  *
  * The file lies in the volume's directory as "CHUNK.restore-N", so that one
  * rename moves it to its place, and only what is verified and durable ever has
@@ -33,7 +37,6 @@
 #define STALLED_AFTER (5 * NSEC_PER_SEC)	/* another sender may begin */
 #define SUFFIX ".restore-"
 #define PIECES_MAX 4u			/* that wait for the one at work */
-#define SYNC_BLOCKS 4096u		/* written between two syncs */
 
 bool store_restore_leftover(const char *name)
 {
@@ -145,6 +148,7 @@ static void forget(struct store_restore *r)
 		store_detached_unlink(store, r->path);
 	list_del_init(&r->node);
 	store->restore_count--;
+	store_stream_release(&r->stream);
 	free(r);
 }
 
@@ -208,6 +212,7 @@ void store_restores_release(struct store *store)
 
 	list_for_each_entry_safe(r, next, &store->restores, node) {
 		env_timer_cancel(store->env, &r->timer);
+		store_stream_release(&r->stream);
 		free(r);
 	}
 }
@@ -232,52 +237,18 @@ static void synced(struct env_file_op *op)
 		store_op_close(r->store, &r->op, r->file, closed, r);
 }
 
-static int note_record(struct store_walk *walk, const struct record *record,
-		       const void *header)
+static void note_record(struct store_stream *stream,
+			const struct record *record)
 {
-	struct store_restore *r = container_of(walk, struct store_restore,
-					       walk);
+	struct store_restore *r = container_of(stream, struct store_restore,
+					       stream);
 
-	if (walk->tail.block == r->here.block)
-		r->here.crc = walk->tail.crc;
+	if (stream->tail.block == r->here.block)
+		r->here.crc = stream->tail.crc;
 	if (record->root != 0 && record->sequence > r->root_sequence) {
 		r->root = record->root;
 		r->root_sequence = record->sequence;
 	}
-	return 0;
-}
-
-static void walked(struct store_walk *walk, int err)
-{
-	struct store_restore *r = container_of(walk, struct store_restore,
-					       walk);
-
-	if (store_walk_failed(err))
-		store_restore_end(r, WIRE_EIO);
-	else if (err < 0 || walk->tail.block != r->length ||
-		 walk->tail.crc != r->end_crc)
-		store_restore_end(r, WIRE_EBADCRC);
-	else
-		store_op_sync(r->store, &r->op, r->file, synced, r);
-}
-
-static void verify(struct store_restore *r)
-{
-	const struct store_volume *volume = store_volume_find(
-		&r->store->index, r->volume);
-	const struct store_chunk *chunk = store_chunk_find(volume, r->number);
-
-	r->here.block = chunk != NULL ? store_chunk_length(chunk) : 0;
-	r->walk.store = r->store;
-	r->walk.volume = r->volume;
-	r->walk.number = r->number;
-	r->walk.file = r->file;
-	r->walk.end = r->length;
-	r->walk.check_from = 0;
-	r->walk.background = true;
-	r->walk.record = note_record;
-	r->walk.done = walked;
-	store_walk_start(&r->walk);
 }
 
 /* ---- one piece --------------------------------------------------------------- */
@@ -296,29 +267,16 @@ static void piece_here(struct store_restore *r)
 		return;
 	}
 	if (r->staged == r->length) {
-		verify(r);
+		store_op_sync(r->store, &r->op, r->file, synced, r);
 		return;
 	}
 	answer(request, r->staged, WIRE_OK);
 	next_piece(r);
 }
 
-static void part_synced(struct env_file_op *op)
-{
-	struct store_restore *r = op->ctx;
-
-	if (op->result < 0)
-		store_restore_end(r, WIRE_EIO);
-	else
-		piece_here(r);
-}
-
-/* Synced now and then, so that no disk has a whole chunk to write in one go,
- * with the syncs of clients behind it. */
 static void piece_written(struct env_file_op *op)
 {
 	struct store_restore *r = op->ctx;
-	uint32_t before = r->staged;
 
 	if (op->result < 0 || (uint64_t)op->result < op->length) {
 		store_restore_end(r, op->result < 0 && op->result != -ENOSPC ?
@@ -327,17 +285,32 @@ static void piece_written(struct env_file_op *op)
 	}
 	store_request_give_data(r->request);
 	r->staged += le32_to_cpu(r->request->body.restore.blocks);
-	if (r->staged < r->length &&
-	    r->staged / SYNC_BLOCKS > before / SYNC_BLOCKS)
-		store_op_sync(r->store, &r->op, r->file, part_synced, r);
-	else
-		piece_here(r);
+	piece_here(r);
+}
+
+/* The piece at work goes on with the chain, and the last one ends it. */
+static bool piece_is_good(struct store_restore *r)
+{
+	const struct store_buffer *in = &r->request->in;
+	uint32_t i, blocks = in->bytes / BLOCK_SIZE;
+
+	for (i = 0; i < in->count; i++)
+		if (store_stream_feed(&r->stream, in->iov[i].iov_base,
+				      (uint32_t)in->iov[i].iov_len /
+				      BLOCK_SIZE) < 0)
+			return false;
+	return r->staged + blocks < r->length ||
+	       store_stream_ends(&r->stream, r->end_crc);
 }
 
 static void write_piece(struct store_restore *r)
 {
 	const struct store_buffer *in = &r->request->in;
 
+	if (!piece_is_good(r)) {
+		store_restore_end(r, WIRE_EBADCRC);
+		return;
+	}
 	memcpy(r->iov, in->iov, in->count * sizeof(r->iov[0]));
 	store_op_write_vec(r->store, &r->op, r->file, r->iov, (int)in->count,
 			   (uint64_t)r->staged * BLOCK_SIZE, piece_written, r);
@@ -391,8 +364,8 @@ static void dir_ready(struct store_file_wait *wait, int err)
 	snprintf(r->path, sizeof(r->path),
 		 "chunks/%016" PRIx64 "/%012" PRIx64 SUFFIX "%x", r->volume,
 		 r->number, r->store->restore_serial++);
-	store_op_open(r->store, &r->op, r->path, FILE_CREATE | FILE_EXCLUSIVE,
-		      file_open, r);
+	store_op_open(r->store, &r->op, r->path,
+		      FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT, file_open, r);
 }
 
 /* ---- the verb ---------------------------------------------------------------- */
@@ -464,19 +437,38 @@ static uint32_t check_begin(const struct store_restore *asked)
 	return WIRE_OK;
 }
 
+static struct store_restore *restore_new(const struct store_restore *asked,
+					 const struct store_volume *volume)
+{
+	const struct store_chunk *chunk = store_chunk_find(volume,
+							   asked->number);
+	struct store_restore *r = malloc(sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	*r = *asked;
+	if (store_stream_init(&r->stream, r->volume, r->number, r->length) < 0) {
+		free(r);
+		return NULL;
+	}
+	r->stream.record = note_record;
+	r->here.block = chunk != NULL ? store_chunk_length(chunk) : 0;
+	return r;
+}
+
 static void begin(struct store_request *request,
 		  const struct store_restore *asked)
 {
 	struct store *store = request->store;
 	struct store_volume *volume = store_volume_get(store, asked->volume);
-	struct store_restore *r = malloc(sizeof(*r));
+	struct store_restore *r = NULL;
 
-	if (volume == NULL || r == NULL) {
-		free(r);
+	if (volume != NULL)
+		r = restore_new(asked, volume);
+	if (r == NULL) {
 		answer(request, 0, WIRE_EIO);
 		return;
 	}
-	*r = *asked;
 	list_init(&r->pieces);
 	env_timer_init(&r->timer, piece_missing);
 	list_add_tail(&r->node, &store->restores);

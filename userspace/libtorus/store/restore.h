@@ -11,9 +11,9 @@
 #include "base/uuid.h"
 #include "env/env.h"
 #include "store/buffers.h"
-#include "store/chain.h"
 #include "store/chunk.h"
 #include "store/journal.h"
+#include "store/stream.h"
 #include "store/syncer.h"
 
 struct store_request;
@@ -36,7 +36,7 @@ struct store_restore {
 	struct store_file_wait dir;
 	struct env_file_op op;
 	struct iovec iov[STORE_SEGMENTS_MAX];
-	struct store_walk walk;
+	struct store_stream stream;	/* what has come */
 	/* Where an unsealed copy ended, and what this chain has there. */
 	struct store_tail here;
 	/* Newest root that a header of the chain names. */

@@ -77,7 +77,7 @@ static const struct type_info types[WIRE_TYPE_COUNT] = {
 	[WIRE_RESTORE] = { "restore", {
 		{ BODY(wire_restore),
 		  .data_max = WIRE_RESTORE_MAX * BLOCK_SIZE,
-		  .data_unit = BLOCK_SIZE },
+		  .data_unit = BLOCK_SIZE, .data_unchecked = true },
 		{ BODY(wire_restore_reply) } } },
 	[WIRE_CHECK] = { "check", { { BODY(wire_check) }, { .body = 0 } } },
 	[WIRE_MAINTENANCE] = { "maintenance", {

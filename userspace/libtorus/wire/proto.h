@@ -102,7 +102,7 @@ struct disk_wire_header {
 	__le32 status;		/* replies only, else 0 */
 	__le32 body_len;
 	__le32 data_len;
-	__le32 data_crc;	/* 0 for APPEND and for READ replies */
+	__le32 data_crc;	/* 0 for APPEND, RESTORE and READ replies */
 	__le32 crc;		/* header with this field zero, then body */
 	__le64 zero;
 };
@@ -527,8 +527,8 @@ int wire_body_size(unsigned int type, bool reply);
 
 /**
  * wire_data_checked() - whether data_crc covers the data of such a frame
- * (everything but APPEND requests and READ replies, which are covered by
- * records and map).
+ * (everything but APPEND and RESTORE requests and READ replies, which are
+ * covered by records and map).
  */
 bool wire_data_checked(const struct wire_header *hdr);
 
