@@ -179,6 +179,34 @@ static void a_bad_copy_that_does_not_belong_here_goes(void **state)
 	mbed_check_places(w);
 }
 
+/* When it is looked at first, an owner has no copy yet: the others give it one. */
+static void a_bad_copy_goes_when_the_owners_have_theirs(void **state)
+{
+	unsigned int other, lacking, i;
+	struct store_copy copy;
+	struct mbed *w = *state;
+	uint32_t owners;
+	uint64_t chunk;
+
+	mbed_ring(w, 3, 0xf, 0);
+	for (i = 0; i < 4; i++)
+		mbed_start(w, i);
+	owners = mbed_owners(w, 1, 0);
+	other = first_of(0xf & ~owners);
+	lacking = first_of(owners);
+	chunk = mbed_put(w, 0xf & ~(1u << lacking), BLOCKS);
+	spoil(w, other, chunk);
+	mbed_maintain(w, other);
+	sim_run(w->sim, 20 * SEC);
+	for (i = 0; i < 4; i++)
+		if (i != other)
+			mbed_maintain(w, i);
+	mbed_settle(w);
+	assert_false(store_copy_get(w->store[other].store, MBED_VOLUME, chunk,
+				    &copy));
+	mbed_check_places(w);
+}
+
 /* One answer of an ensemble tells a recoverer where the log ends. */
 static void nothing_of_the_tail_is_dropped(void **state)
 {
@@ -557,6 +585,7 @@ int main(void)
 		TEST(a_lost_peer_is_replaced_after_the_grace),
 		TEST(a_short_outage_copies_only_what_is_missing),
 		TEST(a_bad_copy_that_does_not_belong_here_goes),
+		TEST(a_bad_copy_goes_when_the_owners_have_theirs),
 		TEST(nothing_of_the_tail_is_dropped),
 		TEST(a_copy_that_stayed_open_is_replaced),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),

@@ -267,6 +267,7 @@ static void test_deleted_volumes_stay_deleted(void **state)
 
 static void test_a_cluster_that_is_well_is_left_alone(void **state)
 {
+	const struct recover_volume *volumes;
 	struct bed *w = *state;
 	struct recover *r;
 	char key[META_KEY_MAX];
@@ -282,6 +283,9 @@ static void test_a_cluster_that_is_well_is_left_alone(void **state)
 	assert_int_equal(recover_survey(r), 0);
 	assert_int_equal(recover_compare(r, sim_node_meta(w->other), false),
 			 -EEXIST);
+	assert_non_null(strstr(error_text(-EEXIST), "nothing to recover"));
+	assert_int_equal(recover_volumes(r, &volumes), 1);
+	assert_int_equal(volumes[0].action, RECOVER_KEEP);
 	assert_int_equal(recover_compare(r, sim_node_meta(w->other), true), 0);
 	assert_int_equal(recover_changes(r), 0);
 	recover_free(r);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "env/longopt.h"
 #include "front/arena.h"
 #include "meta/schema.h"
 #include "meta/url.h"
@@ -279,8 +280,12 @@ static int check_null(struct helper_options *o)
 	    o->checkpoint_log || o->clean_threshold || o->min_replicas ||
 	    o->replica_timeout_ms)
 		return error_set(-EINVAL, "--null serves no volume: --volume, --meta and the options of a volume's engine do not go with it");
+	if (o->force)
+		return error_set(-EINVAL, "--force takes a volume from whoever has it, and --null has none: --replace --device N takes over another helper's null device");
 	if (o->replace && o->device < 0)
 		return error_set(-EINVAL, "--null --replace needs --device N: which null device is taken over");
+	if (o->replace && o->size)
+		return error_set(-EINVAL, "--size does not go with --replace: the device has the size that it was made with");
 	if (!o->size)
 		o->size = NULL_SIZE_DEFAULT;
 	if (o->size % o->block_size)
@@ -337,7 +342,9 @@ int options_parse(struct helper_options *o, int argc, char **argv)
 		if (opt == ':')
 			return error_set(-EINVAL, "option '%s' needs a value",
 					 argv[optind - 1]);
-		err = parse_one(o, opt, list[opt - 1].name, optarg);
+		err = longopt_check(&list[index], argv);
+		if (!err)
+			err = parse_one(o, opt, list[opt - 1].name, optarg);
 	}
 	return err ? err : check(o, argc, argv);
 }

@@ -170,6 +170,22 @@ static int attach_here(const struct ctl *ctl, const char *volume)
 	return print_result(ctl, volume, s.device, (long)s.pid);
 }
 
+/*
+ * A name that is mistyped is told before anything else that may be wrong here,
+ * such as a missing driver. A metadata store that cannot be asked is no answer:
+ * the helper says so if it lasts.
+ */
+static int check_exists(struct ctl *ctl, const char *name)
+{
+	struct volume_doc doc;
+	int err;
+
+	if (ctl_meta_open(ctl) || ctl_cluster_load(ctl))
+		return 0;
+	err = ctl_volume_get(ctl, name, &doc);
+	return err == -ENOENT ? err : 0;
+}
+
 int cmd_attach(struct ctl *ctl, int argc, char **argv)
 {
 	int err = volume_name_check(argv[0]);
@@ -177,6 +193,9 @@ int cmd_attach(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	if (err)
 		return ctl_bad_value(err);
+	err = check_exists(ctl, argv[0]);
+	if (err)
+		return ctl_fail(err);
 	if (use_service(ctl))
 		return attach_service(ctl, argv[0]);
 	return attach_here(ctl, argv[0]);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "ctl.h"
 #include "env/env_uring.h"
+#include "env/longopt.h"
 #include "meta/url.h"
 
 static const struct {
@@ -277,7 +278,7 @@ static void take_option(struct ctl *ctl, int opt)
 static int parse_options(struct ctl *ctl, int argc, char **argv)
 {
 	struct option list[OPT_COUNT + 5];
-	int opt, i;
+	int opt, i, which = -1;
 
 	for (i = 0; i < OPT_COUNT; i++)
 		list[i] = (struct option){ options[i].name,
@@ -289,9 +290,12 @@ static int parse_options(struct ctl *ctl, int argc, char **argv)
 	list[i++] = (struct option){ "version", no_argument, NULL, LONG_VERSION };
 	list[i] = (struct option){ 0 };
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":hV", list, NULL)) != -1) {
+	for (; (opt = getopt_long(argc, argv, ":hV", list, &which)) != -1;
+	     which = -1) {
 		if (opt == '?' || opt == ':')
 			return bad_option(ctl, opt, argv[optind - 1]);
+		if (which >= 0 && longopt_check(&list[which], argv))
+			return ctl_bad_value(-EINVAL);
 		if (opt == LONG_VERSION || opt == 'V')
 			exit(cmd_version(ctl, 0, NULL));
 		take_option(ctl, opt);

@@ -103,8 +103,9 @@ static const char *state_word(const struct recover_volume *v)
 		return "stays as it is";
 	if (v->state == RECOVER_NOTHING)
 		return "never written, lost";
-	return v->state == RECOVER_REFUSED ? "needs a decision" :
-					     "to be rebuilt";
+	if (v->state == RECOVER_REFUSED)
+		return "needs a decision";
+	return v->action == RECOVER_WRITE ? "to be rebuilt" : "can be rebuilt";
 }
 
 static void show_volume(struct table *t, const struct recover_volume *v)
@@ -264,22 +265,6 @@ static int carry_out(struct ctl *ctl, struct recover *r)
 	return err;
 }
 
-static int recover_all(struct ctl *ctl, struct recover *r, int argc,
-		       char **argv)
-{
-	int err = add_peers(ctl, r, argc, argv);
-
-	if (!err)
-		err = recover_survey(r);
-	if (err)
-		return err;
-	err = recover_compare(r, ctl->meta, ctl_given(ctl, OPT_FORCE));
-	show(ctl, r);
-	return err ? err : carry_out(ctl, r);
-}
-
-/* ---- --truncate ------------------------------------------------------------------- */
-
 static int add_known_peers(struct ctl *ctl, struct recover *r)
 {
 	struct ctl_peer *peers;
@@ -296,6 +281,36 @@ static int add_known_peers(struct ctl *ctl, struct recover *r)
 	free(peers);
 	return err;
 }
+
+/* Where the store is not lost, but went back, it still knows where peers are;
+ * those that it does not know any more are missed as members of the ring. */
+static int add_peers_of_store(struct ctl *ctl, struct recover *r)
+{
+	int err = ctl_cluster_load(ctl);
+
+	if (err == -ENOENT)
+		return error_set(err, "the metadata store holds no cluster, so that the peers have to be named: --from-peers HOST:PORT,...");
+	return err ? err : add_known_peers(ctl, r);
+}
+
+static int recover_all(struct ctl *ctl, struct recover *r, int argc,
+		       char **argv)
+{
+	bool named = argc || ctl_given(ctl, OPT_FROM_PEERS);
+	int err = named ? 0 : add_peers_of_store(ctl, r);
+
+	if (!err)
+		err = add_peers(ctl, r, argc, argv);
+	if (!err)
+		err = recover_survey(r);
+	if (err)
+		return err;
+	err = recover_compare(r, ctl->meta, ctl_given(ctl, OPT_FORCE));
+	show(ctl, r);
+	return err ? err : carry_out(ctl, r);
+}
+
+/* ---- --truncate ------------------------------------------------------------------- */
 
 static const struct recover_volume *only_volume(struct recover *r, uint64_t id)
 {
@@ -394,9 +409,6 @@ int cmd_recover(struct ctl *ctl, int argc, char **argv)
 	struct recover *r;
 	int err;
 
-	if (!argc && !ctl_given(ctl, OPT_FROM_PEERS) &&
-	    !ctl_given(ctl, OPT_TRUNCATE))
-		return ctl_usage(ctl, "name the addresses of the peers: --from-peers HOST:PORT,...");
 	r = recover_new(&cfg);
 	if (!r)
 		err = error_set(-ENOMEM, "out of memory");

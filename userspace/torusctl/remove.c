@@ -79,6 +79,24 @@ static int remove_one(struct ctl *ctl, struct ring_spec *spec,
 	return ring_change_remove(spec, &p->doc.id);
 }
 
+/*
+ * A member that has no document, as after a recovery of the metadata, has no
+ * address either that could be asked. One that lives makes itself known.
+ */
+static int remove_unknown(struct ctl *ctl, struct ring_spec *spec,
+			  const char *what, struct removal *r)
+{
+	struct uuid id;
+
+	if (uuid_parse(what, &id) || !ring_change_has(spec, &id))
+		return -ENOENT;		/* as ringedit_find() said */
+	if (!ctl_given(ctl, OPT_FORCE))
+		return error_set(-ENOENT, "member %s of the ring has not made itself known, so that it cannot be told whether it holds chunks; start it, or remove it with --force if it is lost for good",
+				 what);
+	r->lost[r->lost_count++] = id;
+	return ring_change_remove(spec, &id);
+}
+
 static int edit_remove(struct ctl *ctl, const struct view *view,
 		       struct ring_spec *spec, void *ctx)
 {
@@ -91,7 +109,8 @@ static int edit_remove(struct ctl *ctl, const struct view *view,
 							 view->peer_count,
 							 r->args.argv[i]);
 
-		err = p ? remove_one(ctl, spec, p, r) : -ENOENT;
+		err = p ? remove_one(ctl, spec, p, r) :
+			  remove_unknown(ctl, spec, r->args.argv[i], r);
 	}
 	return err;
 }

@@ -209,6 +209,24 @@ static int for_each(struct simulation *sim, enum ctl_option option,
 	return err;
 }
 
+/* As "ring manual-change" does: what peers say of themselves now counts, and
+ * those that are drained stay so. */
+static void renew_members(struct simulation *sim)
+{
+	for (uint32_t i = 0; i < sim->after.member_count; i++) {
+		struct ring_member *m = &sim->after.members[i];
+		const struct ctl_peer *p = view_peer(&sim->view, &m->peer);
+
+		if (!p)
+			continue;
+		if (m->weight)
+			m->weight = p->doc.size;
+		memcpy(m->zone, p->doc.zone, sizeof(m->zone));
+		memcpy(m->rack, p->doc.rack, sizeof(m->rack));
+		memcpy(m->host, p->doc.host, sizeof(m->host));
+	}
+}
+
 static int set_type(struct simulation *sim)
 {
 	const char *type = sim->ctl->option[OPT_TYPE];
@@ -216,8 +234,10 @@ static int set_type(struct simulation *sim)
 	uint64_t number = sim->after.replication;
 	int err = 0;
 
-	if (type)
+	if (type) {
+		renew_members(sim);
 		err = ring_type_parse(type, &sim->after.type);
+	}
 	if (!err && r)
 		err = ctl_number("--replication", r, 1, RING_REPLICATION_MAX,
 				 &number);
@@ -256,6 +276,16 @@ static void name_member(const struct simulation *sim,
 		snprintf(text, len, "new %.8s", id);
 	else
 		snprintf(text, len, "%s", id);
+}
+
+/* The room that there is: what the peer has registered, which a weight in the
+ * ring lags behind, and which one that is drained has all the same. */
+static uint64_t size_of(const struct simulation *sim,
+			const struct ring_plan_member *m)
+{
+	const struct ctl_peer *p = view_peer(&sim->view, &m->peer);
+
+	return p ? p->doc.size : m->weight;
 }
 
 static uint64_t bytes_of(const struct simulation *sim, double copies)
@@ -329,20 +359,27 @@ static const struct ring_plan_member *find_worst(const struct ring_plan *plan)
 	return worst;
 }
 
+static void print_room(const struct simulation *sim,
+		       const struct ring_plan_member *m)
+{
+	uint64_t size = size_of(sim, m);
+	char name[ADDRESS_MAX], is[32], was[32];
+
+	name_member(sim, m, name, sizeof(name));
+	size_format(size, is, sizeof(is));
+	size_format(m->weight, was, sizeof(was));
+	if (size && bytes_of(sim, (double)m->copies_after) > size)
+		printf("warning:  %s would get more than it has room for, %s\n",
+		       name, is);
+	if (m->after && m->weight && m->weight != size)
+		printf("note:     %s has %s now, and in the ring the weight of %s: 'torusctl ring manual-change --all-peers' gives all members the weight of their size\n",
+		       name, is, was);
+}
+
 static void print_warnings(const struct simulation *sim)
 {
-	char name[ADDRESS_MAX];
-
-	for (uint32_t i = 0; i < sim->plan.count; i++) {
-		const struct ring_plan_member *m = &sim->plan.members[i];
-
-		if (!m->weight || bytes_of(sim, (double)m->copies_after) <=
-				  m->weight)
-			continue;
-		name_member(sim, m, name, sizeof(name));
-		printf("warning:  %s would get more than it has room for\n",
-		       name);
-	}
+	for (uint32_t i = 0; i < sim->plan.count; i++)
+		print_room(sim, &sim->plan.members[i]);
 	if (ring_members_of_weight(&sim->after) < sim->after.replication)
 		printf("warning:  %u %s for data would be left for %u copies: the change would be refused\n",
 		       ring_members_of_weight(&sim->after),
@@ -392,6 +429,7 @@ static struct json_object *member_json(const struct simulation *sim,
 	json_object_object_add(o, "name", json_object_new_string(name));
 	json_object_object_add(o, "member", json_object_new_boolean(m->after));
 	add_number(o, "weight", m->weight);
+	add_number(o, "size", size_of(sim, m));
 	add_number(o, "before", bytes_of(sim, (double)m->copies_before));
 	add_number(o, "after", bytes_of(sim, (double)m->copies_after));
 	add_number(o, "ideal", bytes_of(sim, m->ideal_after));

@@ -103,7 +103,7 @@ static void add_unreadable(struct status *s, const struct volume_doc *v,
 		     v->name, missing,
 		     missing == WIRE_LOOKUP_MAX ? " or more" : "");
 	finding_means(f, "reads of what lies there wait, and fail after the volume's I/O timeout; nothing is lost as long as one of the peers that hold it comes back");
-	finding_command(f, "start the peers that are down; 'torusctl peer list' names them");
+	finding_command(f, "start the peers that are down: torusctl peer list (it names them)");
 	s->unreadable = v->name;
 }
 

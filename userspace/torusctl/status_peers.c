@@ -123,8 +123,8 @@ static void check_members(struct status *s)
 			     id);
 		say_meaning(s, f);
 		say_repair(s, f);
-		finding_command(f, "start its torusd on host %.64s, which makes it known; one that runs does so within 30 s after torusctl recover; if it is lost for good, and all others are alive: torusctl ring manual-change --all-peers --force",
-				ring->members[i].host);
+		finding_command(f, "start its torusd on host %.64s, which makes it known; one that runs does so within 30 s; if it is lost for good: torusctl peer remove --force %s",
+				ring->members[i].host, id);
 	}
 }
 

@@ -57,7 +57,7 @@ static void check_short(struct status *s)
 	finding_means(f, "each of them has a copy and can be read; it would take fewer failures than it should to lose it");
 	finding_doing(f, "they are copied now: %s left, %s/s, time left: %s",
 		      left, rate, eta);
-	finding_command(f, "torusctl peer list shows how far each peer is");
+	finding_command(f, "torusctl peer list (it shows how far each peer is)");
 }
 
 static void check_behind(struct status *s)
@@ -70,11 +70,12 @@ static void check_behind(struct status *s)
 			continue;
 		f = status_add(s, CTL_DEGRADED, "metadata-behind",
 			       s->view.peers[i].doc.address);
-		finding_what(f, "peer %s has seen newer states of %" PRIu64 " volumes than the metadata store shows: that went back, as when an old backup is restored",
-			     s->view.peers[i].doc.address, behind);
+		finding_what(f, "peer %s has seen newer states of %" PRIu64 " %s than the metadata store shows: that went back, as when an old backup is restored",
+			     s->view.peers[i].doc.address, behind,
+			     behind == 1 ? "volume" : "volumes");
 		finding_means(f, "nothing is deleted until that is cleared up; attaching such a volume may find an old state of it");
 		finding_doing(f, "its store collects no garbage");
-		finding_command(f, "torusctl recover --from-peers shows what the peers know, before it writes anything");
+		finding_command(f, "torusctl recover --force (it shows what the peers know, and asks before it writes anything)");
 	}
 }
 

@@ -110,7 +110,7 @@ static void check_move(struct status *s)
 		finding_command(f, "start the torusd of peer %s, which it waits for; if that is lost for good: torusctl peer remove --force %s",
 				m.stuck->doc.address, m.stuck->doc.address);
 	else
-		finding_command(f, "torusctl ring get shows how far each store is");
+		finding_command(f, "torusctl ring get (it shows how far each store is)");
 }
 
 /* What lies in the declared end of a log stays until that has moved on. */
@@ -149,7 +149,7 @@ static void check_drains(struct status *s)
 			continue;
 		}
 		say_drain(f, a);
-		finding_command(f, "nothing, until it holds none; torusctl peer undrain %s takes it back",
+		finding_command(f, "nothing, until it holds none; to take it back: torusctl peer undrain %s",
 				p->doc.address);
 	}
 }

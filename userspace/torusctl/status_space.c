@@ -57,7 +57,7 @@ static void say_command(const struct status *s, struct finding *f)
 
 	for (size_t i = 0; i < s->view.peer_count; i++)
 		available |= s->view.peers[i].alive && !s->view.peers[i].member;
-	finding_command(f, "%s; or discard or delete what is not needed: fstrim, torusctl volume delete",
+	finding_command(f, "%s; or discard (fstrim) or delete what is not needed: torusctl volume delete NAME",
 			available ? "torusctl peer add --all-peers" :
 			"start more torusd, then torusctl peer add --all-peers");
 }

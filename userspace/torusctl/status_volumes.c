@@ -45,7 +45,7 @@ static void check_log(struct status *s, const struct volume_doc *v)
 		     v->name);
 	finding_means(f, "nothing that was acknowledged is lost; what is in its last chunks is not repaired before they are closed");
 	finding_doing(f, "the peers close it when nobody has written for their recovery grace");
-	finding_command(f, "torusctl attach %s closes it at once", v->name);
+	finding_command(f, "torusctl attach %s (it closes it at once, as nbdkit does)", v->name);
 }
 
 bool volume_leaves_out(const struct tail *t, const struct uuid *id)
@@ -92,11 +92,11 @@ static void say_left_out(const struct status *s, struct finding *f,
 			space = s->survey.answers[i].space_state;
 	if (!status_reachable(s, &left_out->doc.id)) {
 		finding_doing(f, "a new chunk is begun with all copies when the peer answers again");
-		finding_command(f, "see that peer %s is well; or torusctl peer add another one",
+		finding_command(f, "see that peer %s is well; or start another torusd, then torusctl peer add --all-peers",
 				address);
 	} else if (space == WIRE_SPACE_FULL) {
 		finding_doing(f, "a new chunk is begun with all copies when the peer has room again");
-		finding_command(f, "make room on peer %s: delete or discard what is not needed; or torusctl peer add another one",
+		finding_command(f, "make room on peer %s: delete or discard what is not needed; or start another torusd, then torusctl peer add --all-peers",
 				address);
 	} else {
 		finding_doing(f, "peer %s answers again: a new chunk is begun with all copies when something is written",

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/size.h"
+#include "env/longopt.h"
 #include "meta/url.h"
 #include "store/store.h"
 
@@ -303,7 +304,7 @@ static int check_all(const struct torusd_options *o, int argc, char **argv)
 
 int options_parse(struct torusd_options *o, int argc, char **argv)
 {
-	int option, err = 0;
+	int option, which = 0, err = 0;
 
 	memset(o, 0, sizeof(*o));
 	o->size_percent = 100;
@@ -311,7 +312,12 @@ int options_parse(struct torusd_options *o, int argc, char **argv)
 	o->full_percent = STORE_FULL_PERCENT;
 	o->lock_memory = true;
 	while (err == 0 &&
-	       (option = getopt_long(argc, argv, "", list, NULL)) != -1)
-		err = parse_one(o, option);
+	       (option = getopt_long(argc, argv, "", list, &which)) != -1) {
+		/* getopt_long() has named an unknown one already. */
+		if (option != '?')
+			err = longopt_check(&list[which], argv);
+		if (err == 0)
+			err = parse_one(o, option);
+	}
 	return err != 0 ? err : check_all(o, argc, argv);
 }

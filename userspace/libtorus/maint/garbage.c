@@ -44,6 +44,7 @@
 #define INTERVAL	(3600 * NSEC_PER_SEC)
 #define GRACE		(150 * NSEC_PER_SEC)
 #define FIRST_LOOK	(30 * NSEC_PER_SEC)
+#define BEHIND_AGAIN	(30 * NSEC_PER_SEC)	/* somebody is mending that */
 #define PAUSE_MIN	(10 * NSEC_PER_SEC)	/* between wanted looks */
 #define CALL_TIMEOUT	(5 * NSEC_PER_SEC)
 #define READ_TIMEOUT	(30 * NSEC_PER_SEC)
@@ -194,9 +195,11 @@ static void take_doc(struct garbage *g, const struct volume_doc *doc)
 {
 	if (went_back(g, doc)) {
 		g->behind_now++;
-		log_warning("volume %s: this store has seen epoch %" PRIu64 " and a root in chunk %" PRIu64 ", which the metadata store does not know: it went back in time, and no garbage of the volume is collected. See torusctl recover",
-			    doc->name, g->seen.epoch,
-			    block_addr_chunk(g->seen.root));
+		/* Once, not in each look until it is mended. */
+		if (g->behind == 0)
+			log_warning("volume %s: this store has seen epoch %" PRIu64 " and a root in chunk %" PRIu64 ", which the metadata store does not know: it went back in time, and no garbage of the volume is collected. See torusctl recover",
+				    doc->name, g->seen.epoch,
+				    block_addr_chunk(g->seen.root));
 		skip_volume(g);
 		return;
 	}
@@ -482,12 +485,21 @@ static void deleted(struct store_copy_op *op, int err)
 	go_on(g, GARBAGE_DELETE);
 }
 
+/* Whoever mends the metadata wants to see that it is well. */
+static uint64_t next_look(const struct garbage *g)
+{
+	if (g->again)
+		return 0;
+	return g->behind > 0 ? MIN(g->cfg.interval_ns, BEHIND_AGAIN) :
+			       g->cfg.interval_ns;
+}
+
 static void rest(struct garbage *g)
 {
 	g->state = GARBAGE_REST;
 	g->not_before = env_now(g->env) + g->pause;
 	g->pause = MIN(2 * g->pause, MAX(g->cfg.interval_ns, PAUSE_MIN));
-	env_timer_after(g->env, &g->turn, g->again ? 0 : g->cfg.interval_ns);
+	env_timer_after(g->env, &g->turn, next_look(g));
 	if (g->wanted)
 		look_wanted(g);
 }

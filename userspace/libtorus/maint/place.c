@@ -309,7 +309,12 @@ static void decide_unsealed(struct maint *m, const struct query *q,
 	if (!may_drop(m, q)) {
 		if (q->mine.settled == 0 && s->sealed > 0)
 			garbage_want(&m->garbage);
-		item_settled(item);
+		/* Nobody heals what should not be here: it goes once the
+		 * owners have theirs. */
+		if (q->mine.state == WIRE_COPY_BAD && !q->me_owner)
+			decide_surplus(m, q);
+		else
+			item_settled(item);
 	} else if (q->mine.state == WIRE_COPY_OPEN && !item->opened) {
 		item->opened = true;
 		item_later(item, OPEN_AGAIN);

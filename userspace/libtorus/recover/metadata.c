@@ -130,7 +130,7 @@ static int64_t revision_of(const struct recover *r, const char *key)
 
 /* ---- comparing ------------------------------------------------------------------------ */
 
-static int check_cluster(struct recover *r, bool same)
+static int check_cluster(struct recover *r)
 {
 	const struct meta_entry *e = entry_of(r, KEY_CLUSTER);
 	struct cluster_doc doc;
@@ -148,10 +148,19 @@ static int check_cluster(struct recover *r, bool same)
 	if (!uuid_equal(&doc.id, &r->cluster))
 		return error_set(-EPERM, "the metadata store holds cluster %s, and the peers belong to %s: name another metadata store with --meta",
 				 id, ours);
-	if (!same)
-		return error_set(-EEXIST, "the metadata store holds this very cluster (%s). If it was set back to an older state, --force brings what the peers know better into it, and leaves the rest as it is",
-				 id);
 	return 0;
+}
+
+static int refuse_same(const struct recover *r)
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(&r->cluster, id);
+	if (!recover_changes(r) && !recover_refused(r))
+		return error_set(-EEXIST, "the metadata store holds this very cluster (%s), and knows all that these peers know: there is nothing to recover",
+				 id);
+	return error_set(-EEXIST, "the metadata store holds this very cluster (%s), in an older state than the peers know: --force brings what they know better into it, and leaves the rest as it is",
+			 id);
 }
 
 static bool find_doc(const struct recover *r, uint64_t id,
@@ -277,13 +286,16 @@ int recover_compare(struct recover *r, struct meta *meta, bool same)
 	r->meta = meta;
 	err = read_all(r);
 	if (!err)
-		err = check_cluster(r, same);
+		err = check_cluster(r);
 	for (uint32_t i = 0; i < r->volume_count && !err; i++)
 		err = decide(r, &r->volumes[i]);
 	if (!err && !r->only)
 		err = decide_ring(r);
 	if (!err)
 		err = decide_next(r);
+	/* Only now, so that it can be shown what would be done. */
+	if (r->has_cluster && !same && (!err || err == -EBUSY))
+		err = refuse_same(r);
 	r->compared = !err;
 	return err;
 }

@@ -136,8 +136,9 @@ uint32_t recover_changes(const struct recover *r);
  * recover_compare() - read the metadata store and decide each volume's action.
  * @same: it may hold this very cluster, in an older state; volumes that are as
  * new there as in the stores are left alone.
- * 0; -EEXIST (it holds this cluster, and @same is false), -EPERM (another
- * cluster), -EBUSY (a volume that is to be written is in use); others.
+ * 0; -EEXIST (it holds this cluster, and @same is false: the actions are those
+ * that @same would allow), -EPERM (another cluster), -EBUSY (a volume that is to
+ * be written is in use); others.
  */
 int recover_compare(struct recover *r, struct meta *meta, bool same);
 

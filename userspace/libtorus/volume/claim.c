@@ -224,7 +224,7 @@ static void went_back(struct attach *a)
 		snprintf(seen, sizeof(seen), "epoch %" PRIu64,
 			 a->fenced_epoch);
 	attach_fail(a, -EUCLEAN,
-		    "volume %s: the metadata store is older than the data of the peers: it came to epoch %" PRIu64 " with this attachment, but %s has seen %s; 'torusctl recover --from-peers' with --force brings what the peers know into it",
+		    "volume %s: the metadata store is older than the data of the peers: it came to epoch %" PRIu64 " with this attachment, but %s has seen %s; 'torusctl recover --force' brings what the peers know into it",
 		    v->doc.name, v->epoch, a->fenced_by, seen);
 }
 

@@ -32,7 +32,7 @@ static void check_reply(struct attach_peer *p,
 		what = "a newer root";
 	if (what)
 		attach_fail(p->attach, -EUCLEAN,
-			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; 'torusctl recover --from-peers' with --force brings what the peers know into it",
+			    "volume %s: peer %s has seen %s (chunk %" PRIu64 ", root %" PRIx64 ") than the metadata store, which must have been set back; 'torusctl recover --force' brings what the peers know into it",
 			    v->doc.name, peer_address(p->peer), what, chunk_max,
 			    root);
 }
