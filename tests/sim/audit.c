@@ -230,31 +230,53 @@ static void audit_space(struct store_node *s)
 
 /* ---- places ------------------------------------------------------------- */
 
-/* The header of the record at @addr, of which no more than @room is left. */
-static bool peek_header(struct store_node *s, const struct tenant *t,
-			block_addr_t addr, uint32_t room, struct record *r)
+/* The header of the record at block @at, of which no more than @room is left. */
+static bool peek_header(struct store_node *s, const char *path, uint32_t at,
+			uint32_t room, struct record *r)
 {
 	static uint8_t head[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
+	int64_t bytes;
 	uint32_t blocks;
 	int err = -EAGAIN;
 
 	room = MIN(room, RECORD_HEADER_BLOCKS_MAX);
-	for (blocks = 1; err == -EAGAIN && blocks <= room; blocks++)
-		err = peek(s, t, addr, blocks, head) ?
-		      record_decode(head, (size_t)blocks * BLOCK_SIZE, r) : -EIO;
+	for (blocks = 1; err == -EAGAIN && blocks <= room; blocks++) {
+		bytes = (int64_t)blocks * BLOCK_SIZE;
+		err = sim_disk_peek(s->node, path, (uint64_t)at * BLOCK_SIZE,
+				    head, (size_t)bytes, false) == bytes ?
+		      record_decode(head, (size_t)bytes, r) : -EIO;
+	}
 	return !err;
 }
 
-/* The payload blocks of @r, whose header lies at @head. */
-static bool payload_is_good(struct store_node *s, const struct tenant *t,
-			    block_addr_t head, const struct record *r)
+/* The payload blocks of @r, whose header lies at block @at. */
+static bool payload_is_good(struct store_node *s, const char *path, uint32_t at,
+			    const struct record *r)
 {
-	uint32_t i;
+	uint32_t i, crc;
 
 	for (i = 0; i < r->payload_blocks; i++)
-		if (!has_block(s, t, head + r->header_blocks + i,
-			       r->payload_crc[i]))
+		if (!sim_disk_crc(s->node, path, at + r->header_blocks + i,
+				  &crc) || crc != r->payload_crc[i])
 			return false;
+	return true;
+}
+
+bool audit_good_file(struct store_node *s, const char *path,
+		     const struct tenant *t, uint64_t chunk, uint32_t length,
+		     uint32_t *crc)
+{
+	struct record *r = s->world->record;
+	uint32_t at;
+
+	for (at = 0, *crc = 0; at < length; at += record_blocks(r)) {
+		if (!peek_header(s, path, at, length - at, r) ||
+		    r->volume != t->id || r->chunk != chunk || r->block != at ||
+		    at + record_blocks(r) > length ||
+		    !payload_is_good(s, path, at, r))
+			return false;
+		*crc = r->crc;
+	}
 	return true;
 }
 
@@ -262,19 +284,12 @@ static bool payload_is_good(struct store_node *s, const struct tenant *t,
 static bool copy_is_good(struct store_node *s, const struct tenant *t,
 			 const struct store_copy *copy)
 {
-	struct record *r = s->world->record;
-	uint32_t at = 0, crc = 0;
-	block_addr_t addr;
+	char path[64];
+	uint32_t crc;
 
-	for (; at < copy->length; at += record_blocks(r)) {
-		addr = block_addr(copy->chunk, at);
-		if (!peek_header(s, t, addr, copy->length - at, r) ||
-		    at + record_blocks(r) > copy->length ||
-		    !payload_is_good(s, t, addr, r))
-			return false;
-		crc = r->crc;
-	}
-	return at == copy->length && crc == copy->end_crc;
+	inspect_chunk_path(t, copy->chunk, path);
+	return !s->gone && audit_good_file(s, path, t, copy->chunk, copy->length,
+					   &crc) && crc == copy->end_crc;
 }
 
 /* The owners of a chunk by the current ring, also without those that are gone. */
@@ -414,21 +429,64 @@ static void audit_garbage(struct tenant *t, const struct live *live)
 	}
 }
 
+static bool find_root(struct tenant *t, const struct root_ref *ref,
+		      struct root *root)
+{
+	struct store_node *s;
+
+	for_each_store(s, t->world)
+		if (ref->addr && read_root(s, t, ref, root))
+			return true;
+	return false;
+}
+
+static bool is_freed(const struct root *root, uint64_t chunk)
+{
+	uint32_t i;
+
+	for (i = 0; i < root->freed_count; i++)
+		if (root->freed[i] == chunk)
+			return true;
+	return false;
+}
+
+bool audit_needs(struct tenant *t, uint64_t chunk)
+{
+	struct volume_doc *doc = calloc(1, sizeof(*doc));
+	struct live live = { 0 };
+	struct walk k = { .t = t, .need = 1, .live = &live };
+	bool needs = true;
+	struct root root;
+
+	if (!doc)
+		abort();
+	world_volume_doc(t, doc);
+	t->world->problem[0] = '\0';
+	if (doc->root.addr)
+		needs = find_root(t, &doc->root, &root);
+	if (doc->root.addr && needs) {
+		walk_tree(&k, &root.chunk_table, false);
+		live.horizon = root.horizon;
+		needs = is_live(&live, chunk) && !is_freed(&root, chunk) &&
+			!t->world->problem[0];
+		root_release(&root);
+	}
+	free(doc);
+	return needs;
+}
+
 static void audit_tree(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
 	struct live live = { 0 };
 	struct walk k = { .t = t, .need = 1, .live = &live };
-	struct store_node *s;
 	struct root root;
-	bool found = false;
+	bool found;
 
 	if (!doc)
 		abort();
 	world_volume_doc(t, doc);
-	for_each_store(s, t->world)
-		if (!found && doc->root.addr)
-			found = read_root(s, t, &doc->root, &root);
+	found = find_root(t, &doc->root, &root);
 	if (doc->root.addr && !found)
 		problem(t->world, "nobody has the root of %s, at block %u of "
 			"chunk %" PRIu64, t->name,

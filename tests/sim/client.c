@@ -276,6 +276,7 @@ static void on_attach(void *ctx, int err)
 	model_attached(t->model, c->owner, sim_now(w->sim));
 	if (c->surviving)
 		model_survived(t->model, c->first_owner);
+	durable_attached(c);
 	client_check_pump(c);
 }
 
@@ -314,6 +315,7 @@ void client_attach(struct client *c, bool force, bool surviving)
 	c->failed = false;
 	c->began = sim_now(w->sim);
 	c->inspected = 0;
+	c->durable = 0;
 	memset(&c->seen, 0, sizeof(c->seen));
 	cfg.force = force;
 	cfg.surviving = surviving;

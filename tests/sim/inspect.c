@@ -23,13 +23,8 @@
 #define CLOSED UINT32_MAX
 #define RECENT (5 * NSEC_PER_SEC)
 
-struct seen {
-	uint64_t sequence, chunk;
-	uint32_t crc;
-};
-
 struct inspect_store {
-	struct seen seen[SEEN_ROOM];
+	struct inspect_seen seen[SEEN_ROOM];
 	struct {
 		uint64_t chunk;		/* whose place this is */
 		uint32_t block;		/* the first one not looked at */
@@ -99,7 +94,7 @@ static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 	uint32_t *next = &in->next[chunk % CHUNKS_ROOM].block;
 	struct world *w = s->world;
 	struct record *r = w->record;
-	struct seen *seen;
+	struct inspect_seen *seen;
 	char path[64];
 	int64_t n;
 
@@ -120,7 +115,11 @@ static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 		seen = &in->seen[r->sequence % SEEN_ROOM];
 		/* Of two with one sequence the higher chunk's counts. */
 		if (seen->sequence != r->sequence || seen->chunk <= chunk)
-			*seen = (struct seen){ r->sequence, chunk, r->crc };
+			*seen = (struct inspect_seen){
+				.sequence = r->sequence, .chunk = chunk,
+				.block = r->block, .blocks = record_blocks(r),
+				.crc = r->crc, .prev_crc = r->prev_crc,
+			};
 		w->stats.chunks += !t->chunks_seen[chunk % CHUNKS_ROOM];
 		t->chunks_seen[chunk % CHUNKS_ROOM] = 1;
 		*next += record_blocks(r);
@@ -131,10 +130,11 @@ static void chunk_update(struct store_node *s, struct tenant *t, uint64_t chunk)
 	}
 }
 
-static const struct seen *find(const struct store_node *s,
-			       const struct tenant *t, struct log_position at)
+const struct inspect_seen *inspect_find(const struct store_node *s,
+					const struct tenant *t,
+					struct log_position at)
 {
-	const struct seen *seen = &s->inspect[t->index]->
+	const struct inspect_seen *seen = &s->inspect[t->index]->
 				  seen[at.sequence % SEEN_ROOM];
 
 	if (seen->sequence == at.sequence && seen->crc == at.header_crc)
@@ -142,7 +142,7 @@ static const struct seen *find(const struct store_node *s,
 	return NULL;
 }
 
-static void update(struct tenant *t, uint64_t first, uint64_t end)
+void inspect_update(struct tenant *t, uint64_t first, uint64_t end)
 {
 	struct store_node *s;
 	uint64_t chunk;
@@ -150,6 +150,13 @@ static void update(struct tenant *t, uint64_t first, uint64_t end)
 	for_each_store(s, t->world)
 		for (chunk = first; chunk < end; chunk++)
 			chunk_update(s, t, chunk);
+}
+
+void inspect_update_older(struct tenant *t, const struct volume_doc *doc)
+{
+	uint64_t end = doc->tail.first;
+
+	inspect_update(t, end > LOOK_BACK ? end - LOOK_BACK : 1, end);
 }
 
 static struct store_node *store_of(struct world *w, const struct uuid *id)
@@ -213,30 +220,40 @@ const struct ring *inspect_ring_now(struct world *w)
 	return w->rings[0];
 }
 
+uint32_t inspect_members(struct tenant *t, const struct volume_doc *doc,
+			 uint64_t chunk,
+			 struct store_node *members[RING_REPLICATION_MAX])
+{
+	const struct ring *ring = inspect_ring(t->world, doc->tail.ring_version);
+	struct uuid ids[RING_REPLICATION_MAX];
+	uint32_t i, count;
+
+	if (!ring) {
+		world_fail(t->world, "the log of %s may end under ring version %"
+			   PRIu64 ", which is forgotten", t->name,
+			   doc->tail.ring_version);
+		return 0;
+	}
+	count = ring_ensemble(ring, doc->id, chunk, doc->replication,
+			      doc->tail.excluded, doc->tail.excluded_count,
+			      ids);
+	for (i = 0; i < count; i++)
+		members[i] = store_of(t->world, &ids[i]);
+	return count;
+}
+
 /* Every declared member of @chunk has the record. */
 static void demand_members(struct tenant *t, const struct volume_doc *doc,
 			   uint64_t chunk, struct log_position at)
 {
-	const struct ring *ring = inspect_ring(t->world, doc->tail.ring_version);
-	struct uuid members[RING_REPLICATION_MAX];
-	struct world *w = t->world;
-	struct store_node *s;
-	uint32_t i, count;
+	struct store_node *members[RING_REPLICATION_MAX], *s;
+	uint32_t i, count = inspect_members(t, doc, chunk, members);
 
-	if (!ring) {
-		world_fail(w, "the log of %s may end under ring version %"
-			   PRIu64 ", which is forgotten", t->name,
-			   doc->tail.ring_version);
-		return;
-	}
-	count = ring_ensemble(ring, doc->id, chunk, doc->replication,
-			      doc->tail.excluded, doc->tail.excluded_count,
-			      members);
 	for (i = 0; i < count; i++) {
-		s = store_of(w, &members[i]);
-		if (!find(s, t, at) && !excused(s))
-			world_fail(w, "record %" PRIu64 " of chunk %" PRIu64
-				   " was acknowledged, but %s has not got it",
+		s = members[i];
+		if (!inspect_find(s, t, at) && !excused(s))
+			world_fail(t->world, "record %" PRIu64 " of chunk %"
+				   PRIu64 " was acknowledged, but %s has not got it",
 				   at.sequence, chunk,
 				   sim_node_name(s->node));
 	}
@@ -244,15 +261,15 @@ static void demand_members(struct tenant *t, const struct volume_doc *doc,
 
 /* Who has the record; @lost: of those who have not, how many may have had. */
 static unsigned int count_copies(struct tenant *t, struct log_position at,
-				 const struct seen **seen, unsigned int *lost)
+				 const struct inspect_seen **seen, unsigned int *lost)
 {
-	const struct seen *found;
+	const struct inspect_seen *found;
 	unsigned int have = 0;
 	struct store_node *s;
 
 	*lost = 0;
 	for_each_store(s, t->world) {
-		found = find(s, t, at);
+		found = inspect_find(s, t, at);
 		have += found != NULL;
 		*lost += !found && excused(s);
 		*seen = found ? found : *seen;
@@ -269,7 +286,7 @@ static unsigned int count_copies(struct tenant *t, struct log_position at,
 void inspect_acknowledged(struct client *c, struct log_position at)
 {
 	const struct volume_doc *doc = volume_doc(c->volume);
-	const struct seen *seen = NULL;
+	const struct inspect_seen *seen = NULL;
 	struct tenant *t = c->tenant;
 	unsigned int have, lost;
 
@@ -277,11 +294,10 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 	if (!at.sequence || at.sequence == c->inspected || t->deleted)
 		return;
 	c->inspected = at.sequence;
-	update(t, doc->tail.first, doc->next_chunk);
+	inspect_update(t, doc->tail.first, doc->next_chunk);
 	have = count_copies(t, at, &seen, &lost);
 	if (have + lost < t->replication / 2 + 1) {
-		update(t, doc->tail.first > LOOK_BACK ?
-		       doc->tail.first - LOOK_BACK : 1, doc->tail.first);
+		inspect_update_older(t, doc);
 		have = count_copies(t, at, &seen, &lost);
 	}
 	if (seen && seen->chunk >= doc->tail.first &&

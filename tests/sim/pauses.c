@@ -154,6 +154,7 @@ static void make_quiet(struct world *w)
 	d->disk_max = 200000;
 	d->sync_max = MSEC;
 	d->net_slow = 0;
+	d->disk_slow = 0;
 	t->config.replica_timeout_ns = REPLICA_TIMEOUT;
 	t->config.tail_chunks = TAIL_CHUNKS;
 	t->config.overlay_bytes = 0;

@@ -95,6 +95,7 @@ static void op_done(struct volume_request *req, int err)
 		c->remembered = at;
 		c->acked_at = sim_now(w->sim);
 		inspect_acknowledged(c, at);
+		durable_done(op);
 	}
 	op_free(op);
 }
@@ -142,6 +143,7 @@ static void op_begin(struct client_op *op)
 	uint8_t *out = op->req.buffer;
 
 	w->stats.operations++;
+	op->covers = c->remembered;
 	if (op->req.op == VOLUME_READ) {
 		op->read.first = op->req.offset / SECTOR;
 		op->read.count = op->req.length / SECTOR;

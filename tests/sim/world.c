@@ -141,6 +141,18 @@ static void draw_delays(struct world *w)
 	}
 }
 
+/* Disks that answer at once, but for one operation in a while: it is overtaken
+ * by what was submitted long after it, syncs included. */
+static void draw_stalls(struct world *w)
+{
+	struct sim_delays *d = sim_delays(w->sim);
+
+	if (!sim_chance(w->sim, 1, 3))
+		return;
+	d->disk_slow = (uint32_t)sim_between(w->sim, 10, 200);
+	d->disk_slow_max = sim_between(w->sim, 10, 300) * NSEC_PER_MSEC;
+}
+
 /* Most worlds are small: they are fast, and have most of what can go wrong. */
 static void draw_size(struct world *w)
 {
@@ -280,9 +292,11 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 		snprintf(name, sizeof(name), "vol%u", i);
 		tenant_init(w, i, name, 0);
 	}
+	draw_stalls(w);
 	world_draw_end(w);
 	events_draw(w);
 	removal_init(w);
+	files_watch(w);
 	for_each_store(s, w)
 		store_node_start(s);
 	return w;

@@ -15,6 +15,8 @@
  *   removal.c   ... a peer that is removed
  *   rings.c     the ring and its changes
  *   inspect.c   looks at the stores' disks behind their backs
+ *   durable.c   also for what a loss of power would leave
+ *   files.c     and at chunk files that come and go
  *   audit.c     and at the end of it all
  *   scenario.c  the course of one seed
  *   main.c      many seeds
@@ -79,6 +81,7 @@ struct client_op {
 	struct volume_request req;
 	uint32_t id;			/* of the model; 0 for reads */
 	struct model_read read;
+	struct log_position covers;	/* acknowledged before it was submitted */
 	uint64_t started;
 	uint64_t asked;			/* before its first helper died */
 	bool submitting;
@@ -103,6 +106,7 @@ struct client {
 	struct uuid incarnation;
 	struct log_position remembered;
 	uint64_t inspected;		/* newest record that inspect.c saw */
+	uint64_t durable;		/* and durable.c */
 	uint32_t first_owner;		/* epoch of its first attachment; 0 */
 	uint64_t acked_at;		/* last acknowledgement */
 	uint32_t claim;			/* number of its last attach call */
@@ -353,9 +357,44 @@ void inspect_power_loss(struct store_node *s);
 void inspect_dump(struct world *w, FILE *out);
 /** inspect_acknowledged() - @at was acknowledged by @c's volume: who has it? */
 void inspect_acknowledged(struct client *c, struct log_position at);
+/* A record that a store has, or had. */
+struct inspect_seen {
+	uint64_t sequence, chunk;
+	uint32_t block, blocks, crc, prev_crc;
+};
+/** inspect_find() - NULL: @s has not shown it yet; see inspect_update(). */
+const struct inspect_seen *inspect_find(const struct store_node *s,
+					const struct tenant *t,
+					struct log_position at);
+/** inspect_update() - see what has been added to the chunks from @first to
+ * before @end, on all stores. */
+void inspect_update(struct tenant *t, uint64_t first, uint64_t end);
+/** inspect_update_older() - to those before the tail that may matter. */
+void inspect_update_older(struct tenant *t, const struct volume_doc *doc);
+/** inspect_members() - the ensemble of a chunk of the declared tail; how many. */
+uint32_t inspect_members(struct tenant *t, const struct volume_doc *doc,
+			 uint64_t chunk,
+			 struct store_node *members[RING_REPLICATION_MAX]);
+
+/* durable.c */
+/** durable_attached() - @c is about to serve: has it synced what it found? */
+void durable_attached(struct client *c);
+/** durable_done() - a flush or FUA write of @op's client succeeded. */
+void durable_done(const struct client_op *op);
+
+/* files.c */
+void files_watch(struct world *w);
 
 /* audit.c: what the disks must hold when all is quiet. */
 void audit(struct world *w, const char *when);
+/** audit_needs() - whether a chunk is live by the root that the metadata names
+ * now; false also if that cannot be told. */
+bool audit_needs(struct tenant *t, uint64_t chunk);
+/** audit_good_file() - whether a file has all records of a chunk from the first
+ * on, @length blocks in all, and good ones; *@crc is the last one's. */
+bool audit_good_file(struct store_node *s, const char *path,
+		     const struct tenant *t, uint64_t chunk, uint32_t length,
+		     uint32_t *crc);
 
 /* scenario.c */
 void scenario_run(struct world *w);

@@ -36,6 +36,8 @@ struct sim_delays {
 	uint32_t net_slow;		/* one frame in so many (0 = none) ... */
 	uint64_t net_slow_max;		/* ... takes up to this long */
 	uint32_t net_flip;		/* one frame in so many has a wrong bit */
+	uint32_t disk_slow;		/* one file operation in so many ... */
+	uint64_t disk_slow_max;		/* ... takes up to so much longer */
 };
 
 /* ---- world ------------------------------------------------------------ */
@@ -199,6 +201,23 @@ int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
  * the page has not changed since the last time. False: there is no such page. */
 bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
 		  uint32_t *crc);
+
+/** sim_disk_durable() - whether these bytes of a file, and its name, would
+ * survive a loss of power as they are. */
+bool sim_disk_durable(struct sim_node *node, const char *path, uint64_t offset,
+		      uint64_t len);
+
+/** sim_disk_synced() - the same of the bytes alone, whatever of the name. */
+bool sim_disk_synced(struct sim_node *node, const char *path, uint64_t offset,
+		     uint64_t len);
+
+/**
+ * sim_disk_watch() - @fn is called just before the file @path of a node is
+ * removed (@from: NULL), or gives way to the one that is called @from so far.
+ */
+typedef void (*sim_disk_watch_fn)(void *ctx, struct sim_node *node,
+				  const char *path, const char *from);
+void sim_disk_watch(struct sim *sim, sim_disk_watch_fn fn, void *ctx);
 
 /** sim_disk_bytes() - what a file, or all files below a directory, take in whole
  * pages; 0 if there is none. */

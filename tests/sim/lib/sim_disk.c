@@ -194,6 +194,12 @@ static int64_t do_mkdir(struct sim_node *node, const struct env_file_op *op)
 	return 0;
 }
 
+static void watch(struct sim_node *node, const char *path, const char *from)
+{
+	if (node->sim->watch)
+		node->sim->watch(node->sim->watch_ctx, node, path, from);
+}
+
 static int64_t do_unlink(struct sim_node *node, const struct env_file_op *op)
 {
 	const char *last;
@@ -204,6 +210,7 @@ static int64_t do_unlink(struct sim_node *node, const struct env_file_op *op)
 		return -ENOENT;
 	if (inode->is_dir && !list_empty(&inode->names))
 		return -ENOTEMPTY;
+	watch(node, op->path, NULL);
 	if (!inode->is_dir)
 		node->disk_used -= MIN(node->disk_used, sim_inode_pages(inode));
 	return sim_dir_unlink(dir, last);
@@ -218,6 +225,7 @@ static int64_t do_rename(struct sim_node *node, const struct env_file_op *op)
 
 	if (!dir || !dir2)
 		return -ENOENT;
+	watch(node, op->path2, op->path);
 	if (dir == dir2)
 		return sim_dir_rename(dir, from, to);
 	/* Two changes: a crash may keep both names, one, or none of them. */
@@ -365,6 +373,8 @@ static uint64_t op_delay(struct sim_node *node, enum env_file_type type)
 	uint64_t extra = node->disk.slow_until > node->sim->now ?
 		node->disk.slow_extra : 0;
 
+	if (delays->disk_slow && sim_chance(node->sim, 1, delays->disk_slow))
+		extra += sim_below(node->sim, delays->disk_slow_max);
 	if (type == FILE_SYNC || type == FILE_SYNC_DIR)
 		return extra + sim_between(node->sim, delays->sync_min,
 					   delays->sync_max);
@@ -543,6 +553,44 @@ bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
 		return false;
 	*crc = sim_inode_crc(inode, page);
 	return true;
+}
+
+/* What @path would name after a loss of power. */
+static struct sim_inode *path_find_durable(struct sim_node *node,
+					   const char *path)
+{
+	struct sim_inode *inode = node->root;
+	struct sim_name *n;
+	size_t len;
+
+	for (; inode && *path; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		n = sim_name_find(&inode->durable_names, path, len);
+		inode = n ? n->inode : NULL;
+	}
+	return inode;
+}
+
+bool sim_disk_durable(struct sim_node *node, const char *path, uint64_t offset,
+		      uint64_t len)
+{
+	const struct sim_inode *inode = path_find_durable(node, path);
+
+	return inode && !inode->is_dir && sim_inode_durable(inode, offset, len);
+}
+
+bool sim_disk_synced(struct sim_node *node, const char *path, uint64_t offset,
+		     uint64_t len)
+{
+	const struct sim_inode *inode = path_find(node, path);
+
+	return inode && !inode->is_dir && sim_inode_durable(inode, offset, len);
+}
+
+void sim_disk_watch(struct sim *sim, sim_disk_watch_fn fn, void *ctx)
+{
+	sim->watch = fn;
+	sim->watch_ctx = ctx;
 }
 
 static uint64_t inode_bytes(const struct sim_inode *inode)

@@ -286,6 +286,19 @@ void sim_inode_refresh(struct sim_inode *inode)
 				 inode->slots[i].durable);
 }
 
+bool sim_inode_durable(const struct sim_inode *inode, uint64_t offset,
+		       uint64_t len)
+{
+	uint64_t i, end = DIV_ROUND_UP(offset + len, SIM_PAGE);
+
+	if (offset + len > inode->durable_size)
+		return false;
+	for (i = offset / SIM_PAGE; i < end; i++)
+		if (inode->slots[i].durable != inode->slots[i].now)
+			return false;
+	return true;
+}
+
 /* ---- power loss --------------------------------------------------------- */
 
 static void slot_tear(struct sim *sim, struct sim_slot *slot)

@@ -79,6 +79,9 @@ void sim_inode_sync_failed(struct sim_inode *inode,
 			   const struct sim_snapshot *snap);
 /* Drop from the cache what is clean there: it shows what is durable again. */
 void sim_inode_refresh(struct sim_inode *inode);
+/* Whether a loss of power would leave these bytes as they are now. */
+bool sim_inode_durable(const struct sim_inode *inode, uint64_t offset,
+		       uint64_t len);
 void sim_snapshot_free(struct sim_snapshot *snap);
 /* Power loss: choose what is left of unsynced bytes and names, recursively;
  * nothing with @lose_all. */

@@ -57,6 +57,8 @@ struct sim {
 	const struct sim_node *current;	/* whose callback runs */
 	void (*fail)(void *ctx, const char *what);
 	void *fail_ctx;
+	sim_disk_watch_fn watch;
+	void *watch_ctx;
 	FILE *live;
 	uint64_t trace_count;
 	struct trace_entry *trace;
