@@ -1,39 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong, by kind. A fault takes things, begins, and ends after a while.
-
-Two faults never share a thing. What a fault has changed its end() undoes,
-completely; what the cluster makes of it is the cluster's business.
-"""
+"""What goes wrong natively: processes, links, etcd, servers. See schedule.py."""
 
 import signal
-import time
 
+from actions import ACTIONS, Nothing, PeerDrain
+from etcd import ETCD, EtcdLeaderKill, EtcdOutage
 from processes import Trouble
+from schedule import Fault, NotNow
 from world import BLOCK, Nbd
-
-
-class Fault:
-    seconds = (0.3, 3.0)
-    weight = 1
-
-    def __init__(self, world, rng):
-        self.world = world
-        self.rng = rng
-        self.duration = rng.uniform(*self.seconds)
-
-    @property
-    def kind(self):
-        return self.name
-
-    @property
-    def detail(self):
-        return " ".join(sorted(self.things))
-
-    def begin(self):
-        raise NotImplementedError
-
-    def end(self):
-        raise NotImplementedError
 
 
 # ---- torusd
@@ -191,66 +165,7 @@ class LinkCut(LinkFault):
 
 # ---- etcd
 
-class EtcdFault(Fault):
-    def __init__(self, world, rng):
-        super().__init__(world, rng)
-        self.member = rng.choice(sorted(world.members))
-        # One at a time: the others stay a quorum.
-        self.things = {"etcd"}
-
-    @property
-    def detail(self):
-        return self.member
-
-
-class EtcdKill(EtcdFault):
-    name = "etcd-kill"
-
-    def begin(self):
-        self.world.members[self.member].kill()
-
-    def end(self):
-        self.world.members[self.member].start()
-        if not self.world.wait(60, lambda: self.world.member_is_well(self.member)):
-            raise Trouble(f"{self.member} does not come back")
-
-
-class EtcdLeaderKill(EtcdKill):
-    name = "etcd-leader-kill"
-
-    def begin(self):
-        self.member = self.world.leader() or self.member
-        super().begin()
-
-
-class EtcdHang(EtcdFault):
-    name = "etcd-hang"
-    seconds = (0.5, 8.0)
-
-    def begin(self):
-        self.member = self.world.leader() or self.member
-        self.world.members[self.member].signal(signal.SIGSTOP)
-
-    def end(self):
-        self.world.members[self.member].signal(signal.SIGCONT)
-
-
-class EtcdAway(EtcdFault):
-    """All of etcd hangs: I/O goes on."""
-    name = "etcd-away"
-    seconds = (1.0, 8.0)
-    detail = "all"
-
-    def begin(self):
-        for member in self.world.members.values():
-            member.signal(signal.SIGSTOP)
-
-    def end(self):
-        for member in self.world.members.values():
-            member.signal(signal.SIGCONT)
-
-
-class EtcdCutOff(EtcdFault):
+class EtcdCutOff(Fault):
     """One process does not reach etcd, or slowly."""
     name = "etcd-cut-off"
     seconds = (0.5, 8.0)
@@ -267,7 +182,7 @@ class EtcdCutOff(EtcdFault):
         return f"{self.client} {self.direction} {self.mode}"
 
     def links(self):
-        return [f"{self.client}>{member}" for member in self.world.members]
+        return [f"{self.client}>{member}" for member in self.world.etcd.members]
 
     def begin(self):
         for link in self.links():
@@ -278,13 +193,18 @@ class EtcdCutOff(EtcdFault):
             self.world.proxy.rule(link, "pass")
 
 
-# ---- the server of the volume that has histories
+# ---- the servers of volumes whose users can go on with another one
 
 class ServerFault(Fault):
     def __init__(self, world, rng):
         super().__init__(world, rng)
-        self.volume = world.volumes["blocks"]
+        self.volume = world.volumes[rng.choice(("blocks", "blocks", "bank"))]
+        self.user = world.users[self.volume.name]
         self.things = {"server"}
+
+    @property
+    def detail(self):
+        return self.volume.name
 
 
 class ServerKill(ServerFault):
@@ -293,12 +213,12 @@ class ServerKill(ServerFault):
     weight = 3
 
     def begin(self):
-        self.world.load.expect_lost()
+        self.user.expect_lost()
         self.volume.server.kill()
 
     def end(self):
         self.volume.serve()
-        self.world.load.open(self.volume.path)
+        self.user.open(self.volume.path)
 
 
 class ServerHang(ServerFault):
@@ -318,7 +238,7 @@ class ServerTakeover(ServerFault):
     seconds = (0.0, 0.2)
 
     def begin(self):
-        self.world.load.expect_lost()
+        self.user.expect_lost()
         self.old = self.volume.server
         self.path = self.volume.path
         self.client = Nbd(self.path)
@@ -327,7 +247,7 @@ class ServerTakeover(ServerFault):
     def end(self):
         try:
             self.volume.serve()
-            self.world.load.open(self.volume.path)
+            self.user.open(self.volume.path)
         finally:
             self.old.signal(signal.SIGCONT)
         # Behind the blocks that have histories.
@@ -359,92 +279,18 @@ class PeerAdd(Fault):
 
     def begin(self):
         number = len(self.world.peers) + 1
-        if number <= self.most:
-            self.world.add_peer(f"peer{number}", number)
-            self.world.start_peer(f"peer{number}")
+        if number > self.most:
+            raise NotNow("there are enough")
+        self.world.add_peer(f"peer{number}", number)
+        self.world.start_peer(f"peer{number}")
 
     def end(self):
         pass
 
 
 KINDS = [PeerKill, TwoPeersKill, PeerRestart, PeerFull, PeerHang, LinkPartition, LinkOneWay, LinkDelay, LinkSlow,
-         LinkCut, EtcdKill, EtcdLeaderKill, EtcdHang, EtcdAway, EtcdCutOff, ServerKill, ServerHang, ServerTakeover,
-         PeerAdd]
+         LinkCut, *ETCD, EtcdCutOff, ServerKill, ServerHang, ServerTakeover, PeerAdd, *ACTIONS]
 
 # Those of which it is told what they cost, if there is time.
-MEASURED = [PeerKill, PeerHang, LinkPartition, LinkOneWay, EtcdLeaderKill, EtcdAway, ServerKill, ServerTakeover]
-
-
-def choose(world, rng, kinds, taken):
-    """A fault of a random kind whose things are free, or None."""
-    kind = rng.choices(kinds, [kind.weight for kind in kinds])[0]
-    fault = kind(world, rng)
-    return None if fault.things & taken else fault
-
-
-class Schedule:
-    """Up to `most` faults at a time, until the time is up."""
-
-    def __init__(self, world, rng, kinds, most=3):
-        self.world = world
-        self.rng = rng
-        self.kinds = kinds
-        self.most = most
-        self.under_way = []
-        self.counts = {}
-        self.windows = []
-        world.tick = self.end_due
-
-    def taken(self):
-        return set().union(*(fault.things for fault in self.under_way)) if self.under_way else set()
-
-    def begin(self, fault):
-        fault.begun = time.monotonic_ns()
-        self.world.say(f"begin {fault.kind}: {fault.detail}, {fault.duration:.2f} s")
-        fault.begin()
-        fault.until = time.monotonic() + fault.duration
-        self.under_way.append(fault)
-        self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
-
-    def end(self, fault):
-        self.under_way.remove(fault)
-        fault.end()
-        self.world.say(f"end {fault.kind}: {fault.detail}")
-        self.windows.append((fault.kind, fault.begun, time.monotonic_ns()))
-
-    def end_due(self):
-        # The end of one may wait, and meanwhile end others: the list is looked at anew.
-        while due := [fault for fault in self.under_way if fault.until <= time.monotonic()]:
-            self.end(due[0])
-
-    def run(self, seconds, watch):
-        deadline = time.monotonic() + seconds
-        following = time.monotonic()
-        while time.monotonic() < deadline:
-            watch()
-            self.end_due()
-            if time.monotonic() >= following and len(self.under_way) < self.most:
-                fault = choose(self.world, self.rng, self.kinds, self.taken())
-                if fault:
-                    self.begin(fault)
-                    # Some alone, for what one costs; some in a crowd.
-                    following = time.monotonic() + self.rng.choice((0.1, 0.3, 0.6, 1.0, fault.duration + 2.2))
-            time.sleep(0.02)
-
-    def run_alone(self, kinds, seconds, watch):
-        """One of each, each by itself: for what it alone costs."""
-        for kind in kinds:
-            fault = kind(self.world, self.rng)
-            # What ends a server's fault is that another serves.
-            fault.duration = 0 if "server" in fault.things else seconds
-            self.begin(fault)
-            for condition in (lambda: self.under_way, lambda: time.monotonic() < settled):
-                settled = time.monotonic() + 2.3
-                while condition():
-                    watch()
-                    self.end_due()
-                    time.sleep(0.02)
-
-    def heal(self):
-        while self.under_way:
-            self.end(min(self.under_way, key=lambda fault: "server" in fault.things))
+MEASURED = [Nothing, PeerKill, PeerHang, LinkPartition, LinkOneWay, EtcdLeaderKill, EtcdOutage, ServerKill,
+            ServerTakeover, PeerDrain]

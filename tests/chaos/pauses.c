@@ -58,16 +58,31 @@ static int by_end(const void *a, const void *b)
 	return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* The events that ended well are in order of their ends. */
+/* The place of the first event that ended after that time. */
+static size_t first_after(const struct event *events, size_t count,
+			  uint64_t time)
+{
+	size_t low = 0, high = count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (events[middle].end <= time)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The events are in order of their ends. */
 static void measure(struct window *window, const struct event *events,
 		    size_t count)
 {
 	uint64_t last = window->begin, begin;
 	size_t i;
 
-	for (i = 0; i < count; i++) {
-		if (events[i].outcome != EVENT_OK ||
-		    events[i].end <= window->begin)
+	for (i = first_after(events, count, last); i < count; i++) {
+		if (events[i].outcome != EVENT_OK)
 			continue;
 		if (last >= window->end)
 			break;

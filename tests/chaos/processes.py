@@ -17,14 +17,35 @@ class Trouble(Exception):
     """The test itself cannot go on."""
 
 
-def wait_until(seconds, condition):
+def wait_until(seconds, condition, pause=0.02):
     """Whether the condition came true in time. For what nothing announces."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)
     return True
+
+
+def run_within(seconds, *command):
+    """The result of a command; one that does not end fails, and says so."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+                              check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"no end within {seconds} s")
+
+
+def shorten(path, most=32 << 20, kept=8 << 20):
+    """A log that has grown past `most` keeps its end. Who writes it appends."""
+    if os.path.getsize(path) <= most:
+        return
+    with open(path, "r+b") as log:
+        log.seek(-kept, os.SEEK_END)
+        end = log.read()
+        log.truncate(0)
+    with open(path, "ab") as log:
+        log.write(b"(what was before is not kept)\n" + end)
 
 
 def free_ports(count):

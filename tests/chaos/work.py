@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What works on a cluster while it is in trouble, and what judges that."""
 
+import glob
 import os
 import subprocess
 import threading
+import time
 
-from processes import Trouble, die_with_parent
+from processes import Trouble, die_with_parent, shorten
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 BUILD = os.environ.get("TORUS_BUILD", f"{TOP}/build")
@@ -64,23 +66,73 @@ class Load:
         return status
 
 
+class Bank:
+    """chaos-bank: a database on a volume of its own, without a file system."""
+
+    def __init__(self, folder, acked=0):
+        self.lines = []
+        self.transactions = acked
+        self.failed = ""
+        self.popen = subprocess.Popen([f"{BUILD}/chaos-bank", str(acked)], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=open(f"{folder}/bank-sqlite.log", "ab"),
+                                      text=True, preexec_fn=die_with_parent)
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
+
+    def listen(self):
+        for line in self.popen.stdout:
+            word, _, rest = line.strip().partition(" ")
+            if word == "acked":
+                self.transactions = int(rest)
+            else:
+                self.failed += line
+
+    def expect_lost(self):
+        """It finds out by itself."""
+
+    def open(self, path):
+        self.popen.stdin.write(f"open {path}\n")
+        self.popen.stdin.flush()
+
+    def stop(self, seconds=240):
+        """What is wrong; nothing, if that is all right."""
+        self.popen.stdin.close()
+        try:
+            status = self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return f"chaos-bank: no end within {seconds} s"
+        self.listener.join()
+        return self.failed or (status and f"chaos-bank ended with {status}") or ""
+
+
 class Fio:
     """Rounds of random writes; each is read back and verified in the end."""
 
-    def __init__(self, folder, volume, size="24M"):
+    def __init__(self, folder, volume, size="24M", rate="40m,3m"):
         self.folder = folder
-        self.volume = volume
+        self.volume = volume    # or words that say where
         self.size = size
+        self.rate = rate
         self.rounds = 0
         self.failed = ""
         self.enough = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
+    @staticmethod
+    def file(path):
+        return ["--ioengine=libaio", "--direct=1", f"--filename={path}"]
+
+    def where(self):
+        if isinstance(self.volume, list):
+            return self.volume
+        return ["--ioengine=nbd", f"--uri={self.volume.uri}"]
+
     def job(self, seed, *words):
-        log = f"{self.folder}/fio.{seed}.{len(words)}"
+        log = f"{self.folder}/fio.log"
         with open(log, "wb") as out:
             status = subprocess.run(
-                ["fio", "--name=job", "--ioengine=nbd", f"--uri={self.volume.uri}", "--rw=randwrite",
+                ["fio", "--thread", "--name=job", *self.where(), "--rw=randwrite", "--end_fsync=1",
                  "--bsrange=4k-128k", "--iodepth=16", f"--randseed={seed}", f"--size={self.size}",
                  "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--fsync=32", *words],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=400, check=False,
@@ -95,7 +147,7 @@ class Fio:
         while not self.enough.is_set():
             self.rounds += 1
             try:
-                if not self.job(self.rounds, "--rate=40m,3m", "--do_verify=1"):
+                if not self.job(self.rounds, f"--rate={self.rate}", "--do_verify=1"):
                     break
             except subprocess.TimeoutExpired:
                 self.failed = f"fio, round {self.rounds}: no end within 400 s"
@@ -124,6 +176,19 @@ class Verdicts:
         print(f"{'pass' if good else 'FAIL'}: {what}", flush=True)
 
 
+# What a fault may cost at most by the clock, in ms, if the machine has time for
+# it. Asserted in simulated time by build/sim --pauses; here it is only told.
+EXPECTED = {"peer-kill": 100, "peer-hang": 1200, "link-partition": 1200, "link-one-way": 1200, "net-partition": 1200,
+            "server-kill": 1000, "server-takeover": 1000, "helper-kill": 1000,
+            "etcd-leader-kill": "as without", "etcd-outage": "as without"}
+
+
+def told(line):
+    """A pause, with what was expected."""
+    kind = line.split()[1] if line.startswith("pause ") else None
+    return f"# {line}" + (f" (expected: {EXPECTED[kind]})" if kind in EXPECTED else "")
+
+
 def judge(verdicts, folder, windows, what):
     """What chaos-check says of the history; the pauses are only told."""
     faults = f"{folder}/faults"
@@ -134,5 +199,38 @@ def judge(verdicts, folder, windows, what):
                             text=True, check=False)
     for line in result.stdout.splitlines():
         if line.startswith(("judged", "pause")):
-            print(f"# {line}")
+            print(told(line))
     verdicts.add(result.returncode == 0, what, result.stdout[:6000] + result.stderr)
+
+
+def disk_use(folder):
+    """Bytes that a folder takes."""
+    total = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(top, name)).st_blocks * 512
+            except FileNotFoundError:
+                pass
+    return total
+
+
+class Progress:
+    """A line each minute; meanwhile logs stay short, and the disk is not filled."""
+    most = 8 << 30
+
+    def __init__(self, folder, counts):
+        self.folder = folder
+        self.counts = counts        # () -> a line
+        self.begin = self.last = time.monotonic()
+
+    def tick(self):
+        if time.monotonic() < self.last + 60:
+            return
+        self.last = time.monotonic()
+        used = disk_use(self.folder)
+        print(f"# minute {(self.last - self.begin) / 60:.0f}: {self.counts()} disk={used >> 20}MiB", flush=True)
+        for path in glob.glob(f"{self.folder}/*.log"):
+            shorten(path)
+        if used > self.most:
+            raise Trouble(f"{self.folder} takes {used >> 20} MiB")

@@ -8,14 +8,16 @@ serves volumes.
 
 import json
 import os
+import shutil
 import socket
 import struct
-import subprocess
 import time
 
-from processes import Process, Proxy, Trouble, free_ports, wait_until
+import stores
+from etcd import Etcd
+from processes import Process, Proxy, Trouble, free_ports, run_within, wait_until
+from schedule import NotNow
 
-MEMBERS = 3
 BLOCK = 4096
 
 
@@ -65,16 +67,17 @@ def port_is_open(port):
 class Volume:
     """A volume and the nbdkit that serves it now; each one has its own socket."""
 
-    def __init__(self, world, name):
+    def __init__(self, world, name, *words):
         self.world = world
-        self.name = name
+        self.name = self.client = name
+        self.words = words
         self.server = None
         self.count = 0
         world.tell_etcd_of(name)
 
     @property
     def path(self):
-        return f"{self.world.folder}/{self.name}.{self.count}"
+        return f"{self.world.folder}/{self.client}.{self.count}"
 
     @property
     def uri(self):
@@ -82,10 +85,13 @@ class Volume:
 
     def start(self):
         """A new server, by force. It may still attach when this returns."""
+        if os.path.exists(self.path):
+            os.unlink(self.path)
         self.count += 1
+        # The overlay is small, so that there are checkpoints, and what they let go is garbage.
         command = ["nbdkit", "-f", "-t", "16", "-U", self.path, self.world.plugin, self.name,
-                   f"meta={self.world.url(self.name)}", "force=true"]
-        self.server = Process(f"{self.name}.{self.count}", command, f"{self.world.folder}/{self.name}.log")
+                   f"meta={self.world.url(self.client)}", "force=true", "overlay=1MiB", *self.words]
+        self.server = Process(f"{self.name}.{self.count}", command, f"{self.world.folder}/{self.client}.log")
         self.server.start()
 
     def serve(self, seconds=90):
@@ -109,23 +115,25 @@ class Volume:
 
 
 class World:
-    def __init__(self, folder, build, peers, size, chunk="4MiB"):
+    def __init__(self, folder, build, peers, size, options=(), chunk="4MiB"):
         self.folder = folder
         self.bin = f"{build}/bin"
         self.plugin = f"{build}/nbdkit-torus-plugin.so"
         self.size = size
+        self.options = options  # of every torusd
+        self.deleted = set()    # ids of volumes
+        self.uuids = {}         # of peers, as they were last seen
         self.proxy = Proxy(f"{build}/chaos-proxy")
         self.log = open(f"{folder}/schedule", "w", encoding="ascii", errors="replace")
         self.begin = time.monotonic()
         self.failed_attaches = 0
         self.tick = lambda: None        # what must go on while one waits
-        self.etcd_ports = free_ports(MEMBERS)
+        self.etcd = Etcd(folder)
         self.etcd_of = {}       # client -> its ports at the proxy
-        self.members = {}
         self.peers = {}
         self.ports = {}         # peer -> where it listens
         self.volumes = {}
-        self.start_etcd()
+        self.user = None        # of volumes that come and go
         self.torusctl("init", "--replication", "3", "--chunk-size", chunk)
         for number in range(1, peers + 1):
             self.add_peer(f"peer{number}", number)
@@ -138,59 +146,19 @@ class World:
         self.log.write(f"{time.monotonic() - self.begin:9.3f} {line}\n")
         self.log.flush()
 
-    def wait(self, seconds, condition):
+    def wait(self, seconds, condition, pause=0.02):
         """wait_until() that lets other faults end meanwhile."""
         def met():
             self.tick()
             return condition()
-        return wait_until(seconds, met)
+        return wait_until(seconds, met, pause)
 
     # ---- etcd
 
-    def start_etcd(self):
-        between = free_ports(MEMBERS)
-        cluster = ",".join(f"etcd{i + 1}=http://127.0.0.1:{between[i]}" for i in range(MEMBERS))
-        for i in range(MEMBERS):
-            name, client, peer = f"etcd{i + 1}", self.etcd_ports[i], between[i]
-            command = ["etcd", "--name", name, "--data-dir", f"{self.folder}/{name}", "--logger", "zap",
-                       "--listen-client-urls", f"http://127.0.0.1:{client}",
-                       "--advertise-client-urls", f"http://127.0.0.1:{client}",
-                       "--listen-peer-urls", f"http://127.0.0.1:{peer}",
-                       "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-                       "--initial-cluster", cluster]
-            self.members[name] = Process(name, command, f"{self.folder}/{name}.log")
-            self.members[name].start()
-        if not wait_until(60, lambda: all(self.member_is_well(name) for name in self.members)):
-            raise Trouble("etcd does not come up")
-
-    def endpoint(self, name):
-        return f"127.0.0.1:{self.etcd_ports[list(self.members).index(name)]}"
-
-    def etcdctl(self, *words):
-        return subprocess.run(["etcdctl", "--command-timeout", "3s", "--dial-timeout", "2s", *words],
-                              env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True,
-                              timeout=30, check=False)
-
-    def member_is_well(self, name):
-        return self.etcdctl("--endpoints", self.endpoint(name), "endpoint", "health").returncode == 0
-
-    def leader(self):
-        """The name of the member that leads, or None."""
-        every = ",".join(self.endpoint(name) for name in self.members)
-        result = self.etcdctl("--endpoints", every, "endpoint", "status", "-w", "json")
-        try:
-            for entry in json.loads(result.stdout or "[]"):
-                status = entry["Status"]
-                if status["leader"] == status["header"]["member_id"]:
-                    return next(name for name in self.members if entry["Endpoint"].endswith(self.endpoint(name)))
-        except (ValueError, KeyError, StopIteration):
-            pass
-        return None
-
     def tell_etcd_of(self, client):
-        ports = free_ports(MEMBERS)
-        for i in range(MEMBERS):
-            self.proxy.link(f"{client}>etcd{i + 1}", ports[i], self.etcd_ports[i])
+        ports = free_ports(len(self.etcd.ports))
+        for name, port in zip(self.etcd.members, ports):
+            self.proxy.link(f"{client}>{name}", port, self.etcd.port(name))
         self.etcd_of[client] = ports
 
     def url(self, client):
@@ -208,7 +176,7 @@ class World:
         os.mkdir(folder)
         command = [f"{self.bin}/torusd", "--meta", self.url(name), "--data-dir", folder,
                    "--listen", f"127.0.0.1:{port}", "--advertise", f"127.0.0.1:{proxied}",
-                   "--size", self.size, "--zone", f"zone{number % 3}", "--auto-join"]
+                   "--size", self.size, "--zone", f"zone{number % 3}", "--auto-join", *self.options]
         self.peers[name] = Process(name, command, f"{self.folder}/{name}.log")
 
     def start_peer(self, name):
@@ -227,12 +195,33 @@ class World:
                     pass
         return total
 
+    def folders(self):
+        return {name: f"{self.folder}/{name}" for name in self.peers}
+
+    def address(self, name):
+        command = self.peers[name].command
+        return command[command.index("--advertise") + 1]
+
+    def uuid(self, name):
+        try:
+            self.uuids[name] = stores.uuid(self.folders()[name])
+        except OSError:
+            # Its disk is in trouble, or it has not begun yet.
+            if name not in self.uuids:
+                raise NotNow(f"nobody knows yet who {name} is") from None
+        return self.uuids[name]
+
+    def replace_peer(self, name):
+        """An empty one in its place; it has another uuid."""
+        self.uuids.pop(name, None)
+        shutil.rmtree(f"{self.folder}/{name}")
+        os.mkdir(f"{self.folder}/{name}")
+        self.start_peer(name)
+
     # ---- torusctl
 
     def torusctl_run(self, *words, seconds=60):
-        url = "etcd://" + ",".join(f"127.0.0.1:{port}" for port in self.etcd_ports)
-        return subprocess.run([f"{self.bin}/torusctl", "--meta", url, *words], capture_output=True,
-                              text=True, timeout=seconds, check=False)
+        return run_within(seconds, f"{self.bin}/torusctl", "--meta", self.etcd.url(), *words)
 
     def torusctl(self, *words):
         result = self.torusctl_run(*words)
@@ -253,16 +242,38 @@ class World:
                 return volume["status"]
         return "gone"
 
+    def volume_id(self, name):
+        """None: not known at the moment."""
+        result = self.torusctl_run("--json", "volume", "info", name)
+        return None if result.returncode else int(json.loads(result.stdout)["id"], 16)
+
     def volume(self, name, size):
         self.torusctl("volume", "create", name, size)
         self.volumes[name] = Volume(self, name)
         return self.volumes[name]
 
+    def use_volume(self, name, length):
+        """Serve it, write so many bytes, and give it back."""
+        if not self.user:
+            self.user = Volume(self, "user")
+        self.user.name = name
+        self.user.serve()
+        client = Nbd(self.user.path, 200)
+        for offset in range(0, length, 1 << 20):
+            error = client.write(offset, os.urandom(1 << 20))
+            if error:
+                raise Trouble(f"{name}: writing at {offset}: {os.strerror(error)}")
+        client.close()
+        status = self.user.server.end()
+        if status:
+            raise Trouble(f"the server of {name} ended with {status}: {self.user.server.last_words()}")
+
     # ---- all
 
     def processes(self):
-        servers = [volume.server for volume in self.volumes.values() if volume.server]
-        return [*self.members.values(), *self.peers.values(), *servers]
+        volumes = [*self.volumes.values(), *([self.user] if self.user else [])]
+        servers = [volume.server for volume in volumes if volume.server]
+        return [*self.etcd.members.values(), *self.peers.values(), *servers]
 
     def ended_by_themselves(self):
         return [process for process in self.processes() if process.ended_by_itself()]
@@ -276,10 +287,7 @@ class World:
             process.kill()
 
     def start_all(self):
-        for member in self.members.values():
-            member.start()
-        if not wait_until(60, lambda: all(self.member_is_well(name) for name in self.members)):
-            raise Trouble("etcd does not come up again")
+        self.etcd.start_all()
         for name in self.peers:
             self.start_peer(name)
 
