@@ -6,7 +6,8 @@
  *   tree     from the root that the metadata names down to every block: each
  *            has a copy whose CRC is what its parent says
  *   places   each sealed chunk that is live has good, equal copies on all of
- *            its owners by the ring, and nowhere else
+ *            its owners by the ring, and nowhere else; below the horizon they
+ *            are as long as the chunk table says
  *   garbage  a chunk that no root needs has no copy anywhere
  *   space    what a store says it uses is what its files hold
  */
@@ -18,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "store/maintain.h"
+#include "volume/chunk_table.h"
 #include "volume/map_page.h"
 #include "volume/root.h"
 #include "wire/record.h"
@@ -49,6 +51,7 @@ struct live {
 	uint64_t horizon;		/* all from here on are live */
 	uint64_t tail;			/* nobody drops anything from here on */
 	uint8_t table[CHUNKS_MAX / 8];	/* bits: those below that are */
+	uint32_t length[CHUNKS_MAX];	/* of those, blocks */
 };
 
 static void set_live(struct live *l, uint64_t chunk)
@@ -118,6 +121,17 @@ static bool find_block(struct walk *k, const struct map_entry *e,
 	return good >= k->need;
 }
 
+static void note_chunk(struct live *l, uint64_t chunk,
+		       const struct map_entry *e)
+{
+	struct chunk_info info;
+
+	set_live(l, chunk);
+	chunk_info_decode(e, &info);
+	if (chunk < CHUNKS_MAX)
+		l->length[chunk] = info.length;
+}
+
 /* @level: 0 for a leaf; @data: what leaves point to is a block, too. */
 static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 		      uint64_t index, bool data)
@@ -134,7 +148,7 @@ static void walk_page(struct walk *k, const struct map_entry *e, uint32_t level,
 		if (!child.addr)
 			continue;
 		if (!level && !data) {
-			set_live(k->live, index * MAP_FANOUT + i);
+			note_chunk(k->live, index * MAP_FANOUT + i, &child);
 			continue;
 		}
 		if (level) {
@@ -388,6 +402,18 @@ static void audit_place(struct tenant *t, const struct store_copy *want,
 	}
 }
 
+/* Maintenance seals what missed its SEAL at the length that the table says. */
+static void audit_length(struct tenant *t, const struct store_copy *copy,
+			 const struct live *live)
+{
+	if (copy->chunk < MIN(live->horizon, CHUNKS_MAX) &&
+	    copy->length != live->length[copy->chunk])
+		problem(t->world, "chunk %" PRIu64 " of %s is sealed at %u blocks by epoch %"
+			PRIu64 ", and has %u by its chunk table",
+			copy->chunk, t->name, copy->length, copy->epoch,
+			live->length[copy->chunk]);
+}
+
 static void audit_places(struct tenant *t, const struct live *live)
 {
 	struct live done = { .horizon = CHUNKS_MAX };
@@ -405,6 +431,7 @@ static void audit_places(struct tenant *t, const struct live *live)
 			    is_live(&done, copy.chunk))
 				continue;
 			set_live(&done, copy.chunk);
+			audit_length(t, &copy, live);
 			audit_place(t, &copy, copy.chunk >= live->tail);
 		}
 	}
@@ -561,16 +588,13 @@ static void look(struct world *w, bool patient)
 {
 	struct store_node *s;
 	struct tenant *t;
-	bool gap = w->gap;
 
 	w->problem[0] = '\0';
 	w->stats.audited = 0;
 	if (patient && !w->limits.loose && !maintain_idle(w)) {
-		w->gap = gap;
 		problem(w, "maintenance has not come to its end");
 		return;
 	}
-	w->gap = gap;
 	for_each_tenant(t, w)
 		if (t->deleted)
 			audit_deleted(t);

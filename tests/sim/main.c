@@ -340,9 +340,6 @@ static void summary(const struct totals *t, double seconds)
 		printf(" %.2f %s,", (double)*(const uint64_t *)((const char *)
 		       &t->sum + figures[i].at) / n, figures[i].name);
 	printf(" %.0f s simulated\n", simulated / n);
-	if (t->sum.gaps)
-		printf("%" PRIu64 " seeds left a bad copy for want of a sealed one (Documentation/testing.md)\n",
-		       t->sum.gaps);
 	printf("%.1f simulated hours in %.0f s: %.0f simulated hours per hour\n",
 	       simulated / 3600, seconds, simulated / MAX(seconds, 0.001));
 	printf("%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed,

@@ -109,15 +109,10 @@ void maintain_draw(struct world *w)
 	snprintf(cfg->host, sizeof(cfg->host), "maintenance");
 }
 
-/*
- * A bad copy that nobody has a sealed one for. Either nobody ever sealed the
- * chunk: then nothing could take its place, until a root makes it garbage. Or
- * the only sealed copy went bad while the other owner's was still open: that
- * one has all the blocks and serves reads, but is not pushed, which is a gap;
- * *@gap says so.
- */
-static bool none_is_sealed(const struct store_node *s,
-			   const struct scrub_place *place, bool *gap)
+/* A bad copy of a chunk that nobody ever sealed: there is nothing that could take
+ * its place, until a root makes it garbage, or says how much of it counts. */
+static bool never_sealed(const struct store_node *s,
+			 const struct scrub_place *place)
 {
 	const struct store_node *other;
 	struct store_copy copy;
@@ -125,15 +120,11 @@ static bool none_is_sealed(const struct store_node *s,
 	if (!store_copy_get(s->store, place->volume, place->chunk, &copy) ||
 	    copy.state != WIRE_COPY_BAD)
 		return false;
-	*gap |= copy.epoch != 0;
 	for_each_store(other, s->world)
 		if (other->serving &&
 		    store_copy_get(other->store, place->volume, place->chunk,
-				   &copy)) {
-			if (copy.state == WIRE_COPY_SEALED)
-				return false;
-			*gap |= copy.epoch != 0;
-		}
+				   &copy) && copy.epoch)
+			return false;
 	return true;
 }
 
@@ -141,14 +132,12 @@ static bool none_is_sealed(const struct store_node *s,
 static bool asks_in_vain(const struct store_node *s)
 {
 	const struct scrub *scrub = &s->maint->scrub;
-	bool gap = false;
 	unsigned int i;
 
 	for (i = 0; i < SCRUB_HEALS; i++)
 		if (scrub->heal[i].place.chunk &&
-		    !none_is_sealed(s, &scrub->heal[i].place, &gap))
+		    !never_sealed(s, &scrub->heal[i].place))
 			return false;
-	s->world->gap |= gap;
 	return maint_settled(s->maint) && garbage_idle(&s->maint->garbage) &&
 	       settler_idle(&s->maint->settler) && !scrub->heal_walk &&
 	       !scrub->check_count && !(scrub->verifying && !scrub->in_turn);

@@ -282,7 +282,6 @@ void scenario_run(struct world *w)
 	if (!is_over(w))
 		ordeal(w);
 	w->stats.stuck = w->stuck;
-	w->stats.gaps = w->gap;
 	w->stats.virtual_ns = sim_now(w->sim);
 	w->stats.events = sim_events(w->sim);
 }

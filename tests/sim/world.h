@@ -133,7 +133,7 @@ struct world_stats {
 	uint64_t cleaned;		/* chunks, by the cleaners */
 	uint64_t deleted;		/* volumes */
 	uint64_t removed, returned;	/* peers */
-	uint64_t lost_devices, stuck, gaps, resends, virtual_ns, events;
+	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
 
 /* A volume, the hosts that may attach it, and what it may contain. */
@@ -204,7 +204,6 @@ struct world {
 	bool disk_errors;		/* a disk has refused something ... */
 	uint32_t bad_disks;		/* ... one of these (bits) */
 	bool stuck;			/* only a person can go on: truncate */
-	bool gap;			/* maintain.c: a copy that nobody pushes */
 	bool quiet;			/* no faults any more: no errors either */
 	struct ring *rings[2];		/* inspect.c: by version modulo 2 */
 	int64_t rings_revision;		/* that they were read at */

@@ -291,15 +291,64 @@ static void an_open_copy_that_is_settled_goes(void **state)
 	mbed_fence(w, 2, 2);
 	assert_true(store_copy_get(w->store[0].store, MBED_VOLUME, 1, &copy));
 	assert_true(store_copy_settle(w->store[2].store, MBED_VOLUME, 1,
-				      copy.length, 2));
+				      copy.length, 0, 2));
 	/* Of the other one the owners have less than counts. */
 	assert_true(store_copy_settle(w->store[2].store, MBED_VOLUME, 2,
-				      copy.length + 1, 2));
+				      copy.length + 1, 0, 2));
 	sim_run(w->sim, 2 * 3600 * SEC);
 	mbed_settle(w);
 	assert_false(store_copy_get(w->store[2].store, MBED_VOLUME, 1, &copy));
 	assert_true(store_copy_get(w->store[2].store, MBED_VOLUME, 2, &copy));
 	assert_int_equal(0x3, mbed_holders(w, 1));
+}
+
+/* The only sealed copy rots while the other owner has missed its SEAL. */
+static void an_open_copy_heals_the_only_sealed_one(void **state)
+{
+	struct mbed *w = *state;
+	struct store_copy copy;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_start(w, 0);
+	mbed_start(w, 1);
+	mbed_put_open(w, 0x3, 0x2, BLOCKS);
+	mbed_fence(w, 1, 2);
+	spoil(w, 0, 1);
+	mbed_maintain(w, 0);
+	mbed_maintain(w, 1);
+	/* It may not, as long as nobody knows how much of it counts. */
+	sim_run(w->sim, 300 * SEC);
+	assert_true(store_copy_get(w->store[1].store, MBED_VOLUME, 1, &copy));
+	assert_int_equal(WIRE_COPY_OPEN, copy.state);
+	assert_true(store_copy_settle(w->store[1].store, MBED_VOLUME, 1,
+				      BLOCKS, 0, 2));
+	sim_run(w->sim, 300 * SEC);
+	mbed_settle(w);
+	mbed_check_places(w);
+	assert_int_equal(0x3, mbed_holders(w, 1));
+}
+
+/* Not if a good one can come, nor against what that epoch has sealed. */
+static void an_open_copy_is_not_sealed_against_others(void **state)
+{
+	struct mbed *w = *state;
+	struct store_copy copy;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_start(w, 0);
+	mbed_start(w, 1);
+	mbed_put_shorter(w, 0x1, 1);
+	spoil(w, 0, 1);
+	mbed_maintain(w, 0);
+	mbed_maintain(w, 1);
+	assert_true(store_copy_get(w->store[1].store, MBED_VOLUME, 1, &copy));
+	assert_true(store_copy_settle(w->store[1].store, MBED_VOLUME, 1,
+				      copy.length, 0, 1));
+	sim_run(w->sim, 600 * SEC);
+	assert_true(store_copy_get(w->store[1].store, MBED_VOLUME, 1, &copy));
+	assert_int_equal(WIRE_COPY_OPEN, copy.state);
 }
 
 static void an_open_copy_that_nobody_wants_goes(void **state)
@@ -591,6 +640,8 @@ int main(void)
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),
 		TEST(an_open_copy_that_is_settled_goes),
+		TEST(an_open_copy_heals_the_only_sealed_one),
+		TEST(an_open_copy_is_not_sealed_against_others),
 		TEST(an_open_copy_that_nobody_wants_goes),
 		TEST(a_new_peer_moves_its_share_and_little_more),
 		TEST(a_ring_change_ends_under_load),

@@ -474,7 +474,7 @@ static void count_unsettled(void *ctx, uint64_t volume, uint64_t chunk)
 
 static bool settle(struct fixture *f, uint32_t blocks)
 {
-	return store_copy_settle(f->store, VOLUME, CHUNK, blocks, 2);
+	return store_copy_settle(f->store, VOLUME, CHUNK, blocks, 0, 2);
 }
 
 /* It missed the SEAL, and epoch 2 has asked for it; then 457 of its blocks are
@@ -517,12 +517,12 @@ static void test_open_copy_that_is_settled_gives_way(void **state)
 	assert_int_equal(copy_now(f).settled, 0);
 	assert_false(settle(f, 457));
 	assert_int_equal(restore(f, &s), WIRE_ECONFLICT);
-	assert_true(store_copy_settle(f->store, VOLUME, CHUNK, 457, 3));
+	assert_true(store_copy_settle(f->store, VOLUME, CHUNK, 457, 0, 3));
 	assert_int_equal(restore(f, &s), WIRE_OK);
 	assert_restored(f, &s);
 	assert_false(settle(f, 500));
-	assert_false(store_copy_settle(f->store, VOLUME, CHUNK + 1, 1, 2));
-	assert_false(store_copy_settle(f->store, VOLUME + 1, CHUNK, 1, 2));
+	assert_false(store_copy_settle(f->store, VOLUME, CHUNK + 1, 1, 0, 2));
+	assert_false(store_copy_settle(f->store, VOLUME + 1, CHUNK, 1, 0, 2));
 	made_free(&m);
 	free(s.bytes);
 }

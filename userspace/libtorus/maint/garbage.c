@@ -174,9 +174,11 @@ static bool went_back(const struct garbage *g, const struct volume_doc *doc)
 }
 
 /* How much of an unsealed copy here counts is known now. */
-static void settle(struct garbage *g, uint64_t chunk, uint32_t blocks)
+static void settle(struct garbage *g, uint64_t chunk, uint32_t blocks,
+		   uint32_t end_crc)
 {
-	if (!store_copy_settle(g->store, g->volume, chunk, blocks, g->epoch))
+	if (!store_copy_settle(g->store, g->volume, chunk, blocks, end_crc,
+			       g->epoch))
 		return;
 	g->pause = PAUSE_MIN;
 	if (g->cfg.settled != NULL)
@@ -188,7 +190,8 @@ static void settle_sealed(struct garbage *g, const struct volume_doc *doc)
 	uint32_t i;
 
 	for (i = 0; i < doc->sealed_count; i++)
-		settle(g, doc->sealed[i].chunk, doc->sealed[i].length);
+		settle(g, doc->sealed[i].chunk, doc->sealed[i].length,
+		       doc->sealed[i].end_crc);
 }
 
 static void take_doc(struct garbage *g, const struct volume_doc *doc)
@@ -423,7 +426,7 @@ static void judge(struct garbage *g)
 			g->dead[g->dead_count++] = (struct garbage_dead){
 				copy.volume, copy.chunk };
 		else if (copy.state != WIRE_COPY_SEALED)
-			settle(g, copy.chunk, info.length);
+			settle(g, copy.chunk, info.length, 0);
 	}
 }
 

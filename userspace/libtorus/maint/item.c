@@ -6,10 +6,11 @@
  *	LATER --> READY --> ASKED --> (settled: freed)
  *	  ^         ^         |---> PUSH --> PUSHING --+
  *	  |         |         |---> DROP --> DROPPING -+
+ *	  |         |         |---> SEAL --> SEALING --+
  *	  |         +---------|------------------------+
  *	  +-------------------+
  *
- * Those in LATER and DROP are bounded in number, and so are those in PUSH, of
+ * Those in LATER, DROP and SEAL are bounded in number, and so are those in PUSH, of
  * which the one with the most copies gives way to one with fewer. A walk finds
  * what found no room once there is some.
  */
@@ -45,7 +46,8 @@ static uint64_t item_bytes(const struct item *item)
 
 static bool is_parked(enum item_state state)
 {
-	return state == ITEM_LATER || state == ITEM_DROP;
+	return state == ITEM_LATER || state == ITEM_DROP ||
+	       state == ITEM_SEAL;
 }
 
 /* What the counters say of a state; @sign is 1 or -1. */
@@ -248,6 +250,18 @@ void item_drop(struct item *item)
 	maint_kick(m);
 }
 
+void item_seal(struct item *item)
+{
+	struct maint *m = item->maint;
+
+	if (!have_room(m)) {
+		give_up(item);
+		return;
+	}
+	enter(item, ITEM_SEAL, &m->seals);
+	maint_kick(m);
+}
+
 void item_begin(struct item *item, enum item_state state)
 {
 	enter(item, state, NULL);
@@ -283,6 +297,7 @@ int items_init(struct maint *m)
 	m->queued_max = MAINT_PARKED_MAX;
 	list_init(&m->ready);
 	list_init(&m->drops);
+	list_init(&m->seals);
 	for (i = 0; i < ARRAY_SIZE(m->pushes); i++)
 		list_init(&m->pushes[i]);
 	return hash_init(&m->items, 64);

@@ -54,6 +54,7 @@ static void turn(struct env_timer *timer)
 	lookup_turn(m);
 	push_turn(m);
 	drop_turn(m);
+	seal_turn(m);
 	moved_turn(m);
 	say_done(m);
 	if (m->walk.next_full != 0)
@@ -242,6 +243,7 @@ struct maint *maint_new(struct env *env, struct meta *meta,
 	list_init(&m->batches);
 	list_init(&m->pushing);
 	list_init(&m->dropping);
+	list_init(&m->sealing);
 	list_init(&m->spare_pieces);
 	env_timer_init(&m->turn, turn);
 	members_init(m);
@@ -269,6 +271,7 @@ void maint_free(struct maint *m)
 	lookup_release(m);
 	push_release(m);
 	drop_release(m);
+	seal_release(m);
 	scrub_release(&m->scrub);
 	garbage_release(&m->garbage);
 	settler_release(&m->settler);

@@ -9,6 +9,7 @@
  *	             item.c, lookup.c, members.c, volumes.c: see private.h)
  *	push.c       one copy on its way to one owner
  *	drop.c       copies that do not belong here
+ *	seal.c       copies that missed their seal
  *	moved.c      when the previous ring may go
  *	rate.c       how fast
  *	scrub.c      is each copy good?

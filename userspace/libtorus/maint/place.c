@@ -163,6 +163,7 @@ struct summary {
 	unsigned int verdicts[DELETED + 1];	/* of all that were asked */
 	unsigned int waiting;		/* targets that are down */
 	unsigned int sealed;		/* copies, however */
+	unsigned int was_sealed;	/* and bad since */
 	bool unknown;			/* a target that is up said nothing */
 	struct maint_peer *lacks;	/* the first target that does */
 	struct maint_peer *open;
@@ -193,6 +194,8 @@ static void summarise(const struct query *q, struct summary *s)
 
 		s->verdicts[v]++;
 		s->sealed += a->answered && a->state == WIRE_COPY_SEALED;
+		s->was_sealed += a->answered && a->epoch != 0 &&
+				 a->state == WIRE_COPY_BAD;
 		if (v == GOOD && i < q->me_rank)
 			s->other_first = true;
 		if (a->target)
@@ -300,6 +303,59 @@ static void decide_surplus(struct maint *m, const struct query *q)
 		item_later(q->item, back_off(q->item, AGAIN_MIN));
 }
 
+/* ---- sealing mine ---------------------------------------------------------------- */
+
+/*
+ * What another has of it says how mine may be sealed: not at all, where he can
+ * replace it, or where an epoch as late as that which settled it has sealed it
+ * otherwise; and with which last record, where his went bad after that.
+ */
+static bool permits_seal(const struct query *q, const struct answer *a)
+{
+	const struct store_copy *mine = &q->mine;
+	bool sealed = a->epoch != 0, as_long = a->length == mine->settled;
+
+	if (!a->answered || !sealed)
+		return true;
+	if (a->state == WIRE_COPY_SEALED)
+		return a->length < mine->settled &&
+		       a->epoch < mine->settled_epoch;
+	if (a->state != WIRE_COPY_BAD || !as_long)
+		return a->epoch < mine->settled_epoch;
+	if (q->item->end_crc == 0)
+		q->item->end_crc = a->end_crc;
+	return q->item->end_crc == a->end_crc;
+}
+
+static bool may_seal(const struct maint *m, const struct query *q)
+{
+	const struct store_copy *mine = &q->mine;
+	uint8_t i;
+
+	if (mine->state != WIRE_COPY_OPEN || mine->settled == 0 || !q->known ||
+	    mine->length < mine->settled ||
+	    garbage_is_dead(&m->garbage, mine->volume, mine->chunk))
+		return false;
+	q->item->end_crc = mine->settled_crc;
+	for (i = 0; i < q->count; i++)
+		if (!permits_seal(q, &q->answer[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Whether to find out how much of mine counts: when others have it sealed, or
+ * had, or when the log ends elsewhere, so that mine need not be open.
+ */
+static bool is_to_settle(struct maint *m, const struct query *q,
+			 const struct summary *s)
+{
+	return q->mine.settled == 0 && q->known &&
+	       (s->sealed > 0 || s->was_sealed > 0 ||
+		(q->mine.state == WIRE_COPY_OPEN &&
+		 volumes_below_tail(m, q->mine.volume, q->mine.chunk)));
+}
+
 /* Mine is open or bad. Who has a good one replaces it, if I should have one. */
 static void decide_unsealed(struct maint *m, const struct query *q,
 			    const struct summary *s)
@@ -307,14 +363,20 @@ static void decide_unsealed(struct maint *m, const struct query *q,
 	struct item *item = q->item;
 
 	if (!may_drop(m, q)) {
-		if (q->mine.settled == 0 && s->sealed > 0)
+		if (is_to_settle(m, q, s))
 			garbage_want(&m->garbage);
-		/* Nobody heals what should not be here: it goes once the
-		 * owners have theirs. */
-		if (q->mine.state == WIRE_COPY_BAD && !q->me_owner)
+		if (q->mine.state == WIRE_COPY_BAD && !q->me_owner) {
+			/* Nobody heals what should not be here: it goes once
+			 * the owners have theirs. */
 			decide_surplus(m, q);
-		else
+		} else if (!may_seal(m, q)) {
 			item_settled(item);
+		} else if (!item->opened) {
+			item->opened = true;
+			item_later(item, OPEN_AGAIN);
+		} else {
+			item_seal(item);
+		}
 	} else if (q->mine.state == WIRE_COPY_OPEN && !item->opened) {
 		item->opened = true;
 		item_later(item, OPEN_AGAIN);

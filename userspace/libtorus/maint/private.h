@@ -8,6 +8,7 @@
  *	place.c    decides what is to be done about one
  *	push.c     one copy on its way to one peer
  *	drop.c     copies that do not belong here
+ *	seal.c     copies that missed their seal
  *	members.c  the peers: who is up, who is lost
  *	volumes.c  how many copies a volume's chunks have
  *	moved.c    when the previous ring may be forgotten
@@ -38,6 +39,7 @@
 #define MAINT_TRANSFERS_MAX	64u
 #define MAINT_PEER_TRANSFERS	2u	/* to one peer at a time */
 #define MAINT_DROPS		4u	/* at a time */
+#define MAINT_SEALS		4u
 #define MAINT_PIECES		2u	/* of a transfer under way */
 #define MAINT_PIECE_BLOCKS	(WIRE_RESTORE_MAX / 2)	/* memory is scarce */
 #define MAINT_PIECE_BYTES	(MAINT_PIECE_BLOCKS * BLOCK_SIZE)
@@ -77,6 +79,8 @@ enum item_state {
 	ITEM_PUSHING,
 	ITEM_DROP,	/* parked: on maint->drops */
 	ITEM_DROPPING,
+	ITEM_SEAL,	/* parked: on maint->seals */
+	ITEM_SEALING,
 };
 
 struct item {
@@ -98,6 +102,7 @@ struct item {
 	uint64_t ring_version;		/* DROP: what the owners follow */
 	uint64_t looked;		/* DROP: when they were asked */
 	uint64_t epoch_limit;		/* DROP: no later one has asked for it */
+	uint32_t end_crc;		/* SEAL: as others have it; 0: not known */
 	struct maint_peer *target;	/* PUSH */
 	struct maint_peer *avoid;	/* it is full */
 };
@@ -111,13 +116,14 @@ void item_look(struct maint *m, uint64_t volume, uint64_t chunk,
 void item_walked(struct item *item);
 /** item_new() - a chunk that is not known yet, ready to be asked about. */
 struct item *item_new(struct maint *m, uint64_t volume, uint64_t chunk);
-/* Where an item goes from ASKED, PUSHING or DROPPING. All but item_settled()
+/* Where an item goes from ASKED, PUSHING, DROPPING or SEALING. All but item_settled()
  * may find no room, and then leave it to the next walk. */
 void item_settled(struct item *item);
 void item_later(struct item *item, uint64_t delay_ns);
 void item_push(struct item *item, struct maint_peer *target);
 void item_drop(struct item *item);
-/** item_begin() - it is at work now: ASKED, PUSHING or DROPPING. */
+void item_seal(struct item *item);
+/** item_begin() - it is at work now: ASKED, PUSHING, DROPPING or SEALING. */
 void item_begin(struct item *item, enum item_state state);
 /** item_again() - after something was done about it: look whether it helped. */
 void item_again(struct item *item);
@@ -220,7 +226,7 @@ struct maint {
 	uint32_t parked_max, queued_max;	/* tests may lower them */
 	struct list_head ready;
 	struct list_head pushes[RING_REPLICATION_MAX + 1];	/* by copies */
-	struct list_head drops;
+	struct list_head drops, seals;
 	uint32_t push_count, drop_count;	/* pushing and dropping, too */
 	uint64_t push_bytes, drop_bytes, short_count;
 	/* What found no room since the last walk began. */
@@ -228,9 +234,9 @@ struct maint {
 	uint64_t over_chunks, over_bytes;
 	struct list_head batches;
 	uint32_t batch_count;
-	struct list_head pushing, dropping;
+	struct list_head pushing, dropping, sealing;
 	struct list_head spare_pieces;
-	uint32_t pushing_count, dropping_count;
+	uint32_t pushing_count, dropping_count, sealing_count;
 	struct rate rate;
 	struct volumes volumes;
 	struct walk walk;
@@ -240,6 +246,7 @@ struct maint {
 	struct settler settler;
 	/* since the start */
 	uint64_t copied_chunks, copied_bytes, dropped_chunks, conflicts;
+	uint64_t sealed_chunks;
 	struct {			/* of those, in the log */
 		uint64_t copied_chunks, copied_bytes, dropped_chunks;
 	} said;
@@ -303,6 +310,10 @@ void drop_turn(struct maint *m);
 /** drop_unasked() - no epoch beyond item->epoch_limit was seen. */
 bool drop_unasked(const struct item *item);
 void drop_release(struct maint *m);
+
+/* seal.c */
+void seal_turn(struct maint *m);
+void seal_release(struct maint *m);
 
 /* moved.c */
 void moved_turn(struct maint *m);

@@ -34,6 +34,13 @@ bool store_walk_failed(int err)
 	       err != -EBADMSG && err != -EPROTONOSUPPORT;
 }
 
+bool store_walk_disk_failed(int err)
+{
+	return store_walk_failed(err) && err != -ENOMEM && err != -EMFILE &&
+	       err != -ENFILE && err != -EAGAIN && err != -EINTR &&
+	       err != -EBUSY;
+}
+
 static void walk_memory_free(struct store_walk *walk)
 {
 	free(walk->window);

@@ -78,4 +78,8 @@ void store_walks_release(struct store *store);
 /** store_walk_failed() - @err of done() means that the file was not read. */
 bool store_walk_failed(int err);
 
+/** store_walk_disk_failed() - ... and not for want of memory or handles, which
+ * says nothing about the disk. */
+bool store_walk_disk_failed(int err);
+
 #endif

@@ -76,6 +76,7 @@ struct store_chunk_live {
 					 * since the start */
 	uint32_t settled;		/* blocks that a published root counts
 					 * on: no more will be asked for ... */
+	uint32_t settled_crc;		/* of the last of them; 0: not known */
 	uint64_t settled_epoch;		/* ... up to that epoch */
 	uint32_t found_blocks;		/* of the file at start */
 	/* durability (durable.c); counted in blocks */

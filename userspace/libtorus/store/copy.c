@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Operations of the maintenance on one copy: read, verify, delete.
+ * Operations of the maintenance on one copy: read, verify, seal, delete.
  *
  *   begin --refused--> store->copy_ended --timer--> done()
  *     `--> work on store->copy_works --> done()
@@ -16,6 +16,7 @@
 #include "store/chain.h"
 #include "store/delete.h"
 #include "store/maintain.h"
+#include "store/own_seal.h"
 #include "store/private.h"
 
 struct copy_work {
@@ -33,6 +34,8 @@ struct copy_work {
 	struct store_walk walk;
 	struct store_durable_wait bad;
 	struct wire_finding finding;
+	/* seal */
+	struct store_own_seal seal;
 	/* delete */
 	struct store_delete delete;
 };
@@ -264,13 +267,6 @@ static void found_bad(struct copy_work *work, uint32_t block, const char *why)
 	store_chunk_make_durable(work->chunk, 0, &work->bad);
 }
 
-/* Errors of this process or machine, which say nothing about the disk. */
-static bool not_the_disk(int err)
-{
-	return err == -ENOMEM || err == -EMFILE || err == -ENFILE ||
-	       err == -EAGAIN || err == -EINTR || err == -EBUSY;
-}
-
 static void verified(struct store_walk *walk, int err)
 {
 	struct copy_work *work = container_of(walk, struct copy_work, walk);
@@ -278,10 +274,10 @@ static void verified(struct store_walk *walk, int err)
 
 	if (work->op != NULL)
 		work->op->verified = (uint64_t)walk->tail.block * BLOCK_SIZE;
-	if (not_the_disk(err))
-		work_end(work, err);
-	else if (store_walk_failed(err))
+	if (store_walk_disk_failed(err))
 		found_bad(work, walk->tail.block, strerror(-err));
+	else if (store_walk_failed(err))
+		work_end(work, err);
 	else if (err < 0)
 		found_bad(work, walk->tail.block, "what it holds was damaged");
 	else if (walk->tail.block != chunk->length ||
@@ -333,6 +329,48 @@ void store_copy_verify(struct store *store, struct store_copy_op *op)
 		end_later(store, op, 0);
 	else if (err == 0)
 		err = verify_begin(store, op, chunk);
+	if (err < 0)
+		end_later(store, op, err);
+}
+
+/* ---- seal ------------------------------------------------------------------ */
+
+static void sealed(struct store_own_seal *seal, int err)
+{
+	work_end(container_of(seal, struct copy_work, seal), err);
+}
+
+static int check_open(const struct store *store,
+		      const struct store_chunk *chunk)
+{
+	int err = check_sealed(store, chunk);
+
+	return err == 0 ? -EALREADY : err == -EAGAIN ? 0 : err;
+}
+
+static int seal_begin(struct store *store, struct store_copy_op *op,
+		      struct store_chunk *chunk)
+{
+	struct copy_work *work = work_new(store, op);
+
+	if (work == NULL)
+		return -ENOMEM;
+	work->chunk = chunk;
+	store_chunk_hold(chunk);
+	work->seal.chunk = chunk;
+	work->seal.end_crc = op->end_crc;
+	work->seal.done = sealed;
+	store_own_seal(&work->seal);
+	return 0;
+}
+
+void store_copy_seal(struct store *store, struct store_copy_op *op)
+{
+	struct store_chunk *chunk = find(store, op);
+	int err = check_open(store, chunk);
+
+	if (err == 0)
+		err = seal_begin(store, op, chunk);
 	if (err < 0)
 		end_later(store, op, err);
 }

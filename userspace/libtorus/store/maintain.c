@@ -42,6 +42,10 @@ static void describe(const struct store_chunk *chunk, struct store_copy *copy)
 		.state = store_copy_state(chunk),
 		.settled = store_chunk_settled(chunk),
 	};
+	if (copy->settled == 0)
+		return;
+	copy->settled_crc = chunk->live->settled_crc;
+	copy->settled_epoch = chunk->live->settled_epoch;
 }
 
 bool store_copy_next(const struct store *store, uint64_t volume,
@@ -90,7 +94,7 @@ bool store_copy_get(const struct store *store, uint64_t id, uint64_t number,
 }
 
 bool store_copy_settle(struct store *store, uint64_t id, uint64_t number,
-		       uint32_t blocks, uint64_t epoch)
+		       uint32_t blocks, uint32_t end_crc, uint64_t epoch)
 {
 	const struct store_volume *volume = store_volume_find(&store->index,
 							      id);
@@ -102,6 +106,7 @@ bool store_copy_settle(struct store *store, uint64_t id, uint64_t number,
 	    store_chunk_settled(chunk) >= blocks)
 		return false;
 	chunk->live->settled = blocks;
+	chunk->live->settled_crc = end_crc;
 	chunk->live->settled_epoch = epoch;
 	return true;
 }

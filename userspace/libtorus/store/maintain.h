@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store as the maintenance in the same process sees it (maint/maint.h):
- * its copies of chunks that are sealed or bad, without the detour of a
+ * its copies of chunks, without the detour of a
  * connection. All done() functions come from the loop, never from inside.
  */
 #ifndef TORUS_STORE_MAINTAIN_H
@@ -23,6 +23,8 @@ struct store_copy {
 	uint32_t end_crc;
 	enum wire_copy_state state;	/* SEALED, BAD or OPEN */
 	uint32_t settled;		/* store_copy_settle(); 0: not known */
+	uint32_t settled_crc;		/* of its last record; 0: not known */
+	uint64_t settled_epoch;
 };
 
 /**
@@ -51,13 +53,15 @@ bool store_copy_get(const struct store *store, uint64_t volume, uint64_t chunk,
  * store_copy_settle() - a root that was published counts on @blocks of that
  * chunk, and its log goes on in a higher one: nobody will look for the log's end
  * in it any more. So an unsealed copy gives way to a sealed one of that length
- * or longer, whoever has asked for it. @epoch: of the value that names the root;
- * no effect where a later one was seen. Kept until the next start, or until a
+ * or longer, whoever has asked for it; or store_copy_seal() makes it one itself.
+ * @end_crc: of the last of these records; 0: not known.
+ * @epoch: of the value that names the root; no effect where a later one was
+ * seen. Kept until the next start, or until a
  * later epoch comes: a person may have gone back to an older root. Returns true:
  * there is an unsealed copy here, of which that was not known.
  */
 bool store_copy_settle(struct store *store, uint64_t volume, uint64_t chunk,
-		       uint32_t blocks, uint64_t epoch);
+		       uint32_t blocks, uint32_t end_crc, uint64_t epoch);
 
 /* What the store tells, from inside itself: remember it, and come back later
  * from a timer. Any may be NULL. */
@@ -120,6 +124,8 @@ struct store_copy_op {
 	 * that there is no copy here.
 	 */
 	bool (*still)(struct store_copy_op *op);
+	/* seal: CRC of its last record as others have it; 0: not known */
+	uint32_t end_crc;
 	/* verify: bytes/s that are read at most; 0 = no limit */
 	uint64_t rate;
 	/*
@@ -141,6 +147,14 @@ void store_copy_read(struct store *store, struct store_copy_op *op);
 /** store_copy_verify() - every CRC of a sealed copy, headers and payload,
  * against its chain and against (length, end_crc). */
 void store_copy_verify(struct store *store, struct store_copy_op *op);
+
+/**
+ * store_copy_seal() - an open copy, at what store_copy_settle() said, which is
+ * read first, whole. 0; -EALREADY: it is sealed; -EAGAIN: not all of that is
+ * here; -ECANCELED: what counts of it is not known (any more); -EILSEQ: no
+ * record ends there, or another one; -EUCLEAN: it is bad, or was found to be.
+ */
+void store_copy_seal(struct store *store, struct store_copy_op *op);
 
 /** store_copy_delete() - one that does not belong here, whatever its state. */
 void store_copy_delete(struct store *store, struct store_copy_op *op);

@@ -200,6 +200,10 @@ void store_chunk_reply(struct store_request *request);
 uint32_t store_seal_apply(struct store_chunk *chunk, uint64_t epoch,
 			  uint32_t length, uint32_t end_crc);
 
+/** store_seal_finish() - the same, and what lies behind it goes. */
+void store_seal_finish(struct store_chunk *chunk, uint64_t epoch,
+		       uint32_t length, uint32_t end_crc);
+
 /** store_fence_append_ended() - an append of @epoch has left the volume. */
 void store_fence_append_ended(struct store_volume *volume, uint64_t epoch);
 

@@ -81,17 +81,17 @@ uint32_t store_seal_apply(struct store_chunk *chunk, uint64_t epoch,
 	return had;
 }
 
-static void apply(struct store_chunk *chunk, const struct store_seal *seal)
+void store_seal_finish(struct store_chunk *chunk, uint64_t epoch,
+		       uint32_t length, uint32_t end_crc)
 {
-	uint32_t had = store_seal_apply(chunk, seal->epoch, seal->length,
-					seal->end_crc);
+	uint32_t had = store_seal_apply(chunk, epoch, length, end_crc);
 
-	if (had <= seal->length)
+	if (had <= length)
 		return;
 	store_space_add(chunk->volume->store,
-			-(int64_t)(had - seal->length) * BLOCK_SIZE);
+			-(int64_t)(had - length) * BLOCK_SIZE);
 	if (chunk->flags & STORE_CHUNK_FILE)
-		store_detached_punch(chunk, seal->length);
+		store_detached_punch(chunk, length);
 }
 
 static void seal_logged(struct store_journal_entry *entry, int err)
@@ -101,7 +101,8 @@ static void seal_logged(struct store_journal_entry *entry, int err)
 		container_of(seal, struct store_request, u.seal);
 
 	if (err == 0)
-		apply(request->chunk, seal);
+		store_seal_finish(request->chunk, seal->epoch, seal->length,
+				  seal->end_crc);
 	end_turn(request, err == 0 ? WIRE_OK : WIRE_EIO);
 }
 
