@@ -73,46 +73,47 @@ struct walk {
 	struct live *live;		/* filled in by the chunk table */
 };
 
-/* Blocks of a chunk as one store has them; false: it has not. */
-static bool peek(struct store_node *s, const struct tenant *t,
-		 block_addr_t addr, uint32_t blocks, void *buf)
+/* The file of the store's copy, if there is one. */
+static const struct sim_inode *chunk_file(struct store_node *s,
+					  const struct tenant *t,
+					  uint64_t chunk)
 {
-	size_t len = (size_t)blocks * BLOCK_SIZE;
 	char path[64];
 
-	if (s->gone)
-		return false;
-	inspect_chunk_path(t, block_addr_chunk(addr), path);
-	return sim_disk_peek(s->node, path, (uint64_t)block_addr_block(addr) *
-			     BLOCK_SIZE, buf, len, false) == (int64_t)len;
+	inspect_chunk_path(t, chunk, path);
+	return s->gone ? NULL : sim_disk_file(s->node, path);
 }
 
-/* Whether the disk of @s holds the block with that CRC. */
-static bool has_block(struct store_node *s, const struct tenant *t,
-		      block_addr_t addr, uint32_t want)
+/* Blocks of a chunk; false: they are not there. */
+static bool peek(const struct sim_inode *file, uint32_t block, uint32_t blocks,
+		 void *buf)
 {
-	char path[64];
+	return file && sim_file_peek(file, (uint64_t)block * BLOCK_SIZE, buf,
+				     (size_t)blocks * BLOCK_SIZE);
+}
+
+static bool has_block(const struct sim_inode *file, uint32_t block,
+		      uint32_t want)
+{
 	uint32_t crc;
 
-	if (s->gone)
-		return false;
-	inspect_chunk_path(t, block_addr_chunk(addr), path);
-	return sim_disk_crc(s->node, path, block_addr_block(addr), &crc) &&
-	       crc == want;
+	return file && sim_file_crc(file, block, &crc) && crc == want;
 }
 
 /* @out: the block; may be NULL. */
 static bool find_block(struct walk *k, const struct map_entry *e,
 		       const char *what, uint64_t index, uint8_t *out)
 {
+	uint32_t good = 0, at = block_addr_block(e->addr);
+	const struct sim_inode *file;
 	struct store_node *s;
-	uint32_t good = 0;
 
 	for_each_store(s, k->t->world) {
 		if (good >= k->need)
 			break;
-		if (has_block(s, k->t, e->addr, e->crc) && ++good == 1 && out)
-			peek(s, k->t, e->addr, 1, out);
+		file = chunk_file(s, k->t, block_addr_chunk(e->addr));
+		if (has_block(file, at, e->crc) && ++good == 1 && out)
+			peek(file, at, 1, out);
 	}
 	if (good < k->need)
 		problem(k->t->world, "%s: %s %" PRIu64 " (block %u of chunk %"
@@ -167,22 +168,35 @@ static void walk_tree(struct walk *k, const struct map_entry *top, bool data)
 		walk_page(k, top, top->flags - 1u, 0, data);
 }
 
+/* The header of the record at @block; not more than @room blocks are its. */
+static bool peek_header(const struct sim_inode *file, uint32_t block,
+			uint32_t room, struct record *r)
+{
+	static uint8_t head[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
+	uint32_t blocks;
+	int err = -EAGAIN;
+
+	room = MIN(room, RECORD_HEADER_BLOCKS_MAX);
+	for (blocks = 1; err == -EAGAIN && blocks <= room; blocks++)
+		err = peek(file, block, blocks, head) ?
+		      record_decode(head, (size_t)blocks * BLOCK_SIZE, r) : -EIO;
+	return !err;
+}
+
 /* The payload of the root record of one store, if it is good. */
 static bool read_root(struct store_node *s, struct tenant *t,
 		      const struct root_ref *ref, struct root *root)
 {
-	static uint8_t head[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
 	static uint8_t payload[RECORD_PAYLOAD_BLOCKS_MAX * BLOCK_SIZE];
+	uint32_t at = block_addr_block(ref->addr);
 	struct record *r = t->world->record;
-	uint32_t blocks = RECORD_HEADER_BLOCKS_MAX;
+	const struct sim_inode *file;
 
-	while (blocks && !peek(s, t, ref->addr, blocks, head))
-		blocks--;
-	if (!blocks || record_decode(head, (size_t)blocks * BLOCK_SIZE, r) ||
+	file = chunk_file(s, t, block_addr_chunk(ref->addr));
+	if (!peek_header(file, at, RECORD_HEADER_BLOCKS_MAX, r) ||
 	    r->crc != ref->crc || r->volume != t->id)
 		return false;
-	return peek(s, t, ref->addr + r->header_blocks, r->payload_blocks,
-		    payload) &&
+	return peek(file, at + r->header_blocks, r->payload_blocks, payload) &&
 	       !record_check_payload(r, payload) &&
 	       !root_decode(payload, (size_t)r->payload_blocks * BLOCK_SIZE,
 			    root);
@@ -244,34 +258,15 @@ static void audit_space(struct store_node *s)
 
 /* ---- places ------------------------------------------------------------- */
 
-/* The header of the record at block @at, of which no more than @room is left. */
-static bool peek_header(struct store_node *s, const char *path, uint32_t at,
-			uint32_t room, struct record *r)
-{
-	static uint8_t head[RECORD_HEADER_BLOCKS_MAX * BLOCK_SIZE];
-	int64_t bytes;
-	uint32_t blocks;
-	int err = -EAGAIN;
-
-	room = MIN(room, RECORD_HEADER_BLOCKS_MAX);
-	for (blocks = 1; err == -EAGAIN && blocks <= room; blocks++) {
-		bytes = (int64_t)blocks * BLOCK_SIZE;
-		err = sim_disk_peek(s->node, path, (uint64_t)at * BLOCK_SIZE,
-				    head, (size_t)bytes, false) == bytes ?
-		      record_decode(head, (size_t)bytes, r) : -EIO;
-	}
-	return !err;
-}
-
-/* The payload blocks of @r, whose header lies at block @at. */
-static bool payload_is_good(struct store_node *s, const char *path, uint32_t at,
+/* The payload blocks of @r, whose header lies at @head. */
+static bool payload_is_good(const struct sim_inode *file, uint32_t head,
 			    const struct record *r)
 {
-	uint32_t i, crc;
+	uint32_t i;
 
 	for (i = 0; i < r->payload_blocks; i++)
-		if (!sim_disk_crc(s->node, path, at + r->header_blocks + i,
-				  &crc) || crc != r->payload_crc[i])
+		if (!has_block(file, head + r->header_blocks + i,
+			       r->payload_crc[i]))
 			return false;
 	return true;
 }
@@ -280,14 +275,15 @@ bool audit_good_file(struct store_node *s, const char *path,
 		     const struct tenant *t, uint64_t chunk, uint32_t length,
 		     uint32_t *crc)
 {
+	const struct sim_inode *file = sim_disk_file(s->node, path);
 	struct record *r = s->world->record;
 	uint32_t at;
 
 	for (at = 0, *crc = 0; at < length; at += record_blocks(r)) {
-		if (!peek_header(s, path, at, length - at, r) ||
+		if (!peek_header(file, at, length - at, r) ||
 		    r->volume != t->id || r->chunk != chunk || r->block != at ||
 		    at + record_blocks(r) > length ||
-		    !payload_is_good(s, path, at, r))
+		    !payload_is_good(file, at, r))
 			return false;
 		*crc = r->crc;
 	}

@@ -24,6 +24,7 @@
 
 struct sim;
 struct sim_node;
+struct sim_inode;
 
 #define SIM_NODES_MAX 32
 
@@ -197,10 +198,17 @@ int sim_disk_flip(struct sim_node *node, const char *path, uint64_t offset);
 int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 		      void *buf, size_t len, bool durable);
 
-/** sim_disk_crc() - the CRC32C of a whole page of a file, likewise; cheap when
- * the page has not changed since the last time. False: there is no such page. */
-bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
-		  uint32_t *crc);
+/** sim_disk_file() - a file as the page cache has it, for sim_file_...(), until
+ * anything runs again; NULL if there is none. */
+const struct sim_inode *sim_disk_file(struct sim_node *node, const char *path);
+
+/** sim_file_peek() - false: it is shorter. */
+bool sim_file_peek(const struct sim_inode *file, uint64_t offset, void *buf,
+		   size_t len);
+
+/** sim_file_crc() - the CRC32C of a whole page; cheap when the page has not
+ * changed since the last time. False: there is no such page. */
+bool sim_file_crc(const struct sim_inode *file, uint64_t page, uint32_t *crc);
 
 /** sim_disk_durable() - whether these bytes of a file, and its name, would
  * survive a loss of power as they are. */

@@ -544,14 +544,26 @@ int64_t sim_disk_peek(struct sim_node *node, const char *path, uint64_t offset,
 	return at > offset ? (int64_t)(at - offset) : 0;
 }
 
-bool sim_disk_crc(struct sim_node *node, const char *path, uint64_t page,
-		  uint32_t *crc)
+const struct sim_inode *sim_disk_file(struct sim_node *node, const char *path)
 {
-	struct sim_inode *inode = path_find(node, path);
+	const struct sim_inode *inode = path_find(node, path);
 
-	if (!inode || inode->is_dir || (page + 1) * SIM_PAGE > inode->size)
+	return inode && !inode->is_dir ? inode : NULL;
+}
+
+bool sim_file_peek(const struct sim_inode *file, uint64_t offset, void *buf,
+		   size_t len)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = len };
+
+	return sim_inode_read(file, offset, &iov, 1) == (int64_t)len;
+}
+
+bool sim_file_crc(const struct sim_inode *file, uint64_t page, uint32_t *crc)
+{
+	if ((page + 1) * SIM_PAGE > file->size)
 		return false;
-	*crc = sim_inode_crc(inode, page);
+	*crc = sim_inode_crc(file, page);
 	return true;
 }
 

@@ -14,6 +14,40 @@
 #include "base/crc32c.h"
 #include "sim_file.h"
 
+/*
+ * Pages come and go all the time, and are most of what a world is made of:
+ * those that are free are kept, and used again while they are in the caches.
+ */
+static struct sim_page *free_pages;
+
+#define PAGES_AT_ONCE 64u
+
+static struct sim_page *page_take(void)
+{
+	struct sim_page *page = free_pages, *more;
+	unsigned int i;
+
+	if (page) {
+		free_pages = page->next;
+		return page;
+	}
+	more = aligned_alloc(_Alignof(struct sim_page),
+			     PAGES_AT_ONCE * sizeof(*more));
+	if (!more)
+		abort();
+	for (i = 1; i < PAGES_AT_ONCE; i++) {
+		more[i].next = free_pages;
+		free_pages = &more[i];
+	}
+	return more;
+}
+
+static void page_free(struct sim_page *page)
+{
+	page->next = free_pages;
+	free_pages = page;
+}
+
 static struct sim_page *page_get(struct sim_page *page)
 {
 	if (page)
@@ -24,15 +58,13 @@ static struct sim_page *page_get(struct sim_page *page)
 static void page_put(struct sim_page *page)
 {
 	if (page && --page->refs == 0)
-		free(page);
+		page_free(page);
 }
 
 static struct sim_page *page_new(void)
 {
-	struct sim_page *page = malloc(sizeof(*page));
+	struct sim_page *page = page_take();
 
-	if (!page)
-		abort();
 	page->refs = 1;
 	page->crc_known = false;
 	return page;

@@ -12,7 +12,8 @@ struct sim_page {
 	int refs;
 	bool crc_known;			/* since its last change */
 	uint32_t crc;
-	uint8_t data[SIM_PAGE];
+	struct sim_page *next;		/* of those that are free */
+	_Alignas(64) uint8_t data[SIM_PAGE];
 };
 
 struct sim_slot {			/* one page of a file */
