@@ -178,6 +178,7 @@ static int begin_attach(struct engine *e)
 		.read_only = e->cfg.read_only, .force = e->cfg.force,
 		.map_cache_bytes = e->cfg.map_cache,
 		.overlay_bytes = e->cfg.overlay,
+		.io_timeout_ns = e->cfg.io_timeout_ns,
 		.ops = &volume_ops, .ctx = e,
 	};
 	struct uuid incarnation;

@@ -19,6 +19,7 @@ struct engine_config {
 	char volume[VOLUME_NAME_MAX];
 	bool force, read_only;
 	uint64_t map_cache, overlay;	/* bytes; 0 = default */
+	uint64_t io_timeout_ns;		/* 0 = default */
 };
 
 /**

@@ -18,10 +18,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "env/env.h"
 #include "engine.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define SECTOR 512
+#define TIMEOUT_MAX 86400u
 
 static struct engine_config config;
 static const char *meta_url;
@@ -72,6 +74,21 @@ static int parse_bytes(const char *key, const char *value, uint64_t *bytes)
 	return fail(err);
 }
 
+static int parse_timeout(const char *key, const char *value, uint64_t *ns)
+{
+	unsigned int seconds;
+
+	if (nbdkit_parse_unsigned(key, value, &seconds))
+		return -1;
+	if (seconds < 1 || seconds > TIMEOUT_MAX) {
+		nbdkit_error("%s must be a number of seconds from 1 to %u, not '%s'",
+			     key, TIMEOUT_MAX, value);
+		return -1;
+	}
+	*ns = seconds * NSEC_PER_SEC;
+	return 0;
+}
+
 static int torus_config(const char *key, const char *value)
 {
 	int err;
@@ -95,6 +112,8 @@ static int torus_config(const char *key, const char *value)
 		return parse_bytes(key, value, &config.map_cache);
 	if (strcmp(key, "overlay") == 0)
 		return parse_bytes(key, value, &config.overlay);
+	if (strcmp(key, "io-timeout") == 0)
+		return parse_timeout(key, value, &config.io_timeout_ns);
 	nbdkit_error("unknown parameter '%s'", key);
 	return -1;
 }
@@ -118,7 +137,9 @@ static int torus_config_complete(void)
 	"force=true       Take the volume from whoever has it attached.\n" \
 	"read-only=true   Attach for reading only.\n" \
 	"map-cache=SIZE   Cache of map pages (256MiB).\n" \
-	"overlay=SIZE     Changes of the map before a checkpoint (64MiB)."
+	"overlay=SIZE     Changes of the map before a checkpoint (64MiB).\n" \
+	"io-timeout=S     A request, or attaching, fails after so many seconds\n" \
+	"                 without progress (120)."
 
 static int torus_after_fork(void)
 {
