@@ -171,7 +171,7 @@ run_test() {
 # run_tests [NAME...]: runs the functions test_* in the order of their lines,
 # or only those named; prints TAP; ends the script.
 run_tests() {
-	local names name status number=0 failed=0
+	local names name status begin number=0 failed=0
 	if [ $# -gt 0 ]; then
 		names=("$@")
 	else
@@ -184,8 +184,10 @@ run_tests() {
 	set +e
 	for name in "${names[@]}"; do
 		number=$((number + 1))
+		begin=$SECONDS
 		(run_test "$name")
 		status=$?
+		[ $((SECONDS - begin)) -lt 5 ] || say "$name took $((SECONDS - begin)) s"
 		name=${name#test_}
 		case $status in
 		0) echo "ok $number - ${name//_/ }" ;;
