@@ -292,7 +292,7 @@ static void announcement_that_fails_is_repeated(void **state)
 	assert_int_equal(lost_err, 0);
 	while (recv(driver, &byte, 1, MSG_DONTWAIT) == 1)
 		;
-	while (ch->stats.delayed && env_timer_armed(&ch->retry))
+	while (ch->delayed && env_timer_armed(&ch->retry))
 		assert_int_equal(env_uring_turn(env, NSEC_PER_SEC), 0);
 	assert_int_equal(drains(), 1);
 	assert_int_equal(ring[0]->completion_tail, 1);

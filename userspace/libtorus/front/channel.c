@@ -99,8 +99,6 @@ void channel_sent(struct channel *ch, unsigned int count)
 	for (unsigned int i = 0; i < count; i++)
 		ch->slots[ch->ready[i].queue * ch->limits.depth +
 			  ch->ready[i].tag].state = SLOT_FREE;
-	ch->stats.completions += count;
-	ch->stats.batches++;
 	ch->ready_count -= count;
 	memmove(ch->ready, ch->ready + count,
 		ch->ready_count * sizeof(*ch->ready));
@@ -116,14 +114,14 @@ static void mark_position(struct channel *ch)
 	}
 }
 
-void channel_flush(struct channel *ch)
+static void channel_flush(struct channel *ch)
 {
 	int err;
 
 	mark_position(ch);
 	err = ch->rings ? channel_ring_flush(ch) : channel_message_flush(ch);
 	if (err == -ENOMEM || err == -ENOBUFS || err == -EAGAIN) {
-		ch->stats.delayed++;
+		ch->delayed++;
 		env_timer_after(ch->cfg.env, &ch->retry, RETRY_NS);
 	} else if (err) {
 		channel_lose(ch, err, "cannot send completions of torus%u: %s",
@@ -166,13 +164,11 @@ void channel_request(struct channel *ch, const struct torus_desc *desc)
 	slot->generation = desc->generation;
 	slot->length = desc->length;
 	slot->op = desc->op;
-	ch->stats.descriptors++;
 	err = descriptor_check(&ch->limits, desc);
 	if (!err) {
 		submit(ch, slot, desc);
 		return;
 	}
-	ch->stats.refused++;
 	log_warning("torus%u: refused a request: operation %u, %u bytes at %llu, arena offset %llu",
 		    ch->session.device.id, desc->op, desc->length,
 		    (unsigned long long)desc->offset,
@@ -256,7 +252,7 @@ int channel_prepare(struct channel *ch)
 	return d->ring_entries ? channel_ring_prepare(ch) : 0;
 }
 
-void channel_release(struct channel *ch)
+static void channel_release(struct channel *ch)
 {
 	netlink_close(&ch->data);
 	session_release(&ch->session);
@@ -384,9 +380,4 @@ void channel_close(struct channel *ch)
 	env_timer_cancel(ch->cfg.env, &ch->retry);
 	env_timer_cancel(ch->cfg.env, &ch->lost_timer);
 	channel_release(ch);
-}
-
-void channel_stats(const struct channel *channel, struct channel_stats *stats)
-{
-	*stats = channel->stats;
 }

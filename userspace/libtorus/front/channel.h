@@ -80,11 +80,4 @@ int channel_start(struct channel *channel, struct log_position recovered,
  */
 void channel_close(struct channel *channel);
 
-struct channel_stats {
-	uint64_t messages, descriptors, refused;	/* in */
-	uint64_t completions, batches, delayed;		/* out */
-};
-
-void channel_stats(const struct channel *channel, struct channel_stats *stats);
-
 #endif

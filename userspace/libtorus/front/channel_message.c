@@ -42,7 +42,6 @@ void channel_take(struct channel *ch, const uint8_t *datagram, size_t len)
 	struct message m;
 	int more;
 
-	ch->stats.messages++;
 	while (!ch->over && (more = message_next(&r, &m)) != 0) {
 		if (more < 0)
 			channel_lose(ch, more, "the driver sent a message about torus%u that is not well-formed",

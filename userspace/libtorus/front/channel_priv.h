@@ -73,23 +73,19 @@ struct channel {
 	bool started, over;
 	int lost_err;
 	char lost_text[256];
-	struct channel_stats stats;
+	uint64_t delayed;		/* times the driver took not all */
 };
 
 /* channel.c */
 
 /** channel_prepare() - memory for the session that is bound; 0 or -ENOMEM. */
 int channel_prepare(struct channel *ch);
-void channel_release(struct channel *ch);
 
 /** channel_request() - a descriptor that came. */
 void channel_request(struct channel *ch, const struct torus_desc *desc);
 
 /** channel_sent() - the driver has the first @count of what was ready. */
 void channel_sent(struct channel *ch, unsigned int count);
-
-/** channel_flush() - hand over the completions that are ready. */
-void channel_flush(struct channel *ch);
 
 /** channel_lose() - the session is over; told from the loop. */
 void channel_lose(struct channel *ch, int err, const char *fmt, ...)

@@ -187,8 +187,3 @@ void store_journal_mount(struct store *store,
 	entry->body.mount = store_mount_body(store);
 	store_journal_submit(&store->journal, entry);
 }
-
-bool store_journal_idle(const struct store_journal *journal)
-{
-	return !journal->busy && list_empty(&journal->waiting);
-}

@@ -82,8 +82,6 @@ void store_journal_mount(struct store *store,
 /** store_mount_body() - what such an entry says. */
 struct disk_journal_mount store_mount_body(const struct store *store);
 
-/** store_journal_idle() - nothing waits and nothing runs. */
-bool store_journal_idle(const struct store_journal *journal);
 
 /**
  * store_journal_replay() - read the file "journal" into the index.

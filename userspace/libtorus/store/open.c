@@ -26,7 +26,8 @@
 #include "base/log.h"
 #include "store/private.h"
 
-void store_open_finish(struct store *store, int err)
+/* Tell the opener; error text is set. */
+static void finish(struct store *store, int err)
 {
 	struct store_open *open = store->open;
 	store_open_fn done = open->done;
@@ -56,7 +57,7 @@ static void incarnation_logged(struct store_journal_entry *entry, int err)
 
 	if (err < 0)
 		error_set(err, "journal: cannot write: %s", strerror(-err));
-	store_open_finish(open->store, err);
+	finish(open->store, err);
 }
 
 static void new_incarnation(struct store *store)
@@ -72,7 +73,7 @@ static void settle_incarnation(struct store *store, int err)
 	struct store_open *open = store->open;
 
 	if (err < 0) {
-		store_open_finish(store, err);
+		finish(store, err);
 		return;
 	}
 	if (store->cfg.new_incarnation ||
@@ -90,25 +91,20 @@ static void journal_replayed(struct store *store, int err)
 	if (err == -ENOENT)
 		error_set(err, "journal: missing. Restore it, or empty the directory and let repair fill it again");
 	if (err < 0)
-		store_open_finish(store, err);
+		finish(store, err);
 	else
 		store_recover(store, settle_incarnation);
 }
 
 /* ---- a new store ---------------------------------------------------------- */
 
-static void identity_written(struct store *store, int err)
-{
-	store_open_finish(store, err);
-}
-
 static void journal_made(struct store *store, int err)
 {
 	if (err < 0)
-		store_open_finish(store, error_set(err, "journal: %s",
-						   strerror(-err)));
+		finish(store, error_set(err, "journal: %s",
+					strerror(-err)));
 	else
-		store_identity_write(store, identity_written);
+		store_identity_write(store, finish);
 }
 
 static void make_identity(struct store *store)
@@ -116,7 +112,7 @@ static void make_identity(struct store *store)
 	store->cluster = store->cfg.cluster;
 	store->peer = store->cfg.peer;
 	if (uuid_is_null(&store->cluster)) {
-		store_open_finish(store, error_set(-EINVAL, "the directory is empty and no cluster was named"));
+		finish(store, error_set(-EINVAL, "the directory is empty and no cluster was named"));
 		return;
 	}
 	if (uuid_is_null(&store->peer)) {
@@ -141,10 +137,10 @@ static void chunks_listed(struct env_file_op *op)
 	struct store *store = op->ctx;
 
 	if (op->result < 0)
-		store_open_finish(store, error_set((int)op->result, "chunks: %s",
-						   strerror((int)-op->result)));
+		finish(store, error_set((int)op->result, "chunks: %s",
+					strerror((int)-op->result)));
 	else if (store->open->any_chunks)
-		store_open_finish(store, error_set(-EBADMSG, "identity: missing, but there are chunks. Restore the file, or empty the directory and let repair fill it again"));
+		finish(store, error_set(-EBADMSG, "identity: missing, but there are chunks. Restore the file, or empty the directory and let repair fill it again"));
 	else
 		make_identity(store);
 }
@@ -155,8 +151,8 @@ static void chunks_made(struct env_file_op *op)
 	struct store *store = op->ctx;
 
 	if (op->result < 0 && op->result != -EEXIST)
-		store_open_finish(store, error_set((int)op->result, "cannot make directory chunks: %s",
-						   strerror((int)-op->result)));
+		finish(store, error_set((int)op->result, "cannot make directory chunks: %s",
+					strerror((int)-op->result)));
 	else
 		store_op_list(store, op, "chunks", found_entry, chunks_listed,
 			      store);
@@ -167,7 +163,7 @@ static void chunks_made(struct env_file_op *op)
 static void documents_read(struct store *store, int err)
 {
 	if (err < 0)
-		store_open_finish(store, err);
+		finish(store, err);
 	else
 		store_journal_replay(&store->journal, journal_replayed);
 }
@@ -178,7 +174,7 @@ static void identity_read(struct store *store, int err)
 		store_op_path(store, &store->open->op, FILE_MKDIR, "chunks",
 			      chunks_made, store);
 	else if (err < 0)
-		store_open_finish(store, err);
+		finish(store, err);
 	else
 		store_documents_read(store, documents_read);
 }
@@ -188,8 +184,8 @@ static void space_known(struct env_file_op *op)
 	struct store *store = op->ctx;
 
 	if (op->result < 0) {
-		store_open_finish(store, error_set((int)op->result, "cannot ask the file system for its size: %s",
-						   strerror((int)-op->result)));
+		finish(store, error_set((int)op->result, "cannot ask the file system for its size: %s",
+					strerror((int)-op->result)));
 		return;
 	}
 	store->size = store->cfg.size != 0 ? store->cfg.size : op->total_bytes;

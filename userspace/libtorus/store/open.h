@@ -35,11 +35,9 @@ struct store_open {
 	int err;
 };
 
-/** store_open_start() - begin; store_open_finish() follows. */
+/** store_open_start() - begin; the opener is told. */
 void store_open_start(struct store *store, store_open_fn done, void *ctx);
 
-/** store_open_finish() - tell the opener; error text is set. */
-void store_open_finish(struct store *store, int err);
 
 /** store_open_release() - free what is left of it. */
 void store_open_release(struct store *store);

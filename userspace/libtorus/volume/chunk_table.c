@@ -94,8 +94,9 @@ static int reach(struct chunk_table *table, uint64_t chunk)
 	return 0;
 }
 
-int chunk_table_set(struct chunk_table *table, uint64_t chunk, uint32_t length,
-		    uint32_t live)
+/* Say all about a chunk at once. */
+static int set(struct chunk_table *table, uint64_t chunk, uint32_t length,
+	       uint32_t live)
 {
 	struct map_entry entry = { .addr = LIVE + length, .crc = live };
 	int ret = reach(table, chunk);
@@ -110,7 +111,7 @@ int chunk_table_append(struct chunk_table *table, uint64_t chunk,
 	int ret;
 
 	if (!block)
-		return chunk_table_set(table, chunk, blocks, live);
+		return set(table, chunk, blocks, live);
 	ret = reach(table, chunk);
 	return ret ? ret : map_adjust(table->map, chunk, blocks, live);
 }

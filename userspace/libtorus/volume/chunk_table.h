@@ -52,11 +52,6 @@ void chunk_info_decode(const struct map_entry *entry, struct chunk_info *info);
 int chunk_table_append(struct chunk_table *table, uint64_t chunk,
 		       uint32_t block, uint32_t blocks, uint32_t live);
 
-/** chunk_table_set() - say all about a chunk at once. 0 or -errno, as
- * chunk_table_append(). */
-int chunk_table_set(struct chunk_table *table, uint64_t chunk, uint32_t length,
-		    uint32_t live);
-
 /** chunk_table_adjust() - @delta more (or fewer) blocks of @chunk are live.
  * No effect on chunks that are not in the table. 0 or -ENOMEM. */
 int chunk_table_adjust(struct chunk_table *table, uint64_t chunk,

@@ -113,7 +113,9 @@ static void shrink(struct map_cache *cache, size_t pages)
 	}
 }
 
-struct map_page *cache_get(struct map *map, const struct map_entry *entry)
+/* The page that @entry names, pinned. Where page->loading is set its content is
+ * on its way. NULL: out of memory. */
+static struct map_page *cache_get(struct map *map, const struct map_entry *entry)
 {
 	struct map_cache *cache = &map->cache;
 	struct map_page *page = find(cache, entry);
@@ -138,7 +140,8 @@ struct map_page *cache_get(struct map *map, const struct map_entry *entry)
 	return page;
 }
 
-void cache_unpin(struct map_cache *cache, struct map_page *page)
+/* Undo one cache_get(). */
+static void cache_unpin(struct map_cache *cache, struct map_page *page)
 {
 	assert(page->pins);
 	if (--page->pins || page->loading)

@@ -33,15 +33,6 @@ int cache_init(struct map_cache *cache, uint64_t limit);
 /** cache_release() - free every page, pinned and loading ones too. */
 void cache_release(struct map_cache *cache);
 
-/**
- * cache_get() - the page that @entry names, pinned. Where page->loading is
- * set its content is on its way. NULL: out of memory.
- */
-struct map_page *cache_get(struct map *map, const struct map_entry *entry);
-
-/** cache_unpin() - undo one cache_get(). */
-void cache_unpin(struct map_cache *cache, struct map_page *page);
-
 /** page_new() - a zeroed page that is not in the cache. NULL: no memory. */
 struct map_page *page_new(void);
 

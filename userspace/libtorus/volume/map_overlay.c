@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 
-struct btree_value map_entry_pack(const struct map_entry *entry)
+static struct btree_value map_entry_pack(const struct map_entry *entry)
 {
 	return (struct btree_value){
 		.a = entry->addr,

@@ -80,7 +80,6 @@ void fill_put(struct map_fill *fill, uint32_t i, const struct map_entry *entry);
 void fill_from_overlay(struct map_fill *fill,
 		       const struct map_overlay *overlay);
 
-struct btree_value map_entry_pack(const struct map_entry *entry);
 struct map_entry map_entry_unpack(const struct btree_value *value);
 
 /** entry_combine() - @newer over @older: @newer itself unless it is a DELTA.
