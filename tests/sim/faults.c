@@ -279,12 +279,31 @@ static void fault_client_hang(struct world *w)
 	sim_node_hang(any_client(w)->node, duration(w));
 }
 
-/* Another host takes the volume while the old one goes on, seeing little. */
+/* What is being written now is so for long; what comes later overtakes it. */
+static void stall_writes(struct world *w)
+{
+	uint64_t end = sim_now(w->sim) + sim_between(w->sim, 1, 5) * MSEC;
+	struct sim_disk_faults *f;
+	struct store_node *s;
+
+	for_each_store(s, w) {
+		f = sim_node_disk_faults(s->node);
+		f->stall_until = end;
+		f->stall_extra = sim_between(w->sim, 20 * MSEC,
+					     w->replica_timeout);
+	}
+	w->last_fault = MAX(w->last_fault, end + w->replica_timeout);
+}
+
+/* Another host takes the volume while the old one goes on, seeing little; what
+ * that one has in flight may come to its end much later. */
 static void fault_takeover(struct world *w)
 {
 	struct tenant *t = world_any_tenant(w);
 	struct client *old = t->current;
 
+	if (sim_chance(w->sim, 1, 4))
+		stall_writes(w);
 	supervisor_takeover(t);
 	if (!old || old == t->current)
 		return;

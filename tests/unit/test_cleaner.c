@@ -114,6 +114,30 @@ static void pages_of_what_rests_are_kept(void **state)
 	bed_verify(w);
 }
 
+/*
+ * Chunks full of what rests are no victims, so nobody moves their blocks, which
+ * would write the pages anew: those lie together among blocks that die, and are
+ * the last that is needed of the chunk.
+ */
+static void pages_leave_the_chunk_that_is_cleaned(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	configure(w, 5);
+	w->cfg.checkpoint_log_bytes = 8 * MIB;
+	bed_attach(w);
+	for (i = 256; i < 1792; i += 128)
+		assert_int_equal(0, bed_write_blocks(w, i, 128, 0x21, false));
+	for (i = 0; i < 800; i++)
+		assert_int_equal(0, bed_write_blocks(w, i % 8 * 16, 16,
+						     1 + i % 250, false));
+	run(w, 20);
+	assert_true(bed_stats(w).cleaned_chunks > 10);
+	bed_take_over(w);
+	bed_verify(w);
+}
+
 static void no_cleaning_when_it_is_forbidden(void **state)
 {
 	struct bed *w = *state;
@@ -269,6 +293,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)
 		TEST(random_overwrites_keep_garbage_bounded),
 		TEST(pages_of_what_rests_are_kept),
+		TEST(pages_leave_the_chunk_that_is_cleaned),
 		TEST(no_cleaning_when_it_is_forbidden),
 		TEST(what_was_moved_never_comes_back),
 		TEST(trim_of_everything_returns_the_space),

@@ -182,6 +182,8 @@ struct sim_disk_faults {
 	bool lose_all;			/* a crash leaves nothing unsynced */
 	uint64_t slow_until;		/* until then every operation ... */
 	uint64_t slow_extra;		/* ... takes so much longer */
+	uint64_t stall_until;		/* until then a write takes ... */
+	uint64_t stall_extra;		/* ... so much longer */
 };
 /** sim_disk_fill() - others take all of the disk but @room bytes, or (@room:
  * UINT64_MAX) nothing any more. */

@@ -373,6 +373,8 @@ static uint64_t op_delay(struct sim_node *node, enum env_file_type type)
 	uint64_t extra = node->disk.slow_until > node->sim->now ?
 		node->disk.slow_extra : 0;
 
+	if (type == FILE_WRITE && node->disk.stall_until > node->sim->now)
+		extra += node->disk.stall_extra;
 	if (delays->disk_slow && sim_chance(node->sim, 1, delays->disk_slow))
 		extra += sim_below(node->sim, delays->disk_slow_max);
 	if (type == FILE_SYNC || type == FILE_SYNC_DIR)
