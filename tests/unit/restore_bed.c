@@ -83,7 +83,7 @@ uint32_t restore(struct fixture *f, const struct source *s)
 		block += blocks;
 		if (status == WIRE_OK) {
 			assert_int_equal(le32_to_cpu(reply.staged), block);
-			assert_int_equal(le32_to_cpu(reply.sealed),
+			assert_int_equal(le16_to_cpu(reply.sealed),
 					 block == s->blocks);
 		}
 	}

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "maint_bed.h"
+#include "store/private.h"
 
 #define BLOCKS	4u
 #define BYTES	((uint64_t)BLOCKS * BLOCK_SIZE)
@@ -624,6 +625,38 @@ static void copies_keep_to_the_rate(void **state)
 	mbed_check_places(w);
 }
 
+/* Clients of the peers that get the copies count as one's own. */
+static void copies_are_gentle_to_the_clients_of_others(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t began;
+	uint32_t i;
+
+	w->cfg.rate_busy = 1u << 20;
+	mbed_ring(w, 3, 0x7, 0);
+	for (i = 0; i < 3; i++)
+		mbed_start(w, i);
+	mbed_put(w, 1, 2000);
+	for (i = 1; i < 3; i++)
+		w->store[i].store->clients.until = UINT64_MAX;
+	mbed_maintain(w, 0);
+	while (w->store[0].maint->pushing_count == 0)
+		assert_true(sim_step(w->sim));
+	began = sim_now(w->sim);
+	while (w->store[0].maint->copied_chunks < 1)
+		assert_true(sim_step(w->sim));
+	/* 7.8 MiB, of which the first piece is sent before it is known. */
+	assert_in_range(sim_now(w->sim) - began, 6 * SEC, 9 * SEC);
+	for (i = 1; i < 3; i++)
+		w->store[i].store->clients.until = 0;
+	began = sim_now(w->sim);
+	while (w->store[0].maint->copied_chunks < 2)
+		assert_true(sim_step(w->sim));
+	assert_in_range(sim_now(w->sim) - began, 0, 2 * SEC);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, mbed_setup, mbed_teardown)
@@ -653,6 +686,7 @@ int main(void)
 		TEST(a_flapping_peer_causes_no_storm),
 		TEST(more_than_fits_is_found_again),
 		TEST(copies_keep_to_the_rate),
+		TEST(copies_are_gentle_to_the_clients_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static void test_restored_copy_is_sealed_and_durable(void **state)
 	/* Its last piece again, since the answer was lost. */
 	assert_int_equal(piece(f, &s, s.blocks - 1, 1, &reply), WIRE_ESEALED);
 	assert_int_equal(le64_to_cpu(reply.epoch), 1);
-	assert_int_equal(le32_to_cpu(reply.sealed), 1);
+	assert_int_equal(le16_to_cpu(reply.sealed), 1);
 	free(s.bytes);
 }
 
@@ -235,6 +235,26 @@ static void test_only_so_many_transfers_at_a_time(void **state)
 							    WIRE_EBUSY);
 		reply_release(&r);
 	}
+	free(s.bytes);
+}
+
+static void test_answers_tell_whether_clients_are_there(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct wire_restore_reply reply;
+
+	append_source(f, &s, 4);
+	assert_int_equal(piece(f, &s, 0, 100, &reply), WIRE_OK);
+	assert_int_equal(le16_to_cpu(reply.clients), 0);
+	fixture_reconnect(f, WIRE_ROLE_VOLUME);
+	append_source(f, &s, 456);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_int_equal(piece(f, &s, 100, 100, &reply), WIRE_OK);
+	assert_int_equal(le16_to_cpu(reply.clients), 1);
+	sim_run(f->sim, 3 * NSEC_PER_SEC);
+	assert_int_equal(piece(f, &s, 200, 100, &reply), WIRE_OK);
+	assert_int_equal(le16_to_cpu(reply.clients), 0);
 	free(s.bytes);
 }
 
@@ -622,6 +642,7 @@ int main(void)
 		RESTORE_TEST(test_stalled_transfer_gives_way_to_another_sender),
 		RESTORE_TEST(test_leftovers_are_removed_at_the_next_start),
 		RESTORE_TEST(test_only_so_many_transfers_at_a_time),
+		RESTORE_TEST(test_answers_tell_whether_clients_are_there),
 		RESTORE_TEST(test_damaged_transfer_leaves_nothing),
 		RESTORE_TEST(test_damaged_piece_is_refused_when_it_comes),
 		RESTORE_TEST(test_pieces_may_have_any_size),

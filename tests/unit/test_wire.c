@@ -114,6 +114,7 @@ static void the_bodies_of_maintenance_are_pinned(void **state)
 	assert_int_equal(WIRE_COPY_DELETED, 4);
 	assert_int_equal(offsetof(struct wire_restore_reply, staged), 8);
 	assert_int_equal(offsetof(struct wire_restore_reply, sealed), 12);
+	assert_int_equal(offsetof(struct wire_restore_reply, clients), 14);
 	assert_int_equal(offsetof(struct wire_check, flags), 16);
 	assert_int_equal(offsetof(struct wire_stat_reply, space_left), 64);
 	assert_int_equal(offsetof(struct wire_stat_reply, space_state), 72);

@@ -43,6 +43,8 @@
 #define MAINT_PIECES		2u	/* of a transfer under way */
 #define MAINT_PIECE_BLOCKS	(WIRE_RESTORE_MAX / 2)	/* memory is scarce */
 #define MAINT_PIECE_BYTES	(MAINT_PIECE_BLOCKS * BLOCK_SIZE)
+/* While clients are there: what one of them waits for at most. */
+#define MAINT_PIECE_BUSY	(MAINT_PIECE_BLOCKS / 4)
 #define MAINT_LOST_MAX		TAIL_EXCLUDED_MAX
 
 struct push;
@@ -64,6 +66,7 @@ struct maint_peer {
 	uint32_t waiting;		/* chunks that lack it, and wait for it */
 	uint32_t pushes;
 	uint64_t busy_until, busy_delay;	/* it said EBUSY */
+	uint64_t clients_until;		/* it said that it has some */
 	uint64_t full_until;			/* it said ENOSPC */
 	struct peer_call probe;
 	bool probing;
@@ -137,18 +140,18 @@ void items_release(struct maint *m);
 struct rate {
 	uint64_t tokens;		/* bytes that may be sent now */
 	uint64_t filled;		/* when they were counted */
-	uint64_t looked;		/* at the clients' bytes */
-	uint64_t client_bytes;		/* of the store, then */
-	uint64_t busy_until;
 	/* how fast it goes */
 	uint64_t window_start, window_bytes;
 	uint64_t speed;			/* bytes/s, smoothed */
 };
 
-/** rate_wait() - ns until @bytes may be sent; 0: now, they are taken. */
-uint64_t rate_wait(struct maint *m, uint32_t bytes);
-/** rate_busy() - whether clients use this store. */
-bool rate_busy(struct maint *m);
+/** rate_piece() - how large the next piece for @p may be, in blocks. */
+uint32_t rate_piece(struct maint *m, const struct maint_peer *p);
+/** rate_wait() - ns until @bytes may be sent to @p; 0: now, they are taken. */
+uint64_t rate_wait(struct maint *m, const struct maint_peer *p,
+		   uint32_t bytes);
+/** rate_busy() - whether clients use this store, or that of @p (may be NULL). */
+bool rate_busy(struct maint *m, const struct maint_peer *p);
 void rate_done(struct maint *m, uint32_t bytes);
 uint64_t rate_speed(struct maint *m);
 

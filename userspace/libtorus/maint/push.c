@@ -33,6 +33,7 @@
 #define AGAIN_MIN	(2 * NSEC_PER_SEC)
 #define AGAIN_MAX	(600 * NSEC_PER_SEC)
 #define AGAIN_BUSY	(10 * NSEC_PER_SEC)
+#define CLIENTS_FOR	(2 * NSEC_PER_SEC)	/* a peer's last word on them */
 
 enum piece_state { PIECE_FREE, PIECE_READING, PIECE_READY, PIECE_SENDING };
 
@@ -237,7 +238,7 @@ static void taken(struct push *push, struct piece *piece,
 {
 	push->opened = true;
 	rate_done(push->maint, piece->blocks * BLOCK_SIZE);
-	if (le32_to_cpu(reply->sealed)) {
+	if (le16_to_cpu(reply->sealed)) {
 		push->sealed = true;
 		push->over = true;
 	} else if (piece->block + piece->blocks >= push->copy.length) {
@@ -258,12 +259,21 @@ static void not_due(struct push *push, const struct wire_restore_reply *reply)
 	drop_ready(push);
 }
 
+static void heard_of_clients(struct maint_peer *p,
+			     const struct wire_restore_reply *reply)
+{
+	p->clients_until = le16_to_cpu(reply->clients) ?
+			   env_now(p->maint->env) + CLIENTS_FOR : 0;
+}
+
 static void answered(struct peer_call *call)
 {
 	struct piece *piece = call->ctx;
 	struct push *push = piece->push;
 
 	piece->state = PIECE_FREE;
+	if (call->err == 0)
+		heard_of_clients(push->target, call->reply);
 	if (call->err < 0)
 		fail(push, call->err, WIRE_OK);
 	else if (call->status == WIRE_OK)
@@ -350,7 +360,7 @@ static bool may_read(const struct push *push)
 	    (push->copy.length > 0 || push->opened || !all_free(push)))
 		return false;
 	return all_free(push) || (push->opened && push->rewinds == 0 &&
-				  !rate_busy(push->maint));
+				  !rate_busy(push->maint, push->target));
 }
 
 static void read_more(struct push *push)
@@ -361,12 +371,12 @@ static void read_more(struct push *push)
 	for (i = 0; i < MAINT_PIECES && may_read(push); i++) {
 		struct piece *piece = push->piece[i];
 		uint32_t blocks = MIN(push->copy.length - push->read_next,
-				      MAINT_PIECE_BLOCKS);
+				      rate_piece(m, push->target));
 		uint64_t wait;
 
 		if (piece->state != PIECE_FREE)
 			continue;
-		wait = rate_wait(m, blocks * BLOCK_SIZE);
+		wait = rate_wait(m, push->target, blocks * BLOCK_SIZE);
 		if (wait > 0) {
 			maint_wake_at(m, env_now(m->env) + wait);
 			return;
@@ -502,7 +512,7 @@ static struct item *choose(struct maint *m)
 
 static uint32_t allowed(struct maint *m)
 {
-	return rate_busy(m) ? 1 : m->cfg.transfers;
+	return rate_busy(m, NULL) ? 1 : m->cfg.transfers;
 }
 
 void push_turn(struct maint *m)

@@ -1,50 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * How fast copies are made: a bucket of tokens, filled at one rate while clients
- * use this store, and at another (or none: no limit) while they do not. Clients
- * are seen by the bytes that the store counts for them, looked at whenever there
- * is something to send: while there is nothing, nothing runs.
+ * use this store or that of the peer which gets the copy, and at another (or
+ * none: no limit) while they do not. Which of the two it is the stores know, from
+ * what moves through them; a peer says so with each piece that it takes.
+ *
+ * While clients are there, pieces are small and come one by one, evenly: a store
+ * has one loop, and what a client asks for waits while a piece is looked at.
  */
 #include "maint/private.h"
 
 #include "base/cleanup.h"
 
-#define LOOK_NS		(100 * NSEC_PER_MSEC)
-#define BUSY_NS		(2 * NSEC_PER_SEC)
-#define BUSY_BYTES	(64u << 10)	/* less than that is no use of it */
 #define WINDOW_NS	NSEC_PER_SEC
-#define BURST_BYTES	(2u * MAINT_PIECE_BYTES)
+#define BURST_PIECES	2u
 
-bool rate_busy(struct maint *m)
+bool rate_busy(struct maint *m, const struct maint_peer *p)
 {
-	struct rate *r = &m->rate;
-	uint64_t now = env_now(m->env), bytes;
-	struct store_stats stats;
-
-	if (r->looked != 0 && now - r->looked < LOOK_NS)
-		return now < r->busy_until;
-	store_stats(m->store, &stats);
-	bytes = stats.append_bytes + stats.read_bytes;
-	/* After a longer pause nobody knows when they were moved. */
-	if (r->looked != 0 && now - r->looked < BUSY_NS &&
-	    bytes - r->client_bytes >= BUSY_BYTES)
-		r->busy_until = now + BUSY_NS;
-	r->looked = now;
-	r->client_bytes = bytes;
-	return now < r->busy_until;
+	return store_has_clients(m->store) ||
+	       (p != NULL && p->clients_until > env_now(m->env));
 }
 
-uint64_t rate_wait(struct maint *m, uint32_t bytes)
+uint32_t rate_piece(struct maint *m, const struct maint_peer *p)
+{
+	return rate_busy(m, p) ? MAINT_PIECE_BUSY : MAINT_PIECE_BLOCKS;
+}
+
+uint64_t rate_wait(struct maint *m, const struct maint_peer *p, uint32_t bytes)
 {
 	struct rate *r = &m->rate;
-	uint64_t limit = rate_busy(m) ? m->cfg.rate_busy : m->cfg.rate_idle;
+	uint64_t limit = rate_busy(m, p) ? m->cfg.rate_busy : m->cfg.rate_idle;
+	uint64_t most = (uint64_t)BURST_PIECES * rate_piece(m, p) * BLOCK_SIZE;
 	uint64_t now = env_now(m->env), elapsed, missing;
 
 	if (limit == 0)
 		return 0;
 	elapsed = MIN(now - r->filled, NSEC_PER_SEC);
 	r->tokens += limit * (elapsed / 1000) / (NSEC_PER_SEC / 1000);
-	r->tokens = MIN(r->tokens, (uint64_t)BURST_BYTES);
+	r->tokens = MIN(r->tokens, most);
 	r->filled = now;
 	if (r->tokens >= bytes) {
 		r->tokens -= bytes;

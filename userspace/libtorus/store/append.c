@@ -212,6 +212,7 @@ static void issue(struct store_request *request)
 	list_add_tail(&append->volume_node, &request->volume->appends);
 	set_issued(request->chunk, append->tail);
 	request->store->stats.append_bytes += request->data_len;
+	store_clients_moved(request, request->data_len);
 	request->file_wait.fn = write_record;
 	if (store_file_get(request->chunk, true, &request->file_wait) == 0)
 		write_record(&request->file_wait, 0);

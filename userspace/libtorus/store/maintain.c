@@ -12,6 +12,37 @@
 #include "store/private.h"
 #include "store/request.h"
 
+/*
+ * 64 KiB within two seconds are use of the store; less is what a volume does by
+ * itself. The clock is asked only once in 64 KiB.
+ */
+#define CLIENTS_NS	(2 * NSEC_PER_SEC)
+#define CLIENTS_BYTES	(64u << 10)
+
+/* ---- clients --------------------------------------------------------------- */
+
+void store_clients_moved(const struct store_request *request, uint32_t bytes)
+{
+	struct store *store = request->store;
+	uint64_t now;
+
+	if (request->role != WIRE_ROLE_VOLUME)
+		return;
+	store->clients.bytes += bytes;
+	if (store->clients.bytes < CLIENTS_BYTES)
+		return;
+	now = env_now(store->env);
+	if (now - store->clients.counted < CLIENTS_NS)
+		store->clients.until = now + CLIENTS_NS;
+	store->clients.counted = now;
+	store->clients.bytes = 0;
+}
+
+bool store_has_clients(const struct store *store)
+{
+	return store->clients.until > env_now(store->env);
+}
+
 /* ---- copies ---------------------------------------------------------------- */
 
 static bool shown(const struct store_chunk *chunk)

@@ -97,6 +97,10 @@ void store_set_ring_version(struct store *store, uint64_t version);
  * configuration; full also where the reserve begins. */
 enum wire_space_state store_space_state(const struct store *store);
 
+/** store_has_clients() - volumes have moved 64 KiB within two seconds, less than
+ * two seconds ago. */
+bool store_has_clients(const struct store *store);
+
 /* ---- operations on one copy ------------------------------------------- */
 
 /*

@@ -85,6 +85,10 @@ struct store {
 	enum wire_space_state space_said;	/* in the log, last */
 	struct env_file_op statfs_op;
 	struct store_stats stats;
+	struct {			/* maintain.c */
+		uint64_t bytes, counted;	/* moved since then */
+		uint64_t until;		/* they count as being there */
+	} clients;
 	/* opening, closing */
 	struct store_open *open;	/* open.c */
 	struct store_close *close;	/* close.c */

@@ -28,6 +28,7 @@ static void answer(struct store_request *request, uint32_t status)
 		reply->blocks = body->blocks;
 		request->store->stats.reads++;
 		request->store->stats.read_bytes += request->out.bytes;
+		store_clients_moved(request, request->out.bytes);
 	} else {
 		store_buffer_give(&request->store->send, &request->out);
 	}

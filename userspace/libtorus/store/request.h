@@ -185,6 +185,9 @@ void store_delete_run(struct store_request *request);
 void store_stat_run(struct store_request *request);
 void store_lookup_run(struct store_request *request);
 void store_restore_run(struct store_request *request);
+
+/** store_clients_moved() - @request has moved so much data. */
+void store_clients_moved(const struct store_request *request, uint32_t bytes);
 void store_check_run(struct store_request *request);
 void store_maintenance_run(struct store_request *request);
 void store_volumes_run(struct store_request *request);

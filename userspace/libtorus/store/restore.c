@@ -30,6 +30,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "store/maintain.h"
 #include "store/private.h"
 #include "store/request.h"
 
@@ -129,11 +130,12 @@ static void answer(struct store_request *request, uint32_t staged,
 		chunk = store_chunk_find(volume, le64_to_cpu(body->chunk));
 	if (chunk != NULL) {
 		reply->epoch = cpu_to_le64(chunk->seal_epoch);
-		reply->sealed = cpu_to_le32(
+		reply->sealed = cpu_to_le16(
 			store_copy_state(chunk) == WIRE_COPY_SEALED &&
 			chunk->seal_epoch >= le64_to_cpu(body->epoch));
 	}
 	reply->staged = cpu_to_le32(staged);
+	reply->clients = cpu_to_le16(store_has_clients(request->store));
 	store_request_finish(request, status);
 }
 

@@ -385,7 +385,8 @@ static_assert(sizeof(struct wire_restore) == 56, "wire size");
 struct wire_restore_reply {
 	__le64 epoch;		/* that sealed the copy that is here, or 0 */
 	__le32 staged;		/* blocks of the transfer that are here */
-	__le32 sealed;		/* 1: by this epoch or a later one, and good */
+	__le16 sealed;		/* 1: by this epoch or a later one, and good */
+	__le16 clients;		/* 1: clients use this store, be gentle */
 };
 static_assert(sizeof(struct wire_restore_reply) == 16, "wire size");
 
