@@ -45,7 +45,7 @@ class Etcd:
     def start_all(self):
         for member in self.members.values():
             member.start()
-        if not wait_until(90, self.all_well, 0.1):
+        if not wait_until(150, self.all_well, 0.2):
             raise Trouble(f"etcd does not come up: {next(iter(self.members.values())).last_words()}")
 
     def lose(self):

@@ -99,26 +99,40 @@ static void measure(struct window *window, const struct event *events,
 	}
 }
 
-static void tell(struct window *windows, size_t count, struct window *one)
+struct longest {
+	unsigned int faults;
+	uint64_t gap, slowest;
+};
+
+static void count_in(struct longest *longest, const struct window *window)
 {
-	unsigned int faults = 0;
-	uint64_t gap = 0, slowest = 0;
+	longest->faults++;
+	if (window->gap > longest->gap)
+		longest->gap = window->gap;
+	if (window->slowest > longest->slowest)
+		longest->slowest = window->slowest;
+}
+
+/* Of a kind that was never alone, what it and others cost together. */
+static void tell(struct window *windows, size_t count, const struct window *one)
+{
+	struct longest alone = { 0 }, any = { 0 };
+	const struct longest *longest;
 	size_t i;
 
 	for (i = 0; i < count; i++) {
 		if (strcmp(windows[i].kind, one->kind))
 			continue;
 		windows[i].told = true;
-		if (!is_alone(windows, count, &windows[i]))
-			continue;
-		faults++;
-		gap = windows[i].gap > gap ? windows[i].gap : gap;
-		slowest = windows[i].slowest > slowest ? windows[i].slowest :
-							 slowest;
+		count_in(&any, &windows[i]);
+		if (is_alone(windows, count, &windows[i]))
+			count_in(&alone, &windows[i]);
 	}
-	if (faults)
-		printf("pause %s %u gap %" PRIu64 " slowest %" PRIu64 "\n",
-		       one->kind, faults, gap / 1000000, slowest / 1000000);
+	longest = alone.faults ? &alone : &any;
+	printf("pause %s %u gap %" PRIu64 " slowest %" PRIu64 "%s\n", one->kind,
+	       longest->faults, longest->gap / 1000000,
+	       longest->slowest / 1000000,
+	       alone.faults ? "" : " never alone");
 }
 
 int pauses_print(const char *path, const struct event *events, size_t count)

@@ -9,10 +9,10 @@
 /*
  * pauses_print() - how long each kind of fault held I/O up. The file @path has
  * one line "KIND BEGIN END" for each fault (nanoseconds, as in a history). One
- * that another kind overlaps, or follows within two seconds, is left out.
- * Prints for each kind
+ * that another kind overlaps, or follows within two seconds, counts only if all
+ * of its kind are such. Prints for each kind
  *
- *   pause KIND N gap MS slowest MS
+ *   pause KIND N gap MS slowest MS [never alone]
  *
  * N faults; the longest time in which no write ended; the longest request. A
  * request that took longer than two seconds before a fault is not its doing.

@@ -11,12 +11,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import stores
+from actions import insist
 from etcd import Etcd
 from processes import Process, Trouble, run_within, wait_until
 from schedule import NotNow
 from work import BUILD
 
 PEERS = 4
+ETCD = "/run/torus-etcd"
 
 
 def run(*words, seconds=60):
@@ -114,7 +116,7 @@ class Device:
     def __init__(self, world, name, size="64MiB"):
         self.world = world
         self.name = name
-        world.torusctl("volume", "create", name, size)
+        insist(world, "volume", "create", name, size, already="exists already")
         self.attach()
 
     def attach(self):
@@ -145,10 +147,13 @@ class World:
         run("insmod", os.environ["TORUS_MODULE"])
         with open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as file:
             file.write("1")
-        # An emulated machine is slow: leaders should not change because of that.
-        self.etcd = Etcd(folder, "0.0.0.0", ("--heartbeat-interval", "300", "--election-timeout", "3000"))
+        # An emulated machine is slow: leaders should not change because of that,
+        # nor wait for the disk that all stores share. Members die; this machine does not.
+        os.mkdir(ETCD)
+        run("mount", "-t", "tmpfs", "-o", "size=1G", "etcd", ETCD)
+        self.etcd = Etcd(ETCD, "0.0.0.0", ("--heartbeat-interval", "500", "--election-timeout", "5000"))
         os.environ["TORUS_META"] = self.etcd.url()
-        self.torusctl("init", "--replication", "3", "--chunk-size", "4MiB")
+        insist(self, "init", "--replication", "3", "--chunk-size", "4MiB", already="already")
         # An emulated machine is slow, so these are made side by side.
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda number: self.add_peer(f"peer{number}", number), range(1, PEERS + 1)))
