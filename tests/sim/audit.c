@@ -44,7 +44,8 @@ static void problem(struct world *w, const char *fmt, ...)
 	va_end(ap);
 }
 
-#define CHUNKS_MAX 4096u
+#define CHUNKS_MAX 16384u
+#define CHUNKS_STEP 4096u
 
 /* What a root says of a volume's chunks. */
 struct live {
@@ -54,16 +55,28 @@ struct live {
 	uint32_t length[CHUNKS_MAX];	/* of those, blocks */
 };
 
+/* Where metadata are rebuilt, numbers go on at the next multiple of 2^16. */
+static uint64_t place_of(uint64_t chunk)
+{
+	uint64_t low = chunk & 0xffff, high = chunk >> 16;
+
+	if (low >= CHUNKS_STEP || high >= CHUNKS_MAX / CHUNKS_STEP)
+		abort();
+	return high * CHUNKS_STEP + low;
+}
+
 static void set_live(struct live *l, uint64_t chunk)
 {
-	if (chunk < CHUNKS_MAX)
-		l->table[chunk / 8] |= (uint8_t)(1u << chunk % 8);
+	uint64_t i = place_of(chunk);
+
+	l->table[i / 8] |= (uint8_t)(1u << i % 8);
 }
 
 static bool is_live(const struct live *l, uint64_t chunk)
 {
-	return chunk >= l->horizon ||
-	       (chunk < CHUNKS_MAX && l->table[chunk / 8] & 1u << chunk % 8);
+	uint64_t i = place_of(chunk);
+
+	return chunk >= l->horizon || l->table[i / 8] & 1u << i % 8;
 }
 
 struct walk {
@@ -412,7 +425,7 @@ static void audit_length(struct tenant *t, const struct store_copy *copy,
 
 static void audit_places(struct tenant *t, const struct live *live)
 {
-	struct live done = { .horizon = CHUNKS_MAX };
+	struct live done = { .horizon = UINT64_MAX };
 	struct store_copy copy;
 	struct store_node *s;
 

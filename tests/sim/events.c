@@ -33,6 +33,8 @@ static const struct {
 	{ deletion_begin, 5, "fault %llu: a volume is deleted" },
 	{ removal_lose, 6, "fault %llu: a peer is lost for good" },
 	{ removal_retire, 8, "fault %llu: a peer retires" },
+	{ metaloss_backup, 10, "fault %llu: a backup of the metadata" },
+	{ metaloss_begin, 8, "fault %llu: the metadata are lost" },
 	{ time_passes, 6, "fault %llu: a while passes" },
 };
 

@@ -152,11 +152,19 @@ void inspect_update(struct tenant *t, uint64_t first, uint64_t end)
 			chunk_update(s, t, chunk);
 }
 
+static void look_back(struct tenant *t, uint64_t chunk)
+{
+	inspect_update(t, chunk > LOOK_BACK ? chunk - LOOK_BACK : 1, chunk);
+}
+
+/* Rebuilt metadata go on at a number far from the last. */
 void inspect_update_older(struct tenant *t, const struct volume_doc *doc)
 {
-	uint64_t end = doc->tail.first;
+	uint64_t root = block_addr_chunk(doc->root.addr);
 
-	inspect_update(t, end > LOOK_BACK ? end - LOOK_BACK : 1, end);
+	look_back(t, doc->tail.first);
+	look_back(t, root);
+	look_back(t, root + LOOK_BACK);
 }
 
 static struct store_node *store_of(struct world *w, const struct uuid *id)
@@ -186,37 +194,41 @@ static void rings_load(struct world *w)
 	ring_free(w->rings[0]);
 	ring_free(w->rings[1]);
 	w->rings[0] = w->rings[1] = NULL;
-	if (ring_create(&doc->current, &w->rings[doc->current.version % 2]) ||
-	    (doc->has_previous &&
-	     ring_create(&doc->previous, &w->rings[doc->previous.version % 2])))
+	if (ring_create(&doc->current, &w->rings[0]) ||
+	    (doc->has_previous && ring_create(&doc->previous, &w->rings[1])))
 		abort();
 	free(doc);
+}
+
+static const struct ring *rings_find(const struct world *w, uint64_t version)
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (w->rings[i] && ring_spec(w->rings[i])->version == version)
+			return w->rings[i];
+	return NULL;
 }
 
 /* NULL: forgotten by all. */
 const struct ring *inspect_ring(struct world *w, uint64_t version)
 {
-	struct ring **ring = &w->rings[version % 2];
+	const struct ring *ring = rings_find(w, version);
 
-	if (!*ring || ring_spec(*ring)->version != version)
-		rings_load(w);
-	if (!*ring || ring_spec(*ring)->version != version)
-		return NULL;
-	return *ring;
+	if (ring)
+		return ring;
+	rings_load(w);
+	return rings_find(w, version);
 }
 
 const struct ring *inspect_ring_now(struct world *w)
 {
 	char key[META_KEY_MAX];
-	uint64_t version;
 
 	key_ring(&w->cluster, key);
 	if (w->rings_revision != sim_meta_revision(w->sim, key))
 		rings_load(w);
 	w->rings_revision = sim_meta_revision(w->sim, key);
-	version = w->rings[0] ? ring_spec(w->rings[0])->version : 0;
-	if (w->rings[1] && ring_spec(w->rings[1])->version > version)
-		return w->rings[1];
 	return w->rings[0];
 }
 
@@ -291,7 +303,8 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 	unsigned int have, lost;
 
 	/* Looked at before: it may have been cleaned since. */
-	if (!at.sequence || at.sequence == c->inspected || t->deleted)
+	if (!at.sequence || at.sequence == c->inspected || t->deleted ||
+	    t->world->meta_lost)
 		return;
 	c->inspected = at.sequence;
 	inspect_update(t, doc->tail.first, doc->next_chunk);

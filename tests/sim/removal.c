@@ -154,6 +154,10 @@ static void turn_task(struct sim_task *task)
 	struct world *w = container_of(task, struct world, removal.turn);
 	struct store_node *s = w->removal.store;
 
+	if (w->meta_lost) {
+		sim_task_after(task, LOOK_AGAIN);
+		return;
+	}
 	if (!s->gone && weight(w, s) < 0) {
 		s->gone = true;		/* retired: its machine is switched off */
 		store_node_kill(s, 0);

@@ -43,7 +43,8 @@ static void turn(struct tenant *t)
 		bury(c);
 		client_check_ages(c);
 	}
-	if (t->deleted || (t->doomed && deletion_turn(t)))
+	if (t->deleted || t->world->meta_lost ||
+	    (t->doomed && deletion_turn(t)))
 		return;
 	if (!t->current || (t->current->state == CLIENT_OFF &&
 			    !t->current->device &&

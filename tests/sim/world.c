@@ -312,6 +312,7 @@ void world_free(struct world *w)
 		for_each_client(c, t)
 			client_kill(c, true);
 	removal_free(w);
+	metaloss_free(w);
 	for_each_store(s, w)
 		store_node_free(s);
 	inspect_free(w);

@@ -13,6 +13,7 @@
  *   events.c    what happens once, in some seeds
  *   deletion.c  ... volumes that are deleted, and made anew
  *   removal.c   ... a peer that is removed
+ *   metaloss.c  ... the metadata store is lost, or set back
  *   rings.c     the ring and its changes
  *   inspect.c   looks at the stores' disks behind their backs
  *   durable.c   also for what a loss of power would leave
@@ -132,6 +133,7 @@ struct world_stats {
 	uint64_t ring_changes, audited, chunks, ensemble_changes, checkpoints, records, errors;
 	uint64_t cleaned;		/* chunks, by the cleaners */
 	uint64_t deleted;		/* volumes */
+	uint64_t rebuilt;		/* the metadata */
 	uint64_t removed, returned;	/* peers */
 	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
@@ -196,6 +198,10 @@ struct world {
 		bool done, returns;
 		struct sim_task turn, back;
 	} removal;
+	/* metaloss.c */
+	struct sim_node *admin;
+	struct sim_meta_backup *backup;
+	bool meta_lost;			/* nothing is there, or what is old */
 	uint32_t fault_count;		/* also those that were skipped */
 	uint64_t last_fault;		/* end of the last fault's effect */
 	uint64_t full_until;		/* disks were full until then */
@@ -205,7 +211,7 @@ struct world {
 	uint32_t bad_disks;		/* ... one of these (bits) */
 	bool stuck;			/* only a person can go on: truncate */
 	bool quiet;			/* no faults any more: no errors either */
-	struct ring *rings[2];		/* inspect.c: by version modulo 2 */
+	struct ring *rings[2];		/* inspect.c: current and previous */
 	int64_t rings_revision;		/* that they were read at */
 	struct record *record;		/* its scratch */
 	struct world_stats stats;
@@ -323,6 +329,11 @@ void events_turn(struct world *w);
 void deletion_begin(struct world *w);
 /* Whether there is nothing else to be done for that volume now. */
 bool deletion_turn(struct tenant *t);
+
+/* metaloss.c */
+void metaloss_backup(struct world *w);
+void metaloss_begin(struct world *w);
+void metaloss_free(struct world *w);
 
 /* removal.c */
 void removal_init(struct world *w);

@@ -256,6 +256,16 @@ void sim_meta_unreachable(struct sim_node *node, uint64_t ns);
 /** sim_meta_lose_leases() - expire what this node holds. */
 void sim_meta_lose_leases(struct sim_node *node);
 
+/**
+ * sim_meta_restore() - the store is replaced by one that holds what @backup has
+ * (NULL: nothing), and whose revisions go on from there: calls under way get
+ * no answer, leases are lost, watches say RESET.
+ */
+struct sim_meta_backup;
+struct sim_meta_backup *sim_meta_backup(struct sim *sim);
+void sim_meta_backup_free(struct sim_meta_backup *backup);
+void sim_meta_restore(struct sim *sim, const struct sim_meta_backup *backup);
+
 /** sim_meta_put() / sim_meta_value() - at once, for the test itself. */
 void sim_meta_put(struct sim *sim, const char *key, const char *value);
 /** sim_meta_txn() - likewise; whether all compares held. */

@@ -53,6 +53,7 @@ struct meta_watch {
 	meta_watch_fn fn;
 	void *ctx;
 	bool gap;			/* was cut off for a while */
+	bool reset;			/* the store is another one */
 	bool busy, dead;
 };
 
@@ -173,13 +174,13 @@ static void watch_event(struct sim_event *event)
 		return;
 	}
 	w->busy = true;
-	if (w->gap && sim_chance(w->client->node->sim, 1, 3)) {
+	if (w->reset || (w->gap && sim_chance(w->client->node->sim, 1, 3))) {
 		w->next = s->revision + 1;
 		w->fn(w->ctx, META_EVENT_RESET, NULL);
 	} else {
 		watch_deliver(w);
 	}
-	w->gap = false;
+	w->gap = w->reset = false;
 	w->busy = false;
 	if (w->dead)
 		watch_free(w);
@@ -738,6 +739,71 @@ void sim_meta_lose_leases(struct sim_node *node)
 	list_for_each_entry_safe(l, tmp, &node->meta->leases, node)
 		if (!l->expired)
 			lease_expire(l);
+}
+
+/* ---- the contents are lost ------------------------------------------------ */
+
+struct sim_meta_backup {
+	struct meta_kv *kv;
+	size_t count;
+	int64_t revision;
+};
+
+struct sim_meta_backup *sim_meta_backup(struct sim *sim)
+{
+	struct sim_meta_backup *b = sim_alloc(sizeof(*b));
+
+	b->kv = simkv_copy(sim->meta, "", false, &b->count);
+	b->revision = sim->meta->revision;
+	return b;
+}
+
+void sim_meta_backup_free(struct sim_meta_backup *b)
+{
+	if (b)
+		simkv_free(b->kv, b->count);
+	free(b);
+}
+
+/* What was under way to the old one ends without an answer. */
+static void calls_lose(struct sim *sim, struct list_head *calls)
+{
+	struct call *call, *tmp;
+
+	list_for_each_entry_safe(call, tmp, calls, node) {
+		sim_event_cancel(sim, &call->request);
+		if (!call->client) {
+			call_free(call);
+			continue;
+		}
+		call->timed_out = true;
+		if (!sim_event_armed(&call->reply))
+			sim_event_after(sim, &call->reply,
+					sim->meta->faults.timeout_ns);
+	}
+}
+
+void sim_meta_restore(struct sim *sim, const struct sim_meta_backup *b)
+{
+	struct sim_meta_store *s = sim->meta;
+	struct meta_watch *w;
+	struct lease *l, *tmp;
+	unsigned int i;
+
+	sim_trace(sim, NULL, "the metadata store is another one", 0, 0, 0, 0);
+	calls_lose(sim, &s->orphans);
+	for (i = 0; i < sim->node_count; i++)
+		calls_lose(sim, &sim->nodes[i]->meta->calls);
+	list_for_each_entry_safe(l, tmp, &s->leases, all)
+		if (!l->expired)
+			lease_expire(l);
+	simkv_reset(s, b ? b->kv : NULL, b ? b->count : 0,
+		    b ? b->revision : 1);
+	for (i = 0; i < sim->node_count; i++)
+		list_for_each_entry(w, &sim->nodes[i]->meta->watches, node) {
+			w->reset = true;
+			watch_arm(w);
+		}
 }
 
 void sim_meta_put(struct sim *sim, const char *key, const char *value)

@@ -176,3 +176,25 @@ void simkv_clear(struct sim_meta_store *s)
 	free(s->kv);
 	free(s->history);
 }
+
+void simkv_reset(struct sim_meta_store *s, const struct meta_kv *kv,
+		 size_t count, int64_t revision)
+{
+	size_t i;
+
+	simkv_clear(s);
+	s->kv = NULL;
+	s->history = NULL;
+	s->count = s->room = s->history_count = s->history_room = 0;
+	s->revision = revision;
+	for (i = 0; i < count; i++) {
+		if (kv[i].lease)
+			continue;
+		if (s->count == s->room)
+			s->kv = grow(s->kv, &s->room, sizeof(s->kv[0]));
+		s->kv[s->count++] = (struct stored){
+			copy_text(kv[i].key), copy_text(kv[i].value),
+			kv[i].mod_revision, 0,
+		};
+	}
+}

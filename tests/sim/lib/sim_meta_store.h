@@ -37,5 +37,8 @@ bool simkv_txn(struct sim_meta_store *s, const struct meta_txn *txn);
 /* Delete the keys under a lease; whether there were any. */
 bool simkv_lease_drop(struct sim_meta_store *s, int64_t lease);
 void simkv_clear(struct sim_meta_store *s);
+/* Nothing but @kv, without what had a lease; no history. */
+void simkv_reset(struct sim_meta_store *s, const struct meta_kv *kv,
+		 size_t count, int64_t revision);
 
 #endif
