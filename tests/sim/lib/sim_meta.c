@@ -14,69 +14,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "sim_internal.h"
+#include "sim_meta_call.h"
 #include "sim_meta_store.h"
-
-enum call_type { CALL_GET, CALL_LIST, CALL_TXN, CALL_GRANT, CALL_REVOKE };
-
-struct call {
-	struct list_head node;		/* on client->calls or store->orphans */
-	struct sim_meta_store *store;
-	struct sim_meta_client *client;	/* NULL: nobody waits any more */
-	enum call_type type;
-	struct sim_event request, reply;
-	bool timed_out;			/* the reply is decided */
-	char *key;
-	struct meta_txn txn;
-	union {
-		meta_get_fn get;
-		meta_list_fn list;
-		meta_txn_fn txn;
-		meta_lease_fn lease;
-	} done;
-	meta_lease_lost_fn lost;
-	void *ctx;
-	unsigned int ttl;
-	/* the answer */
-	int err;
-	bool succeeded;
-	int64_t revision, lease;
-	struct meta_kv *kv;
-	size_t count;
-};
-
-struct meta_watch {
-	struct list_head node;
-	struct sim_meta_client *client;
-	struct sim_event event;
-	char *prefix;
-	int64_t next;
-	meta_watch_fn fn;
-	void *ctx;
-	bool gap;			/* was cut off for a while */
-	bool reset;			/* the store is another one */
-	bool busy, dead;
-};
-
-struct lease {
-	struct list_head node;		/* on client->leases, or alone */
-	struct sim_meta_client *client;
-	struct sim_event tick;		/* the store's */
-	struct sim_event lost_event;	/* the client's */
-	struct sim_meta_store *store;
-	struct list_head all;
-	int64_t id;
-	uint64_t ttl, deadline;
-	bool expired;
-	meta_lease_lost_fn lost;
-	void *ctx;
-};
-
-struct sim_meta_client {
-	struct meta meta;
-	struct sim_node *node;
-	struct list_head calls, watches, leases;
-	uint64_t unreachable_until;
-};
 
 /* ---- reachability ------------------------------------------------------- */
 
@@ -104,7 +43,7 @@ static uint64_t meta_delay(struct sim *sim)
 
 /* ---- watches ------------------------------------------------------------ */
 
-static void watch_arm(struct meta_watch *w)
+void simmeta_watch_arm(struct meta_watch *w)
 {
 	struct sim *sim = w->client->node->sim;
 	uint64_t when = sim->now + meta_delay(sim) +
@@ -170,7 +109,7 @@ static void watch_event(struct sim_event *event)
 	struct sim_meta_store *s = w->client->node->sim->meta;
 
 	if (is_cut(w->client)) {
-		watch_arm(w);
+		simmeta_watch_arm(w);
 		return;
 	}
 	w->busy = true;
@@ -185,7 +124,7 @@ static void watch_event(struct sim_event *event)
 	if (w->dead)
 		watch_free(w);
 	else if (watch_next(w))
-		watch_arm(w);
+		simmeta_watch_arm(w);
 }
 
 static void store_changed(struct sim *sim)
@@ -196,7 +135,7 @@ static void store_changed(struct sim *sim)
 	for (i = 0; i < sim->node_count; i++)
 		list_for_each_entry(w, &sim->nodes[i]->meta->watches, node)
 			if (!w->dead && watch_next(w))
-				watch_arm(w);
+				simmeta_watch_arm(w);
 }
 
 /* ---- leases ------------------------------------------------------------- */
@@ -222,7 +161,7 @@ static void lease_lost_event(struct sim_event *event)
 		lost(ctx, id);
 }
 
-static void lease_expire(struct lease *l)
+void simmeta_lease_expire(struct lease *l)
 {
 	struct sim *sim = l->store->sim;
 	uint64_t when = sim->now + meta_delay(sim);
@@ -251,7 +190,7 @@ static void lease_tick(struct sim_event *event)
 	    l->client->node->hung_until <= sim->now)
 		l->deadline = sim->now + l->ttl;
 	if (sim->now >= l->deadline)
-		lease_expire(l);
+		simmeta_lease_expire(l);
 	else
 		sim_event_after(sim, &l->tick, MIN(l->ttl / 3, l->deadline -
 						   sim->now));
@@ -301,7 +240,7 @@ static int lease_adopt(struct sim_meta_client *c, int64_t id)
 
 /* ---- calls -------------------------------------------------------------- */
 
-static void call_free(struct call *call)
+void simmeta_call_free(struct call *call)
 {
 	int i;
 
@@ -324,7 +263,7 @@ static void call_orphan(struct call *call)
 	call->client = NULL;
 	list_move_tail(&call->node, &call->store->orphans);
 	if (!sim_event_armed(&call->request))
-		call_free(call);
+		simmeta_call_free(call);
 }
 
 static int txn_leases_check(struct sim_meta_store *s, const struct meta_txn *txn)
@@ -394,7 +333,7 @@ static void call_request(struct sim_event *event)
 
 	call_apply(call->store, call);
 	if (!call->client) {
-		call_free(call);
+		simmeta_call_free(call);
 		return;
 	}
 	if (call->timed_out)
@@ -578,7 +517,7 @@ static struct meta_watch *meta_watch(struct meta *m, const char *prefix,
 	sim_event_init(&w->event, c->node, watch_event);
 	list_add_tail(&w->node, &c->watches);
 	if (c->node->running && watch_next(w))
-		watch_arm(w);
+		simmeta_watch_arm(w);
 	return w;
 }
 
@@ -679,7 +618,7 @@ void sim_meta_free(struct sim *sim)
 	struct sim_meta_store *s = sim->meta;
 
 	while (!list_empty(&s->orphans))
-		call_free(list_first_entry(&s->orphans, struct call, node));
+		simmeta_call_free(list_first_entry(&s->orphans, struct call, node));
 	while (!list_empty(&s->leases))
 		lease_free(list_first_entry(&s->leases, struct lease, all));
 	simkv_clear(s);
@@ -738,72 +677,7 @@ void sim_meta_lose_leases(struct sim_node *node)
 
 	list_for_each_entry_safe(l, tmp, &node->meta->leases, node)
 		if (!l->expired)
-			lease_expire(l);
-}
-
-/* ---- the contents are lost ------------------------------------------------ */
-
-struct sim_meta_backup {
-	struct meta_kv *kv;
-	size_t count;
-	int64_t revision;
-};
-
-struct sim_meta_backup *sim_meta_backup(struct sim *sim)
-{
-	struct sim_meta_backup *b = sim_alloc(sizeof(*b));
-
-	b->kv = simkv_copy(sim->meta, "", false, &b->count);
-	b->revision = sim->meta->revision;
-	return b;
-}
-
-void sim_meta_backup_free(struct sim_meta_backup *b)
-{
-	if (b)
-		simkv_free(b->kv, b->count);
-	free(b);
-}
-
-/* What was under way to the old one ends without an answer. */
-static void calls_lose(struct sim *sim, struct list_head *calls)
-{
-	struct call *call, *tmp;
-
-	list_for_each_entry_safe(call, tmp, calls, node) {
-		sim_event_cancel(sim, &call->request);
-		if (!call->client) {
-			call_free(call);
-			continue;
-		}
-		call->timed_out = true;
-		if (!sim_event_armed(&call->reply))
-			sim_event_after(sim, &call->reply,
-					sim->meta->faults.timeout_ns);
-	}
-}
-
-void sim_meta_restore(struct sim *sim, const struct sim_meta_backup *b)
-{
-	struct sim_meta_store *s = sim->meta;
-	struct meta_watch *w;
-	struct lease *l, *tmp;
-	unsigned int i;
-
-	sim_trace(sim, NULL, "the metadata store is another one", 0, 0, 0, 0);
-	calls_lose(sim, &s->orphans);
-	for (i = 0; i < sim->node_count; i++)
-		calls_lose(sim, &sim->nodes[i]->meta->calls);
-	list_for_each_entry_safe(l, tmp, &s->leases, all)
-		if (!l->expired)
-			lease_expire(l);
-	simkv_reset(s, b ? b->kv : NULL, b ? b->count : 0,
-		    b ? b->revision : 1);
-	for (i = 0; i < sim->node_count; i++)
-		list_for_each_entry(w, &sim->nodes[i]->meta->watches, node) {
-			w->reset = true;
-			watch_arm(w);
-		}
+			simmeta_lease_expire(l);
 }
 
 void sim_meta_put(struct sim *sim, const char *key, const char *value)
