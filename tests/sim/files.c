@@ -51,6 +51,8 @@ static void goes(struct store_node *s, struct tenant *t, uint64_t chunk,
 	uint32_t have = 0, need = t->replication;
 	struct store_node *other;
 
+	if (s->world->meta_lost)	/* the audit sees what is missing */
+		return;
 	need = MIN(need, ring_spec(inspect_ring_now(s->world))->member_count);
 	for_each_store(other, s->world)
 		have += other != s && has_copy(other, t, chunk, path);
