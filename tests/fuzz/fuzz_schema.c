@@ -15,6 +15,7 @@ static union doc {
 	struct ring_doc ring;
 	struct peer_doc peer;
 	struct volume_doc volume;
+	struct tombstone_doc tombstone;
 	uint64_t counter;
 	char name[VOLUME_NAME_MAX];
 } first, second;
@@ -34,6 +35,8 @@ static int decode(uint8_t kind, const char *json, union doc *doc)
 		return counter_decode("k", json, &doc->counter);
 	case 5:
 		return moved_decode("k", json, &doc->counter);
+	case 7:
+		return tombstone_doc_decode("k", json, &doc->tombstone);
 	default:
 		return name_decode("k", json, doc->name);
 	}
@@ -54,6 +57,8 @@ static char *encode(uint8_t kind, const union doc *doc)
 		return counter_encode(doc->counter);
 	case 5:
 		return moved_encode(doc->counter);
+	case 7:
+		return tombstone_doc_encode(&doc->tombstone);
 	default:
 		return name_encode(doc->name);
 	}
@@ -68,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	kind = data[0] % 7;
+	kind = data[0] % 8;
 	json = malloc(size);
 	memcpy(json, data + 1, size - 1);
 	json[size - 1] = 0;

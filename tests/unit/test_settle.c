@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "maint/settle.h"
 #include "volume_bed.h"
 
@@ -189,6 +190,31 @@ static void test_attachment_of_an_earlier_boot_is_no_obstacle(void **state)
 	bed_verify(w);
 }
 
+/* Two machines of one image have name and machine-id in common: both are up. */
+static void test_clone_of_the_machine_that_has_it_is_refused(void **state)
+{
+	struct volume_config cfg;
+	struct volume *first;
+	struct bed *w = *state;
+
+	memset(&w->cfg.attachment.machine, 1, sizeof(struct uuid));
+	memset(&w->cfg.attachment.boot, 2, sizeof(struct uuid));
+	bed_attach(w);
+	bed_write_random(w, 10);
+	first = w->volume;
+	cfg = w->cfg;
+	memset(&w->cfg.attachment.boot, 3, sizeof(struct uuid));
+	/* The node is the same, since what counts is the name. */
+	assert_int_equal(bed_attach_on(w, w->host), -EBUSY);
+	if (!strstr(error_text(w->err), "clone"))
+		fail_msg("%s", error_text(w->err));
+	volume_free(w->volume);
+	w->volume = first;
+	w->cfg = cfg;
+	bed_write_random(w, 10);
+	assert_int_equal(bed_detach(w), 0);
+}
+
 /* Nothing of the attempt is left in the value: it is the same as before. */
 static void test_attempt_without_the_metadata_store_is_made_again(void **state)
 {
@@ -235,6 +261,7 @@ int main(void)
 		TEST(test_one_of_several_settles_it),
 		TEST(test_who_attaches_takes_it_over_without_force),
 		TEST(test_attachment_of_an_earlier_boot_is_no_obstacle),
+		TEST(test_clone_of_the_machine_that_has_it_is_refused),
 		TEST(test_attempt_without_the_metadata_store_is_made_again),
 		TEST(test_closed_volumes_are_not_touched),
 	};

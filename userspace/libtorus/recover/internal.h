@@ -155,6 +155,14 @@ struct recover {
 	uint64_t next_volume;
 };
 
+/**
+ * recover_decode_documents() - what a store remembers: cluster NUL ring NUL, of
+ * @len bytes in all, the last of which is a NUL. 0 or -EBADMSG.
+ */
+int recover_decode_documents(const char *text, size_t len,
+			     struct cluster_doc *cluster,
+			     struct ring_doc *ring);
+
 /** recover_wake() - what is waited for has come. */
 static inline void recover_wake(struct recover *r, bool *done)
 {

@@ -203,15 +203,15 @@ static bool is_chosen(const struct recover *r, const struct recover_volume *v)
 
 /* ---- cluster and ring ------------------------------------------------------------- */
 
-static int decode_documents(struct recover_peer *p, struct cluster_doc *cluster,
-			    struct ring_doc *ring)
+int recover_decode_documents(const char *text, size_t len,
+			     struct cluster_doc *cluster, struct ring_doc *ring)
 {
-	size_t first = strlen(p->documents) + 1;
+	size_t first = strlen(text) + 1;
 
-	if (first >= p->documents_len)
+	if (first >= len)
 		return -EBADMSG;
-	if (cluster_doc_decode("cluster", p->documents, cluster) ||
-	    ring_doc_decode("ring", p->documents + first, ring))
+	if (cluster_doc_decode("cluster", text, cluster) ||
+	    ring_doc_decode("ring", text + first, ring))
 		return -EBADMSG;
 	return 0;
 }
@@ -225,7 +225,9 @@ static int newest_ring(struct recover *r)
 		return error_set(-ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < r->peer_count; i++) {
 		if (!r->peers[i].documents ||
-		    decode_documents(&r->peers[i], &cluster, ring) ||
+		    recover_decode_documents(r->peers[i].documents,
+					     r->peers[i].documents_len,
+					     &cluster, ring) ||
 		    !uuid_equal(&cluster.id, &r->cluster) ||
 		    (r->ring.remembered && ring->current.version <=
 					   r->ring.doc.current.version))

@@ -39,27 +39,28 @@ void store_documents_release(struct store_documents *documents)
 
 /* ---- reading --------------------------------------------------------------- */
 
-static bool parse(struct store_documents *d, size_t bytes)
+bool store_documents_parse(struct store_documents *d, char *image,
+			   size_t bytes)
 {
 	size_t head = 0, want = 0;
 	unsigned int format;
 	uint64_t version;
 	uint32_t crc;
-	char *newline = memchr(d->image, '\n', bytes);
+	char *newline = memchr(image, '\n', bytes);
 
 	if (newline == NULL)
 		return false;
 	*newline = '\0';
-	head = (size_t)(newline - d->image) + 1;
-	if (sscanf(d->image, "torus-documents %u %" SCNu64 " %zu %" SCNx32,
+	head = (size_t)(newline - image) + 1;
+	if (sscanf(image, "torus-documents %u %" SCNu64 " %zu %" SCNx32,
 		   &format, &version, &want, &crc) != 4 || format != 1 ||
 	    want != bytes - head || want == 0 ||
-	    crc32c(0, d->image + head, want) != crc)
+	    crc32c(0, image + head, want) != crc)
 		return false;
 	d->text = malloc(want);
 	if (d->text == NULL)
 		return false;
-	memcpy(d->text, d->image + head, want);
+	memcpy(d->text, image + head, want);
 	d->bytes = want;
 	d->version = version;
 	return true;
@@ -84,7 +85,9 @@ static void file_read(struct env_file_op *op)
 
 	if (op->result < 0)
 		log_warning("store: documents: %s", strerror((int)-op->result));
-	else if (!parse(&store->documents, (size_t)op->result))
+	else if (!store_documents_parse(&store->documents,
+					store->documents.image,
+					(size_t)op->result))
 		log_warning("store: documents: damaged; written anew when the metadata store can be reached");
 	read_end(store, 0);
 }

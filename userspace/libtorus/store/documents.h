@@ -28,6 +28,14 @@ struct store_documents {
 	void (*done)(struct store *store, int err);
 };
 
+/**
+ * store_documents_parse() - take what is in @image, of @bytes bytes, which is
+ * changed: true, with text, bytes and version set (release them); false: it is
+ * damaged, or there is no memory.
+ */
+bool store_documents_parse(struct store_documents *d, char *image,
+			   size_t bytes);
+
 void store_documents_release(struct store_documents *documents);
 
 #endif

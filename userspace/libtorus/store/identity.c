@@ -27,7 +27,8 @@ static void end(struct store *store, int err)
 	open->step(store, err);
 }
 
-static int parse(const char *text, struct uuid *cluster, struct uuid *peer)
+int store_identity_parse(const char *text, struct uuid *cluster,
+			 struct uuid *peer)
 {
 	char cluster_text[64], peer_text[64];
 	unsigned int version;
@@ -82,7 +83,8 @@ static void identity_read(struct env_file_op *op)
 	}
 	open->identity[op->result] = '\0';
 	err = strlen(open->identity) == (size_t)op->result ?
-	      parse(open->identity, &store->cluster, &store->peer) :
+	      store_identity_parse(open->identity, &store->cluster,
+				   &store->peer) :
 	      error_set(-EBADMSG, "identity: damaged, it is not text. Restore it");
 	end(store, err < 0 ? err : check(store));
 }

@@ -44,6 +44,10 @@ void store_open_release(struct store *store);
 
 /* identity.c: the file "identity". */
 
+/** store_identity_parse() - 0, or -EBADMSG or -EPROTONOSUPPORT with text. */
+int store_identity_parse(const char *text, struct uuid *cluster,
+			 struct uuid *peer);
+
 /** store_identity_read() - into store->cluster and peer, checked against the
  * configuration; done(-ENOENT): there is none. */
 void store_identity_read(struct store *store,

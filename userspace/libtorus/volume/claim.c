@@ -7,6 +7,13 @@
  * is read again; it is ours if it names our epoch and our incarnation. A
  * delayed transaction that lands later can only be our own claim, since any
  * other change of the value makes its compare fail.
+ *
+ * An attachment of this very machine, of an earlier boot, is no obstacle: but
+ * two machines that were cloned with their machine-id look just like that, and
+ * one would take the volume from the other without a word. So the owner's lease
+ * is looked at: one that was left by the boot before ends within its time, and
+ * one that is kept alive has an owner. It only delays or refuses; it never opens
+ * the door.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +24,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "volume/recover.h"
+
+/* A lease that nobody keeps alive is over by then. */
+#define ENDED_WITHIN_NS	((LEASE_TTL_S + 15) * NSEC_PER_SEC)
 
 static void claim_won(struct attach *a, const struct volume_doc *doc)
 {
@@ -64,6 +74,17 @@ static bool ended_with_its_boot(const struct volume *v,
 	       strcmp(held->host, ours->host) == 0 &&
 	       uuid_equal(&held->machine, &ours->machine) &&
 	       !uuid_equal(&held->boot, &ours->boot);
+}
+
+/* Held by an earlier boot of this machine, as far as the value tells. */
+static bool seems_ended(const struct volume *v, const struct volume_doc *doc)
+{
+	const struct attachment *held = &doc->attachment;
+
+	return held->present && !v->cfg.force && !makes_way(v, held) &&
+	       !uuid_equal(&held->incarnation,
+			   &v->cfg.attachment.incarnation) &&
+	       ended_with_its_boot(v, held);
 }
 
 /* 0: may be claimed; else the error, with its sentence. */
@@ -148,6 +169,57 @@ static void send_claim(struct attach *a, const struct volume_doc *doc)
 	a->meta_busy = true;
 }
 
+/* ---- an earlier boot --------------------------------------------------------- */
+
+static void owner_stands(struct attach *a)
+{
+	struct volume *v = a->volume;
+	uint64_t now = env_now(v->env);
+
+	if (!a->ended_until)
+		a->ended_until = now + ENDED_WITHIN_NS;
+	/* This has an end of its own, which a short I/O timeout does not cut. */
+	attach_progress(a);
+	if (now < a->ended_until)
+		attach_wait(a, -EBUSY, "volume %s: the lease of the last owner, of an earlier boot of this machine, has not ended yet",
+			    v->cfg.name);
+	else
+		attach_fail(a, -EBUSY, "volume %s is attached by another machine that has the name %s and the machine-id of this one, and is alive: one of them is a clone of the other, and has to get a machine-id of its own; detach the volume there, or take it over with --force",
+			    v->cfg.name, v->cfg.attachment.host);
+}
+
+static void owner_looked(void *ctx, int err, int64_t revision,
+			 const struct meta_kv *kv)
+{
+	struct attach *a = ctx;
+
+	(void)revision;
+	a->meta_busy = false;
+	a->must_read = true;
+	if (err) {
+		attach_wait(a, err, "volume %s: cannot read the metadata: %s",
+			    a->volume->cfg.name, error_text(err));
+	} else if (kv) {
+		owner_stands(a);
+	} else {
+		a->ended_revision = a->looked_revision;
+		attach_kick(a);
+	}
+}
+
+static void look_for_owner(struct attach *a, const struct volume_doc *doc)
+{
+	struct volume *v = a->volume;
+	char key[META_KEY_MAX];
+
+	key_owner(&cluster_doc(v->cluster)->id, doc->id, key);
+	a->looked_revision = doc->mod_revision;
+	if (metacall_get(&v->metacalls, key, owner_looked, a))
+		attach_fail(a, -ENOMEM, "out of memory");
+	else
+		a->meta_busy = true;
+}
+
 static void consider(struct attach *a, struct volume_doc *doc)
 {
 	int err;
@@ -160,6 +232,9 @@ static void consider(struct attach *a, struct volume_doc *doc)
 	err = may_claim(a->volume, doc);
 	if (err)
 		attach_fail(a, err, "%s", error_text(err));
+	else if (seems_ended(a->volume, doc) &&
+		 a->ended_revision != doc->mod_revision)
+		look_for_owner(a, doc);
 	else
 		send_claim(a, doc);
 }

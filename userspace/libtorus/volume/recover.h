@@ -139,6 +139,10 @@ struct attach {
 	bool must_read;			/* value unknown: read before writing */
 	struct volume_doc attempt;	/* what the transaction holds */
 	char *attempt_json;
+	/* The attachment of an earlier boot: its owner's lease is awaited. */
+	int64_t ended_revision;		/* of the value whose owner is gone */
+	int64_t looked_revision;	/* ... is being looked for */
+	uint64_t ended_until;		/* then it lives; 0 = not seen */
 	int64_t ring_revision;		/* PUBLISH: that the attempt compares */
 	bool rejected;			/* the last answer was: not applied */
 
