@@ -25,6 +25,26 @@ static void time_passes(struct world *w)
 	}
 }
 
+/* A machine boots while nobody asks it anything, and has lost what was not
+ * synced. The next thing that it hears is a flush. */
+static void boot_in_a_pause(struct world *w)
+{
+	struct store_node *s = &w->stores[sim_below(w->sim, w->store_count)];
+	struct sim_disk_faults *f = sim_node_disk_faults(s->node);
+	struct tenant *t;
+
+	sim_run(w->sim, sim_between(w->sim, 1, 40) * NSEC_PER_MSEC);
+	if (!s->serving || s->gone)
+		return;
+	f->lose_all = true;
+	store_node_crash(s, sim_between(w->sim, 1, 10) * NSEC_PER_MSEC);
+	f->lose_all = false;
+	sim_run(w->sim, 200 * NSEC_PER_MSEC);
+	for_each_volume(t, w)
+		if (t->current && !t->doomed)
+			client_submit_last(t->current, false);
+}
+
 static const struct {
 	void (*begin)(struct world *w);
 	uint32_t one_in;		/* seeds */
@@ -36,6 +56,7 @@ static const struct {
 	{ metaloss_backup, 10, "fault %llu: a backup of the metadata" },
 	{ metaloss_begin, 8, "fault %llu: the metadata are lost" },
 	{ time_passes, 6, "fault %llu: a while passes" },
+	{ boot_in_a_pause, 2, "fault %llu: a store boots in a pause" },
 };
 
 _Static_assert(ARRAY_SIZE(events) <= EVENTS_MAX, "room in struct world");

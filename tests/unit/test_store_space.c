@@ -174,6 +174,22 @@ static void test_full_disk_below_the_store_counts(void **state)
 	assert_int_equal(seal(f, CHUNK, 1, f->block, f->prev_crc), WIRE_OK);
 }
 
+/* Nobody writes here while it is full; the first one who does is not told what
+ * was true once. */
+static void test_room_on_the_disk_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+
+	sim_disk_fill(f->node, 0);
+	assert_int_equal(try_append(f, 1, EXTENT_DATA, 0), WIRE_ENOSPC);
+	sim_run(f->sim, 60 * NSEC_PER_SEC);
+	assert_int_equal(state_now(f), WIRE_SPACE_FULL);
+	sim_disk_fill(f->node, UINT64_MAX);
+	sim_run(f->sim, 6 * NSEC_PER_SEC);
+	assert_int_equal(state_now(f), WIRE_SPACE_OK);
+	assert_int_equal(try_append(f, 1, EXTENT_DATA, 0), WIRE_OK);
+}
+
 int main(void)
 {
 #define SPACE_TEST(name) \
@@ -184,6 +200,7 @@ int main(void)
 		SPACE_TEST(test_full_store_takes_what_frees_space),
 		SPACE_TEST(test_deletion_makes_room_in_a_full_store),
 		SPACE_TEST(test_full_disk_below_the_store_counts),
+		SPACE_TEST(test_room_on_the_disk_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,6 +174,8 @@ static void finish_write(struct store_request *request, int64_t result)
 	if (result >= 0 && (uint64_t)result < request->data_len)
 		result = -ENOSPC;
 	append->written = true;
+	if (result == -ENOSPC)
+		store_space_look(chunk->volume->store);
 	if (result < 0)
 		append->status = result == -ENOSPC ? WIRE_ENOSPC : WIRE_EIO;
 	store_chunk_hold(chunk);

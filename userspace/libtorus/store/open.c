@@ -190,6 +190,7 @@ static void space_known(struct env_file_op *op)
 	}
 	store->size = store->cfg.size != 0 ? store->cfg.size : op->total_bytes;
 	store->disk_free = op->free_bytes;
+	store_space_look_later(store);
 	store_identity_read(store, identity_read);
 }
 

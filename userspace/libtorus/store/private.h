@@ -82,6 +82,7 @@ struct store {
 	uint64_t disk_free;		/* of the file system, as last seen */
 	uint64_t appended_since;	/* ... and what was written since */
 	bool statfs_running;
+	struct env_timer space_timer;	/* the disk is full: look again */
 	enum wire_space_state space_said;	/* in the log, last */
 	struct env_file_op statfs_op;
 	struct store_stats stats;
@@ -139,6 +140,12 @@ uint64_t store_space_left(const struct store *store);
 void store_space_add(struct store *store, int64_t bytes);
 /** store_space_used() - bytes, journal included. */
 uint64_t store_space_used(const struct store *store);
+/** store_space_init() - once, before anything else here. */
+void store_space_init(struct store *store);
+
+/** store_space_look_later() - if others fill the disk, until they do not. */
+void store_space_look_later(struct store *store);
+
 /** store_space_look() - ask the file system again. */
 void store_space_look(struct store *store);
 

@@ -19,6 +19,8 @@
 #include "store/maintain.h"
 #include "store/private.h"
 
+#define LOOK_AGAIN (5 * NSEC_PER_SEC)	/* at a disk that others have filled */
+
 /* The larger of 2 % and two chunks per volume open here; a small store is not
  * all reserve, however many volumes are open. */
 static uint64_t reserve_for(const struct store *store, uint64_t volumes)
@@ -176,6 +178,31 @@ void store_space_add(struct store *store, int64_t bytes)
 	watch_state(store);
 }
 
+/*
+ * While others fill the disk nobody may write here, so nothing would show that
+ * they have made room: whoever came next would be refused once more.
+ */
+void store_space_look_later(struct store *store)
+{
+	if (store_space_state(store) == WIRE_SPACE_FULL &&
+	    left_of(store->disk_free, store->appended_since) <
+	    left_of(store->size, store_space_used(store)))
+		env_timer_after(store->env, &store->space_timer, LOOK_AGAIN);
+}
+
+static void look_again(struct env_timer *timer)
+{
+	struct store *store = container_of(timer, struct store, space_timer);
+
+	if (store->state == STORE_SERVING)
+		store_space_look(store);
+}
+
+void store_space_init(struct store *store)
+{
+	env_timer_init(&store->space_timer, look_again);
+}
+
 static void looked(struct env_file_op *op)
 {
 	struct store *store = op->ctx;
@@ -186,6 +213,7 @@ static void looked(struct env_file_op *op)
 	store->disk_free = op->free_bytes;
 	store->appended_since = 0;
 	watch_state(store);
+	store_space_look_later(store);
 }
 
 void store_space_look(struct store *store)

@@ -41,6 +41,7 @@ static void init_lists(struct store *store)
 	list_init(&store->restore_receive.waiters);
 	list_init(&store->send.waiters);
 	store_background_init(store);
+	store_space_init(store);
 	store_copies_init(store);
 }
 
@@ -94,6 +95,7 @@ void store_free(struct store *store)
 		return;
 	env_timer_cancel(store->env, &store->sync_timer);
 	env_timer_cancel(store->env, &store->log_timer);
+	env_timer_cancel(store->env, &store->space_timer);
 	/* Nobody is to be called when buffers come back. */
 	store->receive.stopped = true;
 	store->restore_receive.stopped = true;
