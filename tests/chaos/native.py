@@ -186,7 +186,7 @@ class Chaos:
             deadline = time.monotonic() + 60 * self.options.minutes
             if self.options.minutes >= 2 and not self.options.only:
                 self.schedule.run_alone(MEASURED, 1.5, self.watch)
-            self.schedule.run(deadline - time.monotonic(), self.watch)
+            self.schedule.run(deadline - time.monotonic(), self.watch, self.progress.is_quiet)
             self.calm()
             self.stop()
             self.check_copies()

@@ -216,21 +216,44 @@ def disk_use(folder):
 
 
 class Progress:
-    """A line each minute; meanwhile logs stay short, and the disk is not filled."""
-    most = 8 << 30
+    """A line each minute; meanwhile logs stay short, and the disk is not filled.
+
+    A torusd that missed the deletion of a chunk finds out by itself, but only
+    when it has lived for some minutes, and faults seldom let it. So above
+    `enough` bytes no new faults begin until it has gone: which it must.
+    """
+    enough, few, most = 4 << 30, 3 << 30, 8 << 30
+    patience = 600
 
     def __init__(self, folder, counts):
         self.folder = folder
         self.counts = counts        # () -> a line
         self.begin = self.last = time.monotonic()
+        self.lull = None            # its begin
+        self.lulls = 0
 
     def tick(self):
-        if time.monotonic() < self.last + 60:
+        now = time.monotonic()
+        if now < self.last + (20 if self.lull else 60):
             return
-        self.last = time.monotonic()
+        self.last = now
         used = disk_use(self.folder)
-        print(f"# minute {(self.last - self.begin) / 60:.0f}: {self.counts()} disk={used >> 20}MiB", flush=True)
+        print(f"# minute {(now - self.begin) / 60:.1f}: {self.counts()} disk={used >> 20}MiB"
+              f"{' (no new faults: waiting for garbage to go)' if self.lull else ''}", flush=True)
         for path in glob.glob(f"{self.folder}/*.log"):
             shorten(path)
         if used > self.most:
             raise Trouble(f"{self.folder} takes {used >> 20} MiB")
+        self.breathe(used, now)
+
+    def breathe(self, used, now):
+        if not self.lull and used > self.enough:
+            self.lull = now
+            self.lulls += 1
+        elif self.lull and used < self.few:
+            self.lull = None
+        elif self.lull and now > self.lull + self.patience:
+            raise Trouble(f"{used >> 20} MiB are stored, and do not become less in {self.patience} s without faults")
+
+    def is_quiet(self):
+        return self.lull is not None
