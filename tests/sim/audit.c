@@ -400,12 +400,17 @@ static void audit_place(struct tenant *t, const struct store_copy *want,
 	for_each_store(s, t->world)
 		away |= s->gone && is_among(&s->id, owners, count);
 	count = owners_of(t, want->chunk, true, owners);
+	for_each_store(s, t->world)
+		away |= is_among(&s->id, owners, count) &&
+			full_refuses(s, want->length);
 
 	for_each_store(s, t->world) {
 		if (!s->serving)
 			continue;
 		owner = is_among(&s->id, owners, count);
 		wrong = copy_wrong(s, t, want, owner);
+		if (owner && full_refuses(s, want->length))
+			continue;
 		if (wrong && (owner || !away))
 			place_problem(t, want, s, wrong);
 	}

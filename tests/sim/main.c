@@ -317,6 +317,7 @@ static const struct {
 	{ offsetof(struct world_stats, cleaned), "cleaned chunks" },
 	{ offsetof(struct world_stats, deleted), "deleted volumes" },
 	{ offsetof(struct world_stats, rebuilt), "rebuilt metadata" },
+	{ offsetof(struct world_stats, full), "full clusters" },
 	{ offsetof(struct world_stats, removed), "removed peers" },
 	{ offsetof(struct world_stats, returned), "of them returned" },
 	{ offsetof(struct world_stats, recoveries), "recoveries" },

@@ -28,7 +28,7 @@ void op_free(struct client_op *op)
 }
 
 /* Is there a reason for this error that is not a bug? */
-static bool error_explained(const struct client *c, int err)
+static bool error_explained(const struct client *c, enum volume_op type, int err)
 {
 	const struct world *w = c->world;
 	const struct tenant *t = c->tenant;
@@ -39,6 +39,8 @@ static bool error_explained(const struct client *c, int err)
 	case -ETIMEDOUT:
 		return !w->quiet && faults_active(w);
 	case -ENOSPC:
+		if (full_explains(w, type))
+			return true;
 		return !w->quiet && sim_now(w->sim) < w->full_until +
 						     FULL_FORGOTTEN;
 	case -EIO:
@@ -53,7 +55,7 @@ void op_error(struct client_op *op, int err)
 	struct client *c = op->client;
 
 	c->world->stats.errors++;
-	if (!error_explained(c, err))
+	if (!error_explained(c, op->req.op, err))
 		world_fail(c->world, "operation %u (type %d, block %" PRIu64
 			   ") of %s failed without a reason: %s", op->id,
 			   op->req.op, op->req.offset / BLOCK_SIZE,
@@ -277,12 +279,18 @@ void client_resend(struct client *c)
 
 bool client_submit_last(struct client *c, bool fua)
 {
+	return fua ? client_submit_one(c, VOLUME_WRITE, BLOCK_SIZE, true) :
+		     client_submit_one(c, VOLUME_FLUSH, 0, false);
+}
+
+bool client_submit_one(struct client *c, enum volume_op type, uint64_t length,
+		       bool fua)
+{
 	struct client_op *op;
 
 	if (c->state != CLIENT_SERVING)
 		return false;
-	op = fua ? op_new(c, VOLUME_WRITE, 0, BLOCK_SIZE) :
-		   op_new(c, VOLUME_FLUSH, 0, 0);
+	op = op_new(c, type, 0, length);
 	op->req.fua = fua;
 	op->last = true;
 	c->last_done = false;

@@ -102,7 +102,7 @@ static struct tenant *unsettled(struct world *w)
 	return NULL;
 }
 
-static void settle(struct world *w, const char *when)
+void scenario_settle(struct world *w, const char *when)
 {
 	uint64_t end = sim_now(w->sim) + CALM_MAX;
 	struct tenant *t;
@@ -161,12 +161,14 @@ static void calm(struct world *w)
 			t->current->errors = 0;
 	w->last_fault = 0;
 	w->quiet = true;
-	settle(w, "after the faults");
+	scenario_settle(w, "after the faults");
 	if (is_over(w))
 		return;
 	end_others(w);
 	some_operations(w, 20);
-	settle(w, "in the calm");
+	scenario_settle(w, "in the calm");
+	if (!is_over(w) && w->store_size)
+		full_ordeal(w);
 	if (!is_over(w))
 		audit(w, "in the calm");
 }
@@ -251,22 +253,22 @@ static void ordeal(struct world *w)
 
 	if (!flush_all(w, CALM_MAX))
 		world_fail(w, "nobody serves a volume, or it cannot be flushed");
-	settle(w, "at the last flush");
+	scenario_settle(w, "at the last flush");
 	if (is_over(w))
 		return;
 	everybody_loses_power(w);
 	w->last_fault = 0;
 	for_each_volume(t, w)
 		t->wide_loss = false;	/* all was flushed */
-	settle(w, "after the power came back");
+	scenario_settle(w, "after the power came back");
 	if (is_over(w))
 		return;
 	some_operations(w, 10);
-	settle(w, "before the last detach");
+	scenario_settle(w, "before the last detach");
 	for_each_volume(t, w)
 		supervisor_handover(t);
 	sim_run(w->sim, NSEC_PER_SEC);
-	settle(w, "after the last detach");
+	scenario_settle(w, "after the last detach");
 	if (!is_over(w))
 		audit(w, "at the end");
 }

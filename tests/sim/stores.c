@@ -153,6 +153,7 @@ void store_node_start(struct store_node *s)
 		.new_incarnation = s->force_incarnation,
 		.sync_interval_ns = w->sync_interval,
 		.chunk_size = (uint64_t)w->chunk_blocks * BLOCK_SIZE,
+		.size = w->store_size,
 		.space_moved = space_moved,
 		.ctx = s,
 	};

@@ -58,6 +58,7 @@ void supervisor_turn(struct world *w)
 {
 	struct tenant *t;
 
+	full_look(w);
 	for_each_tenant(t, w)
 		turn(t);
 }

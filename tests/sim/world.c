@@ -295,6 +295,7 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 	draw_stalls(w);
 	world_draw_end(w);
 	events_draw(w);
+	full_draw(w);
 	removal_init(w);
 	files_watch(w);
 	for_each_store(s, w)

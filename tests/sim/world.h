@@ -12,6 +12,7 @@
  *   faults.c    what is done to all of them
  *   events.c    what happens once, in some seeds
  *   deletion.c  ... volumes that are deleted, and made anew
+ *   full.c      stores that are too small
  *   removal.c   ... a peer that is removed
  *   metaloss.c  ... the metadata store is lost, or set back
  *   rings.c     the ring and its changes
@@ -134,6 +135,7 @@ struct world_stats {
 	uint64_t cleaned;		/* chunks, by the cleaners */
 	uint64_t deleted;		/* volumes */
 	uint64_t rebuilt;		/* the metadata */
+	uint64_t full;			/* seeds with full stores */
 	uint64_t removed, returned;	/* peers */
 	uint64_t lost_devices, stuck, resends, virtual_ns, events;
 };
@@ -198,6 +200,8 @@ struct world {
 		bool done, returns;
 		struct sim_task turn, back;
 	} removal;
+	uint64_t store_size;		/* full.c; 0 = large enough */
+	uint64_t full_seen;		/* when one of them was full; 0 = never */
 	/* metaloss.c */
 	struct sim_node *admin;
 	struct sim_meta_backup *backup;
@@ -238,7 +242,7 @@ struct world *world_new(uint64_t seed, const struct world_limits *limits,
 			FILE *trace);
 void world_free(struct world *w);
 enum draw { DRAW_WORLD = 1, DRAW_OPERATION, DRAW_PAUSE, DRAW_FAULT, DRAW_EVENTS,
-	    DRAW_TENANT };
+	    DRAW_TENANT, DRAW_SIZE };
 /* Draws until world_draw_end() do not depend on what happened so far. */
 void world_draw(struct world *w, enum draw kind, uint64_t number);
 void world_draw_end(struct world *w);
@@ -293,6 +297,9 @@ const char *client_state_name(const struct client *c);
 bool client_submit_random(struct client *c);
 /* A flush or a FUA write; c->last_done says when it is over. */
 bool client_submit_last(struct client *c, bool fua);
+/* Likewise, from the beginning of the volume on. */
+bool client_submit_one(struct client *c, enum volume_op type, uint64_t length,
+		       bool fua);
 /* Look for requests that wait too long. */
 void client_check_ages(struct client *c);
 /* No done() follows; the driver's part, if the device survives. */
@@ -334,6 +341,16 @@ bool deletion_turn(struct tenant *t);
 void metaloss_backup(struct world *w);
 void metaloss_begin(struct world *w);
 void metaloss_free(struct world *w);
+
+/* full.c */
+void full_draw(struct world *w);
+void full_look(struct world *w);
+/* Data may be refused for want of space. */
+bool full_explains(const struct world *w, enum volume_op type);
+/* It has no room for another copy of so many blocks. */
+bool full_refuses(const struct store_node *s, uint32_t blocks);
+/* In the calm: everything but new data works, and space comes back. */
+void full_ordeal(struct world *w);
 
 /* removal.c */
 void removal_init(struct world *w);
@@ -407,6 +424,8 @@ bool audit_good_file(struct store_node *s, const char *path,
 		     uint32_t *crc);
 
 /* scenario.c */
+/* Until every volume is served and at rest; in the calm only. */
+void scenario_settle(struct world *w, const char *when);
 void scenario_run(struct world *w);
 
 /* pauses.c: how long I/O stops for each kind of fault. Returns failures. */

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * In some seeds the stores are hardly larger than what the volumes hold: they
+ * fill up, and stay full. Then new data is refused, and nothing else is; in the
+ * calm the volumes are detached and attached as they are, with the checkpoints
+ * that this needs, and when their data is trimmed there is room again.
+ */
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "store/private.h"
+#include "world.h"
+
+/* How long a writer may take a peer that was full for full. */
+#define FORGOTTEN (70 * NSEC_PER_SEC)
+/* With less than that left, a large record is refused. */
+#define RECORD_MAX (2ull << 20)
+#define PATIENCE (1800 * NSEC_PER_SEC)
+#define AGAIN (10 * NSEC_PER_SEC)
+
+void full_draw(struct world *w)
+{
+	uint64_t need = 0, factor;
+	struct tenant *t;
+
+	world_draw(w, DRAW_SIZE, 0);
+	factor = sim_between(w->sim, 6, 18);
+	for_each_tenant(t, w)
+		need += t->blocks * BLOCK_SIZE * t->replication;
+	if (sim_chance(w->sim, 1, 6))
+		w->store_size = MAX(need / w->store_count * factor / 10,
+				    4ull * w->chunk_blocks * BLOCK_SIZE);
+	world_draw_end(w);
+}
+
+void full_look(struct world *w)
+{
+	struct store_node *s;
+
+	if (!w->store_size)
+		return;
+	for_each_store(s, w)
+		if (s->serving && store_space_left(s->store) < RECORD_MAX)
+			w->full_seen = sim_now(w->sim);
+	w->stats.full = w->full_seen != 0;
+}
+
+bool full_explains(const struct world *w, enum volume_op type)
+{
+	return type == VOLUME_WRITE && w->full_seen &&
+	       sim_now(w->sim) - w->full_seen < FORGOTTEN;
+}
+
+bool full_refuses(const struct store_node *s, uint32_t blocks)
+{
+	return s->world->store_size && s->serving &&
+	       !store_space_check(s->store, (uint64_t)blocks * BLOCK_SIZE,
+				  STORE_SPACE_USER);
+}
+
+/* Returns how it ended. */
+static int do_one(struct tenant *t, enum volume_op type, uint64_t length)
+{
+	struct client *c = t->current;
+
+	if (!client_submit_one(c, type, length, false) ||
+	    !sim_run_until(t->world->sim, &c->last_done, PATIENCE))
+		return -ETIMEDOUT;
+	return c->last_err;
+}
+
+static void trim_all(struct world *w)
+{
+	struct tenant *t;
+
+	for_each_volume(t, w)
+		if (do_one(t, VOLUME_TRIM, t->blocks * BLOCK_SIZE) ||
+		    do_one(t, VOLUME_FLUSH, 0))
+			world_fail(w, "%s cannot be trimmed when the stores are full",
+				   t->name);
+}
+
+static void expect_room(struct tenant *t)
+{
+	struct world *w = t->world;
+	uint64_t end = sim_now(w->sim) + PATIENCE;
+
+	while (!w->failed && do_one(t, VOLUME_WRITE, 16 * BLOCK_SIZE)) {
+		full_look(w);
+		sim_run(w->sim, AGAIN);
+		if (sim_now(w->sim) > end)
+			world_fail(w, "%s was trimmed, but its space does not come back",
+				   t->name);
+	}
+}
+
+void full_ordeal(struct world *w)
+{
+	struct tenant *t;
+
+	for_each_volume(t, w)
+		supervisor_handover(t);
+	sim_run(w->sim, NSEC_PER_SEC);
+	scenario_settle(w, "attached again while the stores are full");
+	if (w->failed || w->stuck)
+		return;
+	trim_all(w);
+	for_each_volume(t, w)
+		if (!w->failed)
+			expect_room(t);
+	scenario_settle(w, "after space came back");
+}
