@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "maint/private.h"
 #include "maint_bed.h"
 #include "store/private.h"
 
@@ -242,6 +243,37 @@ static void a_copy_that_stayed_open_is_replaced(void **state)
 	mbed_settle(w);
 	mbed_check_places(w);
 	assert_int_equal(BYTES, mbed_copied_bytes(w));
+}
+
+/* What waits to be tried again is left to do. */
+static void what_is_put_off_counts(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t bytes, fewer, chunks = 0;
+	unsigned int i;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	mbed_start_all(w, 0x3);
+	/* The other owner's may be counted on, so it is not replaced. */
+	mbed_put_shorter(w, 0x1, 1);
+	mbed_fence(w, 1, 2);
+	mbed_stop(w, 1);
+	mbed_start_all(w, 0x2);
+	sim_run(w->sim, 60 * SEC);
+	for (i = 0; i < 20; i++) {
+		sim_run(w->sim, 7 * SEC);
+		chunks = maint_put_off(w->store[0].maint, &bytes, &fewer);
+		assert_int_equal(1, chunks);
+		assert_int_equal(1, fewer);
+		assert_int_equal(w->blocks[1] * BLOCK_SIZE, bytes);
+	}
+	assert_true(store_copy_settle(w->store[1].store, MBED_VOLUME, 1,
+				      w->blocks[1], 0, 2));
+	sim_run(w->sim, 1200 * SEC);
+	mbed_settle(w);
+	assert_int_equal(0, maint_put_off(w->store[0].maint, &bytes, &fewer));
+	assert_int_equal(0, bytes);
 }
 
 static void a_volume_that_is_not_known_is_copied_and_not_dropped(void **state)
@@ -670,6 +702,7 @@ int main(void)
 		TEST(a_bad_copy_goes_when_the_owners_have_theirs),
 		TEST(nothing_of_the_tail_is_dropped),
 		TEST(a_copy_that_stayed_open_is_replaced),
+		TEST(what_is_put_off_counts),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),
 		TEST(an_open_copy_that_a_later_epoch_knows_of_stays),
 		TEST(an_open_copy_that_is_settled_goes),

@@ -123,6 +123,24 @@ static void test_volume_with_an_attachment_is_left_alone(void **state)
 	place_stop(&p);
 }
 
+/* It was a torusd's when it was listed; by now somebody uses it. */
+static void test_owner_that_came_meanwhile_is_left_alone(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	bed_attach(w);
+	bed_write_random(w, 10);
+	abandon(w, "/dev/torus0");
+	snprintf(w->cfg.attachment.device, sizeof(w->cfg.attachment.device),
+		 "%s", ATTACHMENT_MAINTENANCE);
+	w->cfg.from_maintenance = true;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(bed_attach_on(w, w->other), -EBUSY);
+		assert_int_equal(epoch(w), 1);
+	}
+}
+
 static void test_maintenance_that_died_is_followed_by_another(void **state)
 {
 	struct bed *w = *state;
@@ -257,6 +275,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_volume_that_nobody_closed_is_sealed),
 		TEST(test_volume_with_an_attachment_is_left_alone),
+		TEST(test_owner_that_came_meanwhile_is_left_alone),
 		TEST(test_maintenance_that_died_is_followed_by_another),
 		TEST(test_one_of_several_settles_it),
 		TEST(test_who_attaches_takes_it_over_without_force),

@@ -194,6 +194,12 @@ static void deleted_volume(void *ctx, int err)
 	*(bool *)ctx = true;
 }
 
+static void volume_not_deleted(void *ctx, int err)
+{
+	assert_int_equal(err, -EIO);
+	*(bool *)ctx = true;
+}
+
 static void test_lookup_knows_deleted_volumes(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +415,43 @@ static void test_cancelled_read_touches_nothing(void **state)
 
 /* ---- delete ------------------------------------------------------------------- */
 
+/* A file that cannot be unlinked: the chunk is what it was, until it can. */
+static void test_deletion_that_fails_can_be_repeated(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t length = sealed_chunk(f);
+
+	sim_node_disk_faults(f->node)->unlink_eio = 1;
+	assert_int_equal(delete_copy(f, 0), -EIO);
+	sim_node_disk_faults(f->node)->unlink_eio = 0;
+	assert_int_equal(state_of(f), WIRE_COPY_SEALED);
+	assert_int_equal(read_blocks(f, 1, 0, length, NULL), WIRE_OK);
+	fixture_crash(f);
+	fixture_reopen(f);
+	assert_int_equal(state_of(f), WIRE_COPY_SEALED);
+	assert_int_equal(delete_copy(f, 0), 0);
+	assert_int_equal(state_of(f), WIRE_COPY_NONE);
+}
+
+static void test_volume_deletion_that_fails_can_be_repeated(void **state)
+{
+	struct fixture *f = *state;
+	struct store_stats stats;
+	bool done = false;
+
+	sealed_chunk(f);
+	sim_node_disk_faults(f->node)->unlink_eio = 1;
+	store_delete_volume(f->store, VOLUME, volume_not_deleted, &done);
+	assert_true(sim_run_until(f->sim, &done, 100 * NSEC_PER_SEC));
+	sim_node_disk_faults(f->node)->unlink_eio = 0;
+	done = false;
+	store_delete_volume(f->store, VOLUME, deleted_volume, &done);
+	assert_true(sim_run_until(f->sim, &done, 100 * NSEC_PER_SEC));
+	store_stats(f->store, &stats);
+	assert_int_equal(stats.chunks, 0);
+	assert_int_equal(sim_disk_bytes(f->node, "chunks"), 0);
+}
+
 static void test_deletion_is_called_off_at_every_question(void **state)
 {
 	struct fixture *f = *state;
@@ -462,6 +505,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_lookup_says_what_is_here),
 		STORE_TEST(test_lookup_knows_deleted_volumes),
+		STORE_TEST(test_deletion_that_fails_can_be_repeated),
+		STORE_TEST(test_volume_deletion_that_fails_can_be_repeated),
 		STORE_TEST(test_lookup_finds_a_lost_file_bad),
 		STORE_TEST(test_lookup_counts_what_it_says),
 		STORE_TEST(test_check_reaches_the_maintenance),

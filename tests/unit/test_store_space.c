@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "store/maintain.h"
+#include "store/private.h"
 
 #define SIZE (64ull << 20)
 
@@ -190,6 +191,23 @@ static void test_room_on_the_disk_is_noticed(void **state)
 	assert_int_equal(try_append(f, 1, EXTENT_DATA, 0), WIRE_OK);
 }
 
+/* Space that is taken while the file system is asked is not forgotten. */
+static void test_what_comes_during_a_look_counts(void **state)
+{
+	struct fixture *f = *state;
+
+	f->store->appended_since = 5 * BLOCK_SIZE;
+	store_space_look(f->store);
+	store_space_add(f->store, 3 * BLOCK_SIZE);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_false(f->store->statfs_running);
+	assert_int_equal(3 * BLOCK_SIZE, f->store->appended_since);
+	store_space_look(f->store);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_int_equal(0, f->store->appended_since);
+	store_space_add(f->store, -3 * BLOCK_SIZE);
+}
+
 int main(void)
 {
 #define SPACE_TEST(name) \
@@ -201,6 +219,7 @@ int main(void)
 		SPACE_TEST(test_deletion_makes_room_in_a_full_store),
 		SPACE_TEST(test_full_disk_below_the_store_counts),
 		SPACE_TEST(test_room_on_the_disk_is_noticed),
+		SPACE_TEST(test_what_comes_during_a_look_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

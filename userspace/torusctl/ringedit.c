@@ -41,8 +41,9 @@ static int check_tails(const struct view *view)
 		const struct tail *t = &view->volumes[i].tail;
 
 		if (t->last && t->first <= t->last && t->ring_version < version)
-			return error_set(-EBUSY, "the log of volume '%s' may still end under ring version %" PRIu64 "; attach it (a volume that is attached moves on by itself in a moment), then repeat",
-					 view->volumes[i].name, t->ring_version);
+			return error_set(-EBUSY, "the log of volume '%s' may still end under ring version %" PRIu64 "; attach it (a volume that is attached moves on by itself in a moment), or, if its helper is gone and nobody needs its device, torusctl detach %s --force, then repeat",
+					 view->volumes[i].name, t->ring_version,
+					 view->volumes[i].name);
 	}
 	return 0;
 }

@@ -56,6 +56,9 @@ void finding_doing(struct finding *f, const char *fmt, ...)
 void finding_command(struct finding *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Whether the lease of the volume's helper stands. */
+bool status_owner_alive(const struct status *s, const struct volume_doc *v);
+
 /* What all peers have left to do, added up. */
 struct repair {
 	uint32_t maintained;		/* peers that look after their chunks */

@@ -2,6 +2,7 @@
 /* status: rings that are too small, rings that change, members that drain. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/size.h"
 #include "status.h"
@@ -85,8 +86,65 @@ static void follow_move(const struct status *s, struct move *m)
 	}
 }
 
+/* The log of a volume that may end under the ring before; rather one that stays
+ * there until a person decides. */
+static const struct volume_doc *held_by(const struct status *s,
+					bool *abandoned)
+{
+	const struct volume_doc *found = NULL;
+
+	*abandoned = false;
+	for (size_t i = 0; i < s->view.volume_count && !*abandoned; i++) {
+		const struct volume_doc *v = &s->view.volumes[i];
+
+		if (v->tail.first > v->tail.last || !v->tail.last ||
+		    v->tail.ring_version >= s->view.ring->current.version)
+			continue;
+		found = v;
+		*abandoned = v->attachment.present &&
+			     !status_owner_alive(s, v) &&
+			     strcmp(v->attachment.device,
+				    ATTACHMENT_MAINTENANCE) != 0;
+	}
+	return found;
+}
+
+/* What moves that log on. */
+static void say_held(struct finding *f, const struct volume_doc *v,
+		     bool abandoned)
+{
+	if (abandoned) {
+		finding_doing(f, "nothing, before the log of volume %s is closed, whose helper is gone",
+			      v->name);
+		finding_command(f, "torusctl attach %s (with --force on another host than %.100s); if nobody needs its device any more: torusctl detach %s --force, and the peers close it",
+				v->name, v->attachment.host, v->name);
+	} else {
+		finding_doing(f, "the log of volume %s has to move on: %s",
+			      v->name, v->attachment.present ?
+			      "its helper does that by itself" :
+			      "the peers close it when nobody has written for their recovery grace");
+	}
+}
+
+/* Every store has moved, but the ring before stays. */
+static void check_held(struct status *s)
+{
+	bool abandoned;
+	const struct volume_doc *v = held_by(s, &abandoned);
+	struct finding *f;
+
+	if (!s->view.ring->has_previous || !v)
+		return;
+	f = status_add(s, CTL_OK, "ring-held", v->name);
+	finding_what(f, "the log of volume %s may still end under ring version %" PRIu64,
+		     v->name, v->tail.ring_version);
+	finding_means(f, "all data can be read; that ring is kept, no other change of the ring begins, and what the log ends in stays where it is, also on drained peers");
+	say_held(f, v, abandoned);
+}
+
 static void check_move(struct status *s)
 {
+
 	const struct ring_doc *ring = s->view.ring;
 	char left[32], eta[32];
 	struct move m = { 0 };
@@ -159,5 +217,6 @@ void status_ring(struct status *s)
 	check_size(s);
 	check_copies(s);
 	check_move(s);
+	check_held(s);
 	check_drains(s);
 }

@@ -7,7 +7,7 @@
 
 #include "status.h"
 
-static bool owner_alive(const struct status *s, const struct volume_doc *v)
+bool status_owner_alive(const struct status *s, const struct volume_doc *v)
 {
 	for (size_t i = 0; i < s->owner_count; i++)
 		if (s->owners[i] == v->id)
@@ -19,7 +19,7 @@ static void check_owner(struct status *s, const struct volume_doc *v)
 {
 	struct finding *f;
 
-	if (!v->attachment.present || owner_alive(s, v))
+	if (!v->attachment.present || status_owner_alive(s, v))
 		return;
 	f = status_add(s, CTL_DEGRADED, "volume-abandoned", v->name);
 	finding_what(f, "volume %s: its helper on host %.100s (process %" PRIu64 ") is unreachable",

@@ -179,6 +179,7 @@ struct sim_disk_faults {
 	uint32_t read_eio;		/* one in so many fails; 0 = none */
 	uint32_t write_eio;
 	uint32_t sync_eio;		/* and what it covered stays unwritten */
+	uint32_t unlink_eio;
 	bool lose_all;			/* a crash leaves nothing unsynced */
 	uint64_t slow_until;		/* until then every operation ... */
 	uint64_t slow_extra;		/* ... takes so much longer */

@@ -328,6 +328,8 @@ static int64_t op_run(struct sim_node *node, struct disk_op *d)
 	case FILE_SYNC_DIR:
 		return do_sync_dir(d);
 	case FILE_UNLINK:
+		if (eio(node, node->disk.unlink_eio))
+			return -EIO;
 		return do_unlink(node, d->op);
 	case FILE_RENAME:
 		return do_rename(node, d->op);

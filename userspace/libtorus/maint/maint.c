@@ -105,16 +105,40 @@ static uint64_t count_grace(const struct maint *m)
 	return n;
 }
 
+uint64_t maint_put_off(const struct maint *m, uint64_t *bytes, uint64_t *fewer)
+{
+	struct hash_node *n = hash_walk(&m->items, NULL);
+	uint64_t chunks = 0;
+
+	*bytes = 0;
+	*fewer = 0;
+	for (; n != NULL; n = hash_walk(&m->items, n)) {
+		const struct item *item = container_of(n, struct item, by_chunk);
+
+		if (!item->lacking || item->state == ITEM_PUSH ||
+		    item->state == ITEM_PUSHING)
+			continue;
+		chunks++;
+		*bytes += (uint64_t)item->length * BLOCK_SIZE;
+		*fewer += item->copies < item->replication;
+	}
+	return chunks;
+}
+
 static void report(struct maint *m, struct wire_maintenance_reply *reply)
 {
-	uint64_t bytes = m->push_bytes + m->over_bytes, rate = rate_speed(m);
+	uint64_t off_bytes, off_short, off = maint_put_off(m, &off_bytes,
+							   &off_short);
+	uint64_t bytes = m->push_bytes + m->over_bytes + off_bytes;
+	uint64_t rate = rate_speed(m);
 	uint64_t eta = bytes == 0 ? 0 :
 		       rate == 0 ? LENGTH_UNKNOWN : DIV_ROUND_UP(bytes, rate);
 
 	reply->ring_version = cpu_to_le64(m->ring_version);
-	reply->copy_chunks = cpu_to_le64(m->push_count + m->over_chunks);
+	reply->copy_chunks = cpu_to_le64(m->push_count + m->over_chunks +
+					 off);
 	reply->copy_bytes = cpu_to_le64(bytes);
-	reply->short_chunks = cpu_to_le64(m->short_count);
+	reply->short_chunks = cpu_to_le64(m->short_count + off_short);
 	reply->grace_chunks = cpu_to_le64(count_grace(m));
 	reply->drop_chunks = cpu_to_le64(m->drop_count);
 	reply->drop_bytes = cpu_to_le64(m->drop_bytes);
@@ -275,6 +299,7 @@ void maint_free(struct maint *m)
 	scrub_release(&m->scrub);
 	garbage_release(&m->garbage);
 	settler_release(&m->settler);
+	moved_release(m);
 	volumes_release(m);
 	items_release(m);
 	members_release(m);

@@ -30,7 +30,7 @@
 #define AGAIN_MAX	(600 * NSEC_PER_SEC)
 
 /* The ring's document while it is being edited. */
-struct edit {
+struct moved_edit {
 	struct maint *maint;
 	int64_t revision;
 	struct ring_doc ring;
@@ -64,7 +64,7 @@ static void forgotten(void *ctx, int err, bool succeeded, int64_t revision)
 }
 
 /* Recovery of a volume needs the ring that its tail names. */
-static bool tails_are_current(const struct edit *e, const struct meta_kv *kv,
+static bool tails_are_current(const struct moved_edit *e, const struct meta_kv *kv,
 			      size_t count)
 {
 	CLEANUP_FREE struct volume_doc *doc = malloc(sizeof(*doc));
@@ -85,13 +85,14 @@ static bool tails_are_current(const struct edit *e, const struct meta_kv *kv,
 static void got_volumes(void *ctx, int err, int64_t revision,
 			const struct meta_kv *kv, size_t count)
 {
-	CLEANUP_FREE struct edit *e = ctx;
+	struct moved_edit *e = ctx;
 	CLEANUP_FREE char *text = NULL;
 	struct maint *m = e->maint;
 	struct meta_txn txn = { .compare_count = 1, .put_count = 1 };
 	char key[META_KEY_MAX];
 
 	if (err < 0 || !tails_are_current(e, kv, count)) {
+		moved_release(m);
 		later(m);
 		return;
 	}
@@ -101,6 +102,7 @@ static void got_volumes(void *ctx, int err, int64_t revision,
 	txn.compare[0] = (struct meta_compare){ .key = key,
 						.mod_revision = e->revision };
 	txn.put[0] = (struct meta_put){ .key = key, .value = text };
+	moved_release(m);
 	if (text == NULL || metacall_txn(&m->calls, &txn, forgotten, m) < 0)
 		later(m);
 }
@@ -109,7 +111,7 @@ static void got_ring(void *ctx, int err, int64_t revision,
 		     const struct meta_kv *kv)
 {
 	struct maint *m = ctx;
-	struct edit *e = calloc(1, sizeof(*e));
+	struct moved_edit *e = calloc(1, sizeof(*e));
 	char prefix[META_KEY_MAX];
 
 	if (e == NULL || err < 0 || kv == NULL ||
@@ -122,9 +124,10 @@ static void got_ring(void *ctx, int err, int64_t revision,
 	}
 	e->maint = m;
 	e->revision = kv->mod_revision;
+	m->moved.edit = e;
 	key_prefix(cluster_id(m), "volumes", prefix);
 	if (metacall_list(&m->calls, prefix, got_volumes, e) < 0) {
-		free(e);
+		moved_release(m);
 		later(m);
 	}
 }
@@ -267,4 +270,11 @@ void moved_reset(struct maint *m)
 {
 	m->moved.delay = AGAIN_MIN;
 	m->moved.not_before = 0;
+}
+
+/* A list of volumes that is under way takes the edit with it. */
+void moved_release(struct maint *m)
+{
+	free(m->moved.edit);
+	m->moved.edit = NULL;
 }

@@ -393,6 +393,7 @@ static void decide_push(struct maint *m, const struct query *q,
 	struct item *item = q->item;
 	uint64_t now = env_now(m->env);
 
+	item->lacking = true;
 	/* The others may have deleted it already. */
 	if (garbage_is_dead(&m->garbage, item->volume, item->chunk)) {
 		item_settled(item);
@@ -465,6 +466,7 @@ void place_decide(struct maint *m, const struct query *q)
 		return;
 	}
 	summarise(q, &s);
+	item->lacking = false;
 	item->copies = (uint8_t)(s.verdicts[GOOD] + 1);
 	item->replication = q->replication;
 	item->length = q->mine.length;

@@ -97,6 +97,7 @@ struct item {
 	bool opened;			/* an owner's copy was open */
 	bool walked;			/* a walk came by: see moved.c */
 	bool pushed;			/* to one; the next is ours, too */
+	bool lacking;			/* so the last look: to be pushed */
 	uint8_t tries;			/* looks in a row that settled nothing */
 	uint8_t copies;			/* good ones known */
 	uint8_t replication;
@@ -202,7 +203,10 @@ bool walk_pending(const struct maint *m);
 
 /* ---- the rest ------------------------------------------------------------------ */
 
+struct moved_edit;
+
 struct moved {
+	struct moved_edit *edit;	/* while the ring's document is edited */
 	uint64_t telling, told;		/* ring version that our key says */
 	bool busy;
 	uint64_t not_before, delay;
@@ -273,6 +277,12 @@ const struct uuid *members_self(const struct maint *m);
 /** members_all_up() - every member of the current ring is up. */
 bool members_all_up(const struct maint *m);
 
+/** maint_put_off() - chunks that are to be copied, but wait for something: for
+ * another who does it, for a peer that said no, for another look. They are
+ * in none of the counts above. */
+uint64_t maint_put_off(const struct maint *m, uint64_t *bytes,
+		       uint64_t *fewer);
+
 /* lookup.c: a chunk and what others have of it. */
 struct answer {
 	struct maint_peer *peer;
@@ -321,6 +331,7 @@ void seal_release(struct maint *m);
 /* moved.c */
 void moved_turn(struct maint *m);
 void moved_reset(struct maint *m);
+void moved_release(struct maint *m);
 
 /** maint_settled() - as maint_idle(), of where copies are. */
 bool maint_settled(const struct maint *m);

@@ -108,7 +108,7 @@ static void begin(struct settler *s, const struct settler_seen *seen)
 {
 	static const struct volume_ops ops = { .failed = failed };
 	struct volume_config cfg = {
-		.force = seen->stale,
+		.from_maintenance = seen->stale,
 		.map_cache_bytes = MAP_CACHE_BYTES,
 		.overlay_bytes = OVERLAY_BYTES,
 		.ops = &ops, .ctx = s,
@@ -122,6 +122,10 @@ static void begin(struct settler *s, const struct settler_seen *seen)
 	env_random(s->env, a->incarnation.byte, sizeof(a->incarnation.byte));
 	uuid_from_random(&a->incarnation);
 	s->volume = volume_attach(s->env, s->meta, &cfg, attached, s);
+	if (s->volume)
+		return;
+	try_again(s);		/* no memory */
+	s->name[0] = '\0';
 }
 
 /* ---- who is left alone? ---------------------------------------------------------- */
@@ -210,8 +214,13 @@ static void listed(void *ctx, int err, int64_t revision,
 	struct settler *s = ctx;
 
 	s->listing = false;
-	if (!err)
-		compare(s, kv, count);
+	if (err) {
+		/* Who has them now is not known: a stale attachment of another
+		 * torusd may have made way for an owner. */
+		rest(s);
+		return;
+	}
+	compare(s, kv, count);
 	if (!settle_one(s))
 		rest(s);
 }

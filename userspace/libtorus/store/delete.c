@@ -82,22 +82,6 @@ static void name_gone(struct store_sync_wait *wait, int err)
 		log_chunk(del, JOURNAL_FORGET, forgotten);
 }
 
-static void unlinked(struct env_file_op *op)
-{
-	struct store_delete *del = op->ctx;
-	struct store_volume *volume = del->volume;
-
-	if (op->result < 0 && op->result != -ENOENT) {
-		log_error("store: cannot remove %s: %s", op->path,
-			  strerror((int)-op->result));
-		del->done(del, -EIO);
-		return;
-	}
-	del->names.fn = name_gone;
-	store_syncer_wait(&volume->names, &del->names,
-			  ++volume->names.written);
-}
-
 static bool condemned(const struct store_volume *volume)
 {
 	return volume->epoch_seen == UINT64_MAX;
@@ -116,9 +100,47 @@ static void kept(struct store_journal_entry *entry, int err)
 	store_chunk_release(chunk);
 	/* The deletion of the whole volume has passed it by meanwhile. */
 	del->still = NULL;
-	if (err == 0 && condemned(del->volume) && store_chunk_delete(del) == 0)
+	if (err == 0 && !del->failed && condemned(del->volume) &&
+	    store_chunk_delete(del) == 0)
 		return;
-	del->done(del, err == 0 ? -ECANCELED : -EIO);
+	del->done(del, err == 0 && !del->failed ? -ECANCELED : -EIO);
+}
+
+static void keep(struct store_delete *del)
+{
+	struct store_chunk *chunk = deleted_chunk(del);
+
+	store_chunk_hold(chunk);
+	log_chunk(del, JOURNAL_KEEP, kept);
+}
+
+/* Its file was closed for it: what was not synced, nobody vouches for. */
+static void give_up(struct store_delete *del)
+{
+	struct store_chunk *chunk = deleted_chunk(del);
+
+	if (chunk->live->data.durable < chunk->live->data.written)
+		store_chunk_mark_bad(chunk, "it could neither be removed nor synced");
+	keep(del);
+}
+
+/* The file is there still, so the chunk is what it was: who wants it gone asks
+ * again, while one that stays out of sight would take its space for ever. */
+static void unlinked(struct env_file_op *op)
+{
+	struct store_delete *del = op->ctx;
+	struct store_volume *volume = del->volume;
+
+	if (op->result < 0 && op->result != -ENOENT) {
+		log_error("store: cannot remove %s: %s", op->path,
+			  strerror((int)-op->result));
+		del->failed = true;
+		give_up(del);
+		return;
+	}
+	del->names.fn = name_gone;
+	store_syncer_wait(&volume->names, &del->names,
+			  ++volume->names.written);
 }
 
 static void idle(struct store_chunk_idle_wait *wait)
@@ -129,8 +151,7 @@ static void idle(struct store_chunk_idle_wait *wait)
 
 	if (del->still != NULL && !condemned(del->volume) &&
 	    !del->still(del)) {
-		store_chunk_hold(chunk);
-		log_chunk(del, JOURNAL_KEEP, kept);
+		keep(del);
 		return;
 	}
 	store_file_forget(chunk);
@@ -290,6 +311,8 @@ static void chunk_unlinked(struct env_file_op *op)
 	struct volume_delete *del = op->ctx;
 
 	if (op->result < 0 && op->result != -ENOENT) {
+		/* For the next attempt, which leaves alone what others have. */
+		del->chunk->flags &= ~STORE_CHUNK_DELETING;
 		volume_delete_end(del, (int)op->result);
 		return;
 	}

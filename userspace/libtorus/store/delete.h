@@ -21,6 +21,7 @@ struct store_delete {
 	/* 0, -ECANCELED, or -EIO. */
 	void (*done)(struct store_delete *del, int err);
 	/* private */
+	bool failed;			/* to unlink: it stays */
 	struct store_chunk_idle_wait idle;
 	struct store_sync_wait names;
 	struct store_journal_entry entry;

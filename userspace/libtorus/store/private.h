@@ -81,6 +81,7 @@ struct store {
 	uint64_t chunk_bytes_told;	/* when cfg.space_moved() was called */
 	uint64_t disk_free;		/* of the file system, as last seen */
 	uint64_t appended_since;	/* ... and what was written since */
+	uint64_t appended_before;	/* the look that is under way */
 	bool statfs_running;
 	struct env_timer space_timer;	/* the disk is full: look again */
 	enum wire_space_state space_said;	/* in the log, last */

@@ -210,8 +210,10 @@ static void looked(struct env_file_op *op)
 	store->statfs_running = false;
 	if (op->result < 0)
 		return;
+	/* What came after it had begun, it may not have seen. */
 	store->disk_free = op->free_bytes;
-	store->appended_since = 0;
+	store->appended_since = left_of(store->appended_since,
+					store->appended_before);
 	watch_state(store);
 	store_space_look_later(store);
 }
@@ -221,5 +223,6 @@ void store_space_look(struct store *store)
 	if (store->statfs_running)
 		return;
 	store->statfs_running = true;
+	store->appended_before = store->appended_since;
 	store_op_path(store, &store->statfs_op, FILE_STATFS, "", looked, store);
 }

@@ -60,7 +60,7 @@ static bool makes_way(const struct volume *v, const struct attachment *held)
 {
 	return strcmp(held->device, ATTACHMENT_MAINTENANCE) == 0 &&
 	       (strcmp(v->cfg.attachment.device, held->device) != 0 ||
-		v->cfg.force);
+		v->cfg.from_maintenance || v->cfg.force);
 }
 
 /* The machine that had it was booted since: nothing of that is left there. */

@@ -79,6 +79,8 @@ struct volume_config {
 	char name[VOLUME_NAME_MAX];
 	bool read_only;
 	bool force;			/* take the attachment from its owner */
+	bool from_maintenance;		/* take over from another torusd, too,
+					 * but from nobody else */
 	struct attachment attachment;	/* host, pid, device, incarnation */
 	/*
 	 * A surviving device (DESIGN 6.5): the recovered log must contain this
