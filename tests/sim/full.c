@@ -27,7 +27,7 @@ void full_draw(struct world *w)
 	factor = sim_between(w->sim, 6, 18);
 	for_each_tenant(t, w)
 		need += t->blocks * BLOCK_SIZE * t->replication;
-	if (sim_chance(w->sim, 1, 6))
+	if (w->limits.full && sim_chance(w->sim, 1, 6))
 		w->store_size = MAX(need / w->store_count * factor / 10,
 				    4ull * w->chunk_blocks * BLOCK_SIZE);
 	world_draw_end(w);

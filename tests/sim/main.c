@@ -77,6 +77,7 @@ static void usage(FILE *out)
 	      "  --limit S    seconds that one seed may take (default 120)\n"
 	      "  --pauses     how long I/O stops, for each kind of fault\n"
 	      "  --loose      do not ask whether each copy is where the ring says\n"
+	      "  --full       in one seed of six the stores are too small\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --dump       show metadata and chunk files with a failure\n"
@@ -447,6 +448,9 @@ static bool parse_limit(int c, const char *arg, struct world_limits *limits)
 	case 'S':
 		limits->loose = true;
 		return true;
+	case 'F':
+		limits->full = true;
+		return true;
 	default:
 		return false;
 	}
@@ -541,6 +545,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "no-shrink", no_argument, NULL, 'Z' },
 		{ "soak", required_argument, NULL, 'o' },
 		{ "loose", no_argument, NULL, 'S' },
+		{ "full", no_argument, NULL, 'F' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },

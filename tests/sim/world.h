@@ -174,6 +174,7 @@ struct world_limits {
 	const uint64_t *skip;		/* bits: faults that do not happen */
 	uint32_t skip_bits;
 	bool loose;			/* audit.c: no places, no garbage */
+	bool full;			/* full.c: some stores are too small */
 };
 
 struct world {
