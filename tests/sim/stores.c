@@ -17,6 +17,8 @@
  * device may fail for good.
  */
 #define WIDE_LOSS (20 * NSEC_PER_SEC)
+/* One that does not come back leaves the others with a copy less for longer. */
+#define LONG_LOSS (200 * NSEC_PER_SEC)
 
 static bool disk_fails(const struct store_node *s)
 {
@@ -206,7 +208,8 @@ void store_node_suspect(struct store_node *s)
 
 	for_each_store(other, w)
 		wide |= other != s && other->power_loss &&
-			sim_now(w->sim) - other->power_loss < WIDE_LOSS;
+			sim_now(w->sim) - other->power_loss <
+				(other->gone ? LONG_LOSS : WIDE_LOSS);
 	s->power_loss = sim_now(w->sim);
 	for_each_tenant(t, w) {
 		t->wide_loss |= wide;

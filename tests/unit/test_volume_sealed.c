@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "volume/internal.h"
+#include "peer/ring_change.h"
 #include "volume/sealed.h"
 #include "volume_bed.h"
 
@@ -182,11 +183,62 @@ static void failures_in_a_checkpoint_do_not_stop_the_volume(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
 
+/* As torusctl peer remove --force leaves it. */
+static void remove_store(struct bed *w, unsigned int i)
+{
+	char ring[META_KEY_MAX], peer[META_KEY_MAX];
+	struct meta_txn txn = {
+		.put = { { peer, NULL, 0 } }, .put_count = 1,
+	};
+	struct ring_doc *doc = calloc(1, sizeof(*doc));
+
+	assert_non_null(doc);
+	bed_ring_spec(w, &doc->current);
+	doc->current.version++;
+	assert_int_equal(0, ring_change_remove(&doc->current, &w->ids[i]));
+	key_ring(&w->cluster, ring);
+	bed_put(w, ring, ring_doc_encode(doc));
+	free(doc);
+	key_peer(&w->cluster, &w->ids[i], peer);
+	assert_true(sim_meta_txn(w->sim, &txn));
+}
+
+/*
+ * Two of three members lose what was not flushed, and nobody knows what the
+ * third has: its requests wait. When it is removed by force all know: the device
+ * fails for good, and no request waits for ever.
+ */
+static void removed_member_is_not_waited_for(void **state)
+{
+	struct bed *w = *state;
+	struct bed_io flush;
+	unsigned int i;
+
+	bed_attach(w);
+	assert_int_equal(0, bed_write_blocks(w, 7, 1, 0x55, false));
+	bed_put_ring(w, 2, 4);
+	for (i = 0; i < 3; i++)
+		bed_stop_store(w, i, true);
+	bed_start_store(w, 0);
+	bed_start_store(w, 1);
+	bed_io_start(w, &flush, VOLUME_FLUSH, 0, 0, false);
+	sim_run(w->sim, 40 * NSEC_PER_SEC);
+	assert_false(w->failed);
+	assert_false(flush.over);
+	remove_store(w, 2);
+	sim_run(w->sim, 60 * NSEC_PER_SEC);
+	assert_true(w->failed);
+	assert_int_equal(VOLUME_LOST_DATA, w->why);
+	assert_true(flush.over);
+	assert_int_not_equal(0, flush.err);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entries_are_found_replaced_and_dropped),
 		TEST(crashes_do_not_fill_the_list),
+		TEST(removed_member_is_not_waited_for),
 		TEST(failures_in_a_checkpoint_do_not_stop_the_volume),
 	};
 

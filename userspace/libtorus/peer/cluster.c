@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "peer/ring_change.h"
 
 #define RELOAD_MIN (1 * NSEC_PER_SEC)
 #define RELOAD_MAX (30 * NSEC_PER_SEC)
@@ -601,6 +602,16 @@ bool cluster_peer_alive(const struct cluster *c, const struct uuid *peer)
 	const struct member *m = member_find(c, peer);
 
 	return m != NULL && m->alive;
+}
+
+bool cluster_peer_expected(const struct cluster *c, const struct uuid *peer)
+{
+	const struct member *m = member_find(c, peer);
+
+	return (m != NULL && m->known) ||
+	       ring_change_has(ring_spec(c->ring), peer) ||
+	       (c->previous != NULL &&
+		ring_change_has(ring_spec(c->previous), peer));
 }
 
 void cluster_for_each_peer(const struct cluster *c, cluster_peer_fn fn,

@@ -69,6 +69,13 @@ const struct ring *cluster_ring_version(const struct cluster *cluster,
 /** cluster_peer_alive() - whether its lease stands: a hint, never a proof. */
 bool cluster_peer_alive(const struct cluster *cluster, const struct uuid *peer);
 
+/** cluster_peer_expected() - whether it may come back with what it holds: it has
+ * a document, or a place in the current or the previous ring. False for one that
+ * was removed by force. A metadata store that was emptied takes the rings from
+ * nobody who has seen them. */
+bool cluster_peer_expected(const struct cluster *cluster,
+			   const struct uuid *peer);
+
 typedef void (*cluster_peer_fn)(void *ctx, const struct peer_doc *doc,
 				bool alive);
 

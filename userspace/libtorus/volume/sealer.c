@@ -12,7 +12,8 @@
  *   no answer, busy, no space                       tried again, 1 s to 60 s
  *
  * Acknowledged data that was never made durable and is gone from every member
- * cannot come back: the volume fails for good.
+ * cannot come back: the volume fails for good. A member that a person removed by
+ * force is gone with what it had.
  */
 #include "volume/sealer.h"
 
@@ -170,14 +171,26 @@ static bool busy(const struct active_chunk *chunk)
 	return chunk->copy != NULL;
 }
 
+/* A copy that this peer has, or may have, will be seen again. */
+static bool expected(const struct active_chunk *chunk, const struct uuid *peer)
+{
+	return cluster_peer_expected(chunk->volume->cluster, peer);
+}
+
 static bool all_gone(const struct active_chunk *chunk)
 {
+	const struct active_member *m;
 	uint32_t i;
 
-	for (i = 0; i < chunk->member_count; i++)
-		if (!chunk->members[i].gone)
+	for (i = 0; i < chunk->member_count; i++) {
+		m = &chunk->members[i];
+		if (!m->gone && expected(chunk, &m->id))
 			return false;
-	return chunk->extra_count == 0;
+	}
+	for (i = 0; i < chunk->extra_count; i++)
+		if (expected(chunk, &chunk->extra[i]))
+			return false;
+	return true;
 }
 
 /* The target has it: a member that lacked it, or a peer beyond them. */
