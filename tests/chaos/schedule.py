@@ -113,9 +113,10 @@ class Schedule:
         self.windows.append((fault.kind, fault.begun, time.monotonic_ns()))
 
     def end_due(self):
-        # The end of one may wait, and meanwhile end others: the list is looked at anew.
+        # The end of one may wait, and meanwhile end others: the list is looked at anew. Who is due for longest
+        # comes first: two that are tried again and again would leave a hung peer hung, and wait for it.
         while due := [fault for fault in self.under_way if fault.until <= time.monotonic()]:
-            self.end(due[0])
+            self.end(min(due, key=lambda fault: fault.until))
 
     def run(self, seconds, watch, is_quiet=lambda: False):
         """While is_quiet() nothing new begins."""
