@@ -489,6 +489,39 @@ static void test_rest_of_a_failed_append_is_given_back_by_the_seal(void **state)
 			length * BLOCK_SIZE + 16 * BLOCK_SIZE);
 }
 
+/* What a loss of power left of a block takes a whole one, until the seal. */
+static void test_torn_end_counts_and_is_given_back_by_the_seal(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t crc = append_new(f, 5), length = f->block;
+	struct store_stats before, after;
+	struct iovec iov = { (void *)"torn", 4 };
+	struct file_op o = { .op = { .type = FILE_OPEN, .path = CHUNK_FILE } };
+	int file;
+
+	assert_int_equal(sync_chunk(f, 1, length), WIRE_OK);
+	fixture_close(f);
+	file = (int)file_do(f, &o);
+	assert_true(file >= 0);
+	o = (struct file_op){ .op = { .type = FILE_WRITE, .file = file,
+				      .iov = &iov, .iov_count = 1,
+				      .offset = length * BLOCK_SIZE } };
+	assert_int_equal(file_do(f, &o), 4);
+	o = (struct file_op){ .op = { .type = FILE_CLOSE, .file = file } };
+	assert_int_equal(file_do(f, &o), 0);
+	fixture_reopen(f);
+	store_stats(f->store, &before);
+	assert_int_equal(before.used, sim_disk_bytes(f->node, "chunks") +
+				      sim_disk_bytes(f->node, "journal"));
+	assert_int_equal(seal(f, CHUNK, 1, length, crc), WIRE_OK);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_int_equal(sim_disk_bytes(f->node, CHUNK_FILE),
+			 length * BLOCK_SIZE);
+	store_stats(f->store, &after);
+	assert_int_equal(after.used, sim_disk_bytes(f->node, "chunks") +
+				     sim_disk_bytes(f->node, "journal"));
+}
+
 /* Space that was given back may be there again. */
 static void test_end_behind_a_seal_is_given_back_after_a_power_loss(void **state)
 {
@@ -671,6 +704,7 @@ int main(void)
 		TEST(test_chunk_of_a_failed_sync_is_not_promised_later),
 		TEST(test_hole_before_later_records_is_reported),
 		TEST(test_rest_of_a_failed_append_is_given_back_by_the_seal),
+		TEST(test_torn_end_counts_and_is_given_back_by_the_seal),
 		TEST(test_end_behind_a_seal_is_given_back_after_a_power_loss),
 		TEST(test_rot_of_what_was_durable_is_no_torn_end),
 		TEST(test_zeros_behind_the_chain_are_not_data),

@@ -79,6 +79,7 @@ struct store_chunk_live {
 	uint32_t settled_crc;		/* of the last of them; 0: not known */
 	uint64_t settled_epoch;		/* ... up to that epoch */
 	uint32_t found_blocks;		/* of the file at start */
+	bool torn_end;			/* the last of them is not whole */
 	/* durability (durable.c); counted in blocks */
 	struct store_syncer data;
 	struct store_file_wait sync_file;

@@ -244,14 +244,20 @@ static bool parse_hex(const char *name, size_t digits, uint64_t *value)
 	return *value != 0;
 }
 
+/* A torn block at the end holds nothing, but takes a whole one on the disk. */
+static void note_size(struct store_chunk_live *live, uint64_t size)
+{
+	size = MIN(size, (uint64_t)CHUNK_BLOCKS_MAX * BLOCK_SIZE);
+	live->torn_end = size % BLOCK_SIZE != 0;
+	live->found_blocks = (uint32_t)(size / BLOCK_SIZE) + live->torn_end;
+}
+
 static int note_file(struct store_chunk *chunk, const char *dir,
 		     const char *name, uint64_t size)
 {
-	uint64_t blocks = size / BLOCK_SIZE;
-
 	if ((chunk->flags & STORE_CHUNK_SEALED) &&
 	    !(chunk->flags & STORE_CHUNK_DELETING) &&
-	    !chunk->volume->tombstone && blocks < chunk->length) {
+	    !chunk->volume->tombstone && size / BLOCK_SIZE < chunk->length) {
 		store_set_aside(chunk->volume->store, dir, name,
 				"the chunk is truncated");
 		return 0;
@@ -264,8 +270,7 @@ static int note_file(struct store_chunk *chunk, const char *dir,
 		return -ENOMEM;
 	if (chunk->flags & STORE_CHUNK_SEALED)
 		return 0;		/* judge_sealed() */
-	chunk->live->found_blocks =
-		(uint32_t)MIN(blocks, (uint64_t)CHUNK_BLOCKS_MAX);
+	note_size(chunk->live, size);
 	return 0;
 }
 

@@ -285,7 +285,7 @@ void store_chain_recover(struct store_chunk *chunk)
 	store->open->pending++;
 	store_chunk_hold(chunk);
 	rec->walk.chunk = chunk;
-	rec->walk.end = chunk->live->found_blocks;
+	rec->walk.end = chunk->live->found_blocks - chunk->live->torn_end;
 	rec->walk.check_from = chunk->length;
 	rec->walk.record = note_record;
 	rec->walk.done = walked;
