@@ -48,19 +48,27 @@ static bool settle(struct fixture *f, uint32_t blocks, uint32_t end_crc)
 	return store_copy_settle(f->store, VOLUME, CHUNK, blocks, end_crc, 2);
 }
 
+static uint32_t record_crc_at(const struct source *s, uint32_t block)
+{
+	struct record *r = record_new();
+	uint32_t crc;
+
+	assert_non_null(r);
+	assert_int_equal(record_decode(s->bytes + block * BLOCK_SIZE,
+				       (s->blocks - block) * BLOCK_SIZE, r), 0);
+	crc = r->crc;
+	record_free(r);
+	return crc;
+}
+
 /* @s, cut behind its third record, as epoch 2 would seal it. */
 static struct source cut(const struct source *s)
 {
 	struct source shorter = *s;
-	struct record *r = record_new();
 
-	assert_non_null(r);
-	assert_int_equal(record_decode(s->bytes + 205 * BLOCK_SIZE,
-				       251 * BLOCK_SIZE, r), 0);
 	shorter.blocks = L;
-	shorter.end_crc = r->crc;
+	shorter.end_crc = record_crc_at(s, 205);
 	shorter.epoch = 2;
-	record_free(r);
 	return shorter;
 }
 
@@ -207,6 +215,82 @@ static void test_others_come_meanwhile(void **state)
 	free(s.bytes);
 }
 
+/* So that others can do all of their work while the copy is read. */
+static void slow_disk(struct fixture *f)
+{
+	sim_node_disk_faults(f->node)->slow_until = UINT64_MAX;
+	sim_node_disk_faults(f->node)->slow_extra = 2 * NSEC_PER_MSEC;
+}
+
+/* A deletion waits for the one who reads, who must not wait behind it. */
+static void test_deleted_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	uint32_t i, own = 0, gone = 0;
+
+	for (i = 0; i < 40; i++) {
+		struct wire_chunk body = {
+			.volume = cpu_to_le64(VOLUME),
+			.chunk = cpu_to_le64(CHUNK),
+		};
+		struct reply r;
+		struct op op;
+
+		f = peer_setup_again(state);
+		append_source(f, &s, s.blocks);
+		assert_true(settle(f, L, 0));
+		slow_disk(f);
+		begin(f, &op, 0);
+		sim_run(f->sim, i * NSEC_PER_MSEC);
+		send_request(f, &r, WIRE_DELETE, 0, &body, NULL, 0);
+		assert_true(wait_reply(f, &r) == WIRE_OK ||
+			    r.hdr.status == WIRE_EBUSY);
+		if (!op.done)
+			assert_true(sim_run_until(f->sim, &op.done,
+						  100 * NSEC_PER_SEC));
+		assert_true(op.err == 0 || op.err == -EBUSY);
+		own += op.err == 0;
+		gone += op.err == -EBUSY;
+		reply_release(&r);
+	}
+	assert_true(own > 0 && gone > 0);
+	free(s.bytes);
+}
+
+/* A later epoch cuts it where one reads: that is no damage. */
+static void test_cut_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), want = cut(&s);
+	uint32_t i, cancelled = 0;
+
+	want.blocks = 4;
+	want.epoch = 3;
+	want.end_crc = record_crc_at(&s, 0);
+	for (i = 0; i < 40; i++) {
+		struct op op;
+
+		f = peer_setup_again(state);
+		append_source(f, &s, s.blocks);
+		assert_true(settle(f, L, 0));
+		slow_disk(f);
+		begin(f, &op, 0);
+		sim_run(f->sim, i * NSEC_PER_MSEC);
+		while (seal(f, CHUNK, 3, want.blocks, want.end_crc) != WIRE_OK)
+			sim_run(f->sim, NSEC_PER_MSEC);
+		if (!op.done)
+			assert_true(sim_run_until(f->sim, &op.done,
+						  100 * NSEC_PER_SEC));
+		assert_true(op.err == 0 || op.err == -EBUSY ||
+			    op.err == -ECANCELED);
+		cancelled += op.err != 0;
+		assert_restored(f, &want);
+	}
+	assert_true(cancelled > 0);
+	free(s.bytes);
+}
+
 /* The power goes at every moment: it is as it was, or sealed. */
 static void test_power_loss(void **state)
 {
@@ -277,6 +361,8 @@ int main(void)
 		SEAL_TEST(test_not_what_is_shorter_or_another_chain),
 		SEAL_TEST(test_damage_is_found_first),
 		SEAL_TEST(test_others_come_meanwhile),
+		SEAL_TEST(test_deleted_meanwhile),
+		SEAL_TEST(test_cut_meanwhile),
 		SEAL_TEST(test_power_loss),
 		SEAL_TEST(test_failing_disk),
 	};

@@ -191,6 +191,26 @@ static void test_room_on_the_disk_is_noticed(void **state)
 	assert_int_equal(try_append(f, 1, EXTENT_DATA, 0), WIRE_OK);
 }
 
+/* Also by a store that takes its time to start. */
+static void test_room_is_noticed_after_a_slow_start(void **state)
+{
+	struct fixture *f = *state;
+	struct sim_disk_faults *disk = sim_node_disk_faults(f->node);
+
+	fixture_disconnect(f);
+	fixture_close(f);
+	sim_disk_fill(f->node, 64 << 10);
+	disk->slow_until = UINT64_MAX;
+	disk->slow_extra = 3 * NSEC_PER_SEC;
+	assert_int_equal(fixture_open(f), 0);
+	disk->slow_until = 0;
+	fixture_reconnect(f, WIRE_ROLE_VOLUME);
+	assert_int_equal(state_now(f), WIRE_SPACE_FULL);
+	sim_disk_fill(f->node, UINT64_MAX);
+	sim_run(f->sim, 11 * NSEC_PER_SEC);
+	assert_int_equal(state_now(f), WIRE_SPACE_OK);
+}
+
 /* Space that is taken while the file system is asked is not forgotten. */
 static void test_what_comes_during_a_look_counts(void **state)
 {
@@ -219,6 +239,7 @@ int main(void)
 		SPACE_TEST(test_deletion_makes_room_in_a_full_store),
 		SPACE_TEST(test_full_disk_below_the_store_counts),
 		SPACE_TEST(test_room_on_the_disk_is_noticed),
+		SPACE_TEST(test_room_is_noticed_after_a_slow_start),
 		SPACE_TEST(test_what_comes_during_a_look_counts),
 	};
 

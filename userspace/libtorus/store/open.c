@@ -35,6 +35,8 @@ static void finish(struct store *store, int err)
 
 	store_open_release(store);
 	store->state = err < 0 ? STORE_DEAD : STORE_SERVING;
+	if (err == 0)
+		store_space_look_later(store);
 	done(ctx, err);
 	if (err == 0)
 		store_erase_leftovers(store);
@@ -190,7 +192,6 @@ static void space_known(struct env_file_op *op)
 	}
 	store->size = store->cfg.size != 0 ? store->cfg.size : op->total_bytes;
 	store->disk_free = op->free_bytes;
-	store_space_look_later(store);
 	store_identity_read(store, identity_read);
 }
 

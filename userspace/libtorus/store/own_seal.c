@@ -147,8 +147,12 @@ static void walked(struct store_walk *walk, int err)
 {
 	struct store_own_seal *seal = container_of(walk, struct store_own_seal,
 						   walk);
+	int now = check(seal);
 
-	if (store_walk_disk_failed(err)) {
+	/* What was cut meanwhile is not damaged, and who deletes it waits. */
+	if (now < 0) {
+		seal->done(seal, now);
+	} else if (store_walk_disk_failed(err)) {
 		found_bad(seal, strerror(-err));
 	} else if (store_walk_failed(err)) {
 		seal->done(seal, err);

@@ -208,8 +208,10 @@ static void looked(struct env_file_op *op)
 	struct store *store = op->ctx;
 
 	store->statfs_running = false;
-	if (op->result < 0)
+	if (op->result < 0) {
+		store_space_look_later(store);
 		return;
+	}
 	/* What came after it had begun, it may not have seen. */
 	store->disk_free = op->free_bytes;
 	store->appended_since = left_of(store->appended_since,
