@@ -290,14 +290,19 @@ static bool owners_are_up(const struct query *q)
 
 /*
  * It need not be here, so it goes as soon as it may. While an owner is away it
- * stays, and the owner's return has it looked at.
+ * stays, and the owner's return has it looked at. At the end of the log it
+ * stays until a later walk, unless that end is only what it was some time ago:
+ * else a walk that uses what an earlier one has learnt would leave it to one
+ * that comes after --walk-interval.
  */
 static void decide_surplus(struct maint *m, const struct query *q)
 {
+	bool below = volumes_below_tail(m, q->mine.volume, q->mine.chunk);
+
 	if (may_drop(m, q))
 		drop(m, q);
 	else if (!q->known || q->me_target || !owners_are_up(q) ||
-		 !volumes_below_tail(m, q->mine.volume, q->mine.chunk))
+		 (!below && !volumes_tail_is_old(m, q->mine.volume)))
 		item_settled(q->item);
 	else
 		item_later(q->item, back_off(q->item, AGAIN_MIN));

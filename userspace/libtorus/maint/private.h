@@ -179,6 +179,9 @@ uint8_t volumes_most(struct maint *m, uint64_t volume);
  * end of the log. */
 bool volumes_below_tail(const struct maint *m, uint64_t volume,
 			uint64_t chunk);
+/** volumes_tail_is_old() - whether the tail may have moved on since it was asked
+ * for; then it is asked for again when the volume is next looked at. */
+bool volumes_tail_is_old(struct maint *m, uint64_t volume);
 int volumes_init(struct maint *m);
 void volumes_release(struct maint *m);
 

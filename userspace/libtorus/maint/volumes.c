@@ -15,6 +15,7 @@
 #define FETCHES_MAX	8u
 #define GOOD_FOR	(600 * NSEC_PER_SEC)
 #define BAD_FOR		(30 * NSEC_PER_SEC)
+#define TAIL_GOOD_FOR	(30 * NSEC_PER_SEC)
 
 struct volume_info {
 	struct hash_node by_id;
@@ -27,6 +28,7 @@ struct volume_info {
 	uint8_t replication;
 	uint64_t tail_first;		/* nobody looks for the log's end below */
 	uint64_t expires;		/* 0: nothing is known yet */
+	uint64_t answered;		/* when the metadata store did, last */
 };
 
 static struct volume_info *info_find(const struct maint *m, uint64_t id)
@@ -102,7 +104,8 @@ static void fetched(void *ctx, int err, const struct volume_doc *doc)
 	}
 	if (err == 0)
 		v->known = doc != NULL;
-	v->expires = env_now(m->env) + (doc != NULL ? GOOD_FOR : BAD_FOR);
+	v->answered = env_now(m->env);
+	v->expires = v->answered + (doc != NULL ? GOOD_FOR : BAD_FOR);
 	maint_kick(m);
 }
 
@@ -152,6 +155,17 @@ bool volumes_below_tail(const struct maint *m, uint64_t volume,
 	const struct volume_info *v = info_find(m, volume);
 
 	return v != NULL && v->known && chunk < v->tail_first;
+}
+
+bool volumes_tail_is_old(struct maint *m, uint64_t volume)
+{
+	struct volume_info *v = info_find(m, volume);
+
+	if (v == NULL || !v->known ||
+	    env_now(m->env) - v->answered < TAIL_GOOD_FOR)
+		return false;
+	v->expires = 0;
+	return true;
 }
 
 int volumes_init(struct maint *m)
