@@ -43,8 +43,8 @@ static void print_repair(const struct status *s)
 	size_format(r.rate, rate, sizeof(rate));
 	duration_format(r.eta_s, eta, sizeof(eta));
 	if (r.copy_chunks)
-		printf("repair:   %" PRIu64 " chunks, %s left to copy, %s/s, time left: %s\n",
-		       r.copy_chunks, left, rate, eta);
+		printf("repair:   %" PRIu64 " %s, %s left to copy, %s/s, time left: %s\n",
+		       r.copy_chunks, chunks_word(r.copy_chunks), left, rate, eta);
 	if (r.scrub_running)
 		printf("scrub:    %" PRIu64 " of %" PRIu64 " chunks verified in this round\n",
 		       r.scrub_chunks, r.scrub_total);

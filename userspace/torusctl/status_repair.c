@@ -52,8 +52,9 @@ static void check_short(struct status *s)
 	size_format(r.rate, rate, sizeof(rate));
 	duration_format(r.eta_s, eta, sizeof(eta));
 	f = status_add(s, CTL_DEGRADED, "chunks-short", "");
-	finding_what(f, "%" PRIu64 " chunks have fewer copies than they should",
-		     r.short_chunks);
+	finding_what(f, "%" PRIu64 " %s fewer copies than %s should",
+		     r.short_chunks, r.short_chunks == 1 ? "chunk has" : "chunks have",
+		     r.short_chunks == 1 ? "it" : "they");
 	finding_means(f, "each of them has a copy and can be read; it would take fewer failures than it should to lose it");
 	finding_doing(f, "they are copied now: %s left, %s/s, time left: %s",
 		      left, rate, eta);
