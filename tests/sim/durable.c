@@ -9,7 +9,8 @@
  * long as its chunk is in the tail; else min_replicas stores, whoever they are
  * by now (invariant 1). Records are followed backwards by the CRC of the
  * previous header, so that none that was cut off passes for the one that counts.
- * What lies before the published root may be garbage by now.
+ * What lies before the published root may be garbage by now. A sealed
+ * copy on the store whose disk rots may have been as good.
  */
 #include <inttypes.h>
 
@@ -69,12 +70,15 @@ static void demand_copies(struct client *c, const struct inspect_seen *seen,
 			  struct log_position at, const char *when)
 {
 	struct tenant *t = c->tenant;
+	const struct store_node *rotten = t->world->rotten;
 	uint32_t need = t->replication / 2 + 1, have = count_durable(t, at);
 
 	if (have < need) {
 		inspect_update(t, seen->chunk, seen->chunk + 1);
 		have = count_durable(t, at);
 	}
+	if (have < need && rotten)
+		have += !has_durable(rotten, t, at);
 	if (have < need)
 		world_fail(t->world, "%s: record %" PRIu64 " of chunk %" PRIu64
 			   " of %s is durable on %u stores, not on %u", when,
