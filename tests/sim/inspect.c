@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "store/maintain.h"
 #include "wire/record.h"
 #include "world.h"
 
@@ -321,6 +322,24 @@ void inspect_acknowledged(struct client *c, struct log_position at)
 			   "only %u stores have it", at.sequence, have);
 }
 
+/* What the store says of it, if it serves. */
+static const char *copy_state(const struct store_node *s,
+			      const struct tenant *t, uint64_t chunk)
+{
+	struct store_copy copy;
+
+	if (!s->serving || !store_copy_get(s->store, t->id, chunk, &copy))
+		return "";
+	switch (copy.state) {
+	case WIRE_COPY_OPEN:
+		return copy.settled ? ", open, settled" : ", open";
+	case WIRE_COPY_SEALED:
+		return ", sealed";
+	default:
+		return ", bad";
+	}
+}
+
 /* The chain of records in one file: where it ends, and with what. */
 static void dump_chunk(struct store_node *s, const struct tenant *t,
 		       uint64_t chunk, FILE *out)
@@ -346,9 +365,10 @@ static void dump_chunk(struct store_node *s, const struct tenant *t,
 		block += record_blocks(r);
 	}
 	fprintf(out, "%s %s chunk %" PRIu64 ": %u blocks, records %" PRIu64 "-%"
-		PRIu64 ", epoch %" PRIu64 "%s\n", sim_node_name(s->node),
+		PRIu64 ", epoch %" PRIu64 "%s%s\n", sim_node_name(s->node),
 		t->name, chunk, block, first, last, epoch,
-		block && (r->flags & RECORD_LAST) ? ", last" : "");
+		block && (r->flags & RECORD_LAST) ? ", last" : "",
+		copy_state(s, t, chunk));
 }
 
 static void dump_tenant(struct tenant *t, FILE *out)

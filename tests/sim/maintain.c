@@ -109,8 +109,20 @@ void maintain_draw(struct world *w)
 	snprintf(cfg->host, sizeof(cfg->host), "maintenance");
 }
 
+/* A peer that was removed, and came back, may keep what nobody knows any more. */
+static bool is_deleted(struct world *w, uint64_t volume)
+{
+	const struct tenant *t;
+
+	for_each_tenant(t, w)
+		if (t->id == volume)
+			return t->deleted;
+	return false;
+}
+
 /* A bad copy of a chunk that nobody ever sealed: there is nothing that could take
- * its place, until a root makes it garbage, or says how much of it counts. */
+ * its place, until a root makes it garbage, or says how much of it counts. Or one
+ * that has gone meanwhile, or is good again: the next turn finds that. */
 static bool never_sealed(const struct store_node *s,
 			 const struct scrub_place *place)
 {
@@ -118,8 +130,8 @@ static bool never_sealed(const struct store_node *s,
 	struct store_copy copy;
 
 	if (!store_copy_get(s->store, place->volume, place->chunk, &copy) ||
-	    copy.state != WIRE_COPY_BAD)
-		return false;
+	    copy.state != WIRE_COPY_BAD || is_deleted(s->world, place->volume))
+		return true;
 	for_each_store(other, s->world)
 		if (other->serving &&
 		    store_copy_get(other->store, place->volume, place->chunk,
@@ -128,17 +140,30 @@ static bool never_sealed(const struct store_node *s,
 	return true;
 }
 
+/* Where such a copy is not even to be it waits until the owners have theirs. */
+static bool keeps_in_vain(const struct store_node *s, uint32_t vain)
+{
+	return maint_settled(s->maint) ||
+	       (vain && s->maint->items.count <= vain &&
+		!walk_pending(s->maint));
+}
+
 /* Others are asked for copies that cannot be, and nothing else is done. */
 static bool asks_in_vain(const struct store_node *s)
 {
 	const struct scrub *scrub = &s->maint->scrub;
-	unsigned int i;
+	const struct scrub_place *place;
+	uint32_t i, vain = 0;
 
-	for (i = 0; i < SCRUB_HEALS; i++)
-		if (scrub->heal[i].place.chunk &&
-		    !never_sealed(s, &scrub->heal[i].place))
+	for (i = 0; i < SCRUB_HEALS; i++) {
+		place = &scrub->heal[i].place;
+		if (!place->chunk)
+			continue;
+		if (!never_sealed(s, place))
 			return false;
-	return maint_settled(s->maint) && garbage_idle(&s->maint->garbage) &&
+		vain += item_find(s->maint, place->volume, place->chunk) != NULL;
+	}
+	return keeps_in_vain(s, vain) && garbage_idle(&s->maint->garbage) &&
 	       settler_idle(&s->maint->settler) && !scrub->heal_walk &&
 	       !scrub->check_count && !(scrub->verifying && !scrub->in_turn);
 }
