@@ -194,7 +194,7 @@ void confirming_add(struct member *m, uint64_t volume)
 			return;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
-		return;		/* the hourly look brings it again */
+		return;		/* the next look brings it again */
 	c->member = m;
 	c->volume = volume;
 	key_tombstone(&m->cfg.cluster.id, volume, c->key);

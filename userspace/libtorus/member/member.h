@@ -61,7 +61,7 @@ struct registration {
 struct tombstones {
 	struct retry retry;
 	struct meta_watch *watch;
-	struct env_timer hourly;	/* looks again: peers come and go */
+	struct env_timer look;		/* again: each hour, or sooner */
 	struct list_head burials;	/* under way in the store */
 };
 

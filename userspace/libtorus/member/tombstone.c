@@ -5,7 +5,9 @@
  * up when it returns, and watched from then on. Absence never deletes. Each peer
  * confirms in the tombstone that nothing of the volume is left here, and who
  * sees that every peer has done so removes it (confirm.c). An hourly look does
- * that where the last peer to wait for was removed from the cluster.
+ * that where the last peer to wait for was removed from the cluster. Where the
+ * store could not delete - a full disk takes not even the journal's word - the
+ * look comes soon: nothing else would free that space before the next start.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,6 +20,7 @@
 #include "member/private.h"
 
 #define LOOK_AGAIN (3600 * NSEC_PER_SEC)
+#define BURY_AGAIN (30 * NSEC_PER_SEC)
 
 /* One volume on its way out. */
 struct burial {
@@ -40,15 +43,17 @@ static uint64_t bytes_used(const struct member *m)
 static void volume_deleted(void *ctx, int err)
 {
 	struct burial *b = ctx;
+	struct member *m = b->member;
 
-	if (err < 0)
-		log_error("%s. The rest goes at the next start",
-			  error_text(err));
-	else if (bytes_used(b->member) < b->used)
-		log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
-			 b->volume);
-	if (err == 0)
-		confirming_add(b->member, b->volume);
+	if (err < 0) {
+		log_error("%s; trying again", error_text(err));
+		env_timer_after(m->env, &m->tombstones.look, BURY_AGAIN);
+	} else {
+		if (bytes_used(m) < b->used)
+			log_info("volume %016" PRIx64 ": deleted, its chunks are gone",
+				 b->volume);
+		confirming_add(m, b->volume);
+	}
 	list_del_init(&b->node);
 	free(b);
 }
@@ -126,7 +131,7 @@ static void listed(void *ctx, int err, int64_t revision,
 		return;
 	}
 	retry_reset(&m->tombstones.retry);
-	env_timer_after(m->env, &m->tombstones.hourly, LOOK_AGAIN);
+	env_timer_after(m->env, &m->tombstones.look, LOOK_AGAIN);
 	for (i = 0; i < count; i++)
 		bury(m, kv[i].key);
 	key_prefix(&m->cfg.cluster.id, "tombstones", prefix);
@@ -146,7 +151,7 @@ static void try_again(struct env_timer *timer)
 
 static void look_again(struct env_timer *timer)
 {
-	struct tombstones *t = container_of(timer, struct tombstones, hourly);
+	struct tombstones *t = container_of(timer, struct tombstones, look);
 	struct member *m = container_of(t, struct member, tombstones);
 
 	if (m->stopping)
@@ -160,7 +165,7 @@ static void look_again(struct env_timer *timer)
 void tombstones_start(struct member *m)
 {
 	list_init(&m->tombstones.burials);
-	env_timer_init(&m->tombstones.hourly, look_again);
+	env_timer_init(&m->tombstones.look, look_again);
 	retry_init(&m->tombstones.retry, m->env, try_again);
 	list(m);
 }
