@@ -209,57 +209,6 @@ static void a_bad_copy_goes_when_the_owners_have_theirs(void **state)
 	mbed_check_places(w);
 }
 
-/* One answer of an ensemble tells a recoverer where the log ends. */
-static void nothing_of_the_tail_is_dropped(void **state)
-{
-	struct mbed *w = *state;
-	unsigned int other;
-	uint64_t chunk;
-
-	w->cfg.walk_interval_ns = 60 * SEC;
-	w->tail_first = 1;
-	mbed_volume(w, 3);
-	mbed_ring(w, 3, 0xf, 0);
-	mbed_start_all(w, 0xf);
-	chunk = mbed_put(w, 0xf, BLOCKS);
-	other = first_of(0xf & ~mbed_owners(w, chunk, 0));
-	sim_run(w->sim, 200 * SEC);
-	mbed_settle(w);
-	assert_true(mbed_has(w, other, chunk));
-	w->tail_first = chunk + 1;
-	mbed_volume(w, 3);
-	sim_run(w->sim, 800 * SEC);
-	mbed_settle(w);
-	assert_false(mbed_has(w, other, chunk));
-}
-
-/* The log has moved on since the stores asked where it ends: a change of the
- * ring must not leave copies to a walk an hour later. */
-static void the_tail_of_some_time_ago_keeps_nothing(void **state)
-{
-	struct mbed *w = *state;
-	unsigned int other, i;
-	uint64_t chunk;
-
-	w->cfg.walk_interval_ns = MBED_LONG;
-	w->tail_first = 1;
-	mbed_volume(w, 3);
-	mbed_ring(w, 3, 0x7, 0);
-	mbed_start_all(w, 0xf);
-	for (i = 0; i < 20; i++)
-		chunk = mbed_put(w, 0x7, BLOCKS);
-	sim_run(w->sim, 60 * SEC);
-	w->tail_first = chunk + 1;
-	mbed_volume(w, 3);
-	mbed_ring(w, 3, 0xf, 0);
-	sim_run(w->sim, 120 * SEC);
-	mbed_settle(w);
-	for (i = 0; i < 20; i++, chunk--) {
-		other = first_of(0xf & ~mbed_owners(w, chunk, 0));
-		assert_false(mbed_has(w, other, chunk));
-	}
-}
-
 static void a_copy_that_stayed_open_is_replaced(void **state)
 {
 	struct mbed *w = *state;
@@ -727,8 +676,6 @@ int main(void)
 		TEST(a_short_outage_copies_only_what_is_missing),
 		TEST(a_bad_copy_that_does_not_belong_here_goes),
 		TEST(a_bad_copy_goes_when_the_owners_have_theirs),
-		TEST(nothing_of_the_tail_is_dropped),
-		TEST(the_tail_of_some_time_ago_keeps_nothing),
 		TEST(a_copy_that_stayed_open_is_replaced),
 		TEST(what_is_put_off_counts),
 		TEST(a_volume_that_is_not_known_is_copied_and_not_dropped),

@@ -183,7 +183,7 @@ static void say_drain(struct finding *f, const struct survey_answer *a)
 		finding_doing(f, "they are copied to the other peers, time left: %s",
 			      eta);
 	else
-		finding_doing(f, "it has none to copy now; it gives up what the others have, at the end of a volume's log only when that has moved on or the volume was detached, and looks again each --walk-interval (1 h)");
+		finding_doing(f, "it has none to copy now; it gives up what the others have, at the end of a volume's log only when that has moved on or the volume was detached, which it notices within a minute");
 }
 
 static void check_drains(struct status *s)

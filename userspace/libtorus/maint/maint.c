@@ -50,6 +50,7 @@ static void turn(struct env_timer *timer)
 	struct maint *m = container_of(timer, struct maint, turn);
 
 	members_turn(m);
+	volumes_turn(m);
 	walk_turn(m);
 	lookup_turn(m);
 	push_turn(m);

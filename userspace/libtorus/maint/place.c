@@ -19,7 +19,8 @@
  * the very ring that I follow, has a good copy: mine, or one that supersedes
  * it; and only if the chunk lies below the declared tail: in the tail, one answer
  * of its ensemble tells a recoverer where the log ends, and that may be mine,
- * though the chunk is sealed long since. A later walk finds it then.
+ * though the chunk is sealed long since. It is looked at again when the tail has
+ * moved on (volumes.c).
  * drop.c looks at the ring once more in the step that unlinks. An owner
  * never drops: with two changes of the ring under way at R=2, each of two peers
  * could take the other for an owner.
@@ -288,12 +289,22 @@ static bool owners_are_up(const struct query *q)
 	return true;
 }
 
+/* Nothing is to be done about mine now; if it is superfluous, and stays for the
+ * tail alone, it is looked at once more when that has moved on. */
+static void leave_alone(struct maint *m, const struct query *q)
+{
+	if (!q->me_owner && !q->me_target &&
+	    (!q->known ||
+	     !volumes_below_tail(m, q->mine.volume, q->mine.chunk)))
+		volumes_put_off(m, q->mine.volume, q->mine.chunk);
+	item_settled(q->item);
+}
+
 /*
  * It need not be here, so it goes as soon as it may. While an owner is away it
  * stays, and the owner's return has it looked at. At the end of the log it
- * stays until a later walk, unless that end is only what it was some time ago:
- * else a walk that uses what an earlier one has learnt would leave it to one
- * that comes after --walk-interval.
+ * stays until that has moved on, unless that end is only what it was some time
+ * ago: then it is not settled before it was asked for once more.
  */
 static void decide_surplus(struct maint *m, const struct query *q)
 {
@@ -303,7 +314,7 @@ static void decide_surplus(struct maint *m, const struct query *q)
 		drop(m, q);
 	else if (!q->known || q->me_target || !owners_are_up(q) ||
 		 (!below && !volumes_tail_is_old(m, q->mine.volume)))
-		item_settled(q->item);
+		leave_alone(m, q);
 	else
 		item_later(q->item, back_off(q->item, AGAIN_MIN));
 }
@@ -375,7 +386,7 @@ static void decide_unsealed(struct maint *m, const struct query *q,
 			 * the owners have theirs. */
 			decide_surplus(m, q);
 		} else if (!may_seal(m, q)) {
-			item_settled(item);
+			leave_alone(m, q);
 		} else if (!item->opened) {
 			item->opened = true;
 			item_later(item, OPEN_AGAIN);

@@ -10,13 +10,14 @@
  *	drop.c     copies that do not belong here
  *	seal.c     copies that missed their seal
  *	members.c  the peers: who is up, who is lost
- *	volumes.c  how many copies a volume's chunks have
+ *	volumes.c  how many copies a volume's chunks have, and where its tail is
  *	moved.c    when the previous ring may be forgotten
  *	rate.c     how fast
  *
  * Everything that happens ends in maint_kick(): the turn that follows looks at
  * all of them. Nothing runs, and no timer but that of the next full walk, while
- * there is nothing to be done.
+ * there is nothing to be done; but while a copy is here that may go once its
+ * volume's tail has moved on, that is looked for.
  */
 #ifndef TORUS_MAINT_PRIVATE_H
 #define TORUS_MAINT_PRIVATE_H
@@ -161,6 +162,7 @@ uint64_t rate_speed(struct maint *m);
 struct volumes {
 	struct hash_table by_id;
 	struct list_head lru;		/* oldest first */
+	struct list_head put_off;	/* that have copies to be looked at again */
 	uint32_t count, fetching;
 };
 
@@ -182,6 +184,12 @@ bool volumes_below_tail(const struct maint *m, uint64_t volume,
 /** volumes_tail_is_old() - whether the tail may have moved on since it was asked
  * for; then it is asked for again when the volume is next looked at. */
 bool volumes_tail_is_old(struct maint *m, uint64_t volume);
+/** volumes_put_off() - have a copy looked at again, soon after the volume's
+ * document says that its chunk lies below the declared tail. */
+void volumes_put_off(struct maint *m, uint64_t volume, uint64_t chunk);
+/** volumes_turn() - look at those for which that is so, and read the documents
+ * of the others again when it is time. */
+void volumes_turn(struct maint *m);
 int volumes_init(struct maint *m);
 void volumes_release(struct maint *m);
 

@@ -4,11 +4,19 @@
  * says: of a bounded number of volumes, for a while. A volume that is not to be
  * found there (deleted, or the metadata store was lost) gets as many copies as
  * the ring says, and nothing of it is dropped.
+ *
+ * A superfluous copy in a volume's declared tail has to stay until that has
+ * moved on, which no event tells: the document is read again for as long as a
+ * copy is put off for it, with pauses that double up to AGAIN_MAX. Of the copies
+ * that were put off, each volume keeps the first and the last: all between them
+ * that lie below the tail by then are looked at. What is put off makes no item,
+ * so it keeps nobody from being settled.
  */
 #include "maint/private.h"
 
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "maint/fetch.h"
 
 #define VOLUMES_MAX	1024u
@@ -16,6 +24,8 @@
 #define GOOD_FOR	(600 * NSEC_PER_SEC)
 #define BAD_FOR		(30 * NSEC_PER_SEC)
 #define TAIL_GOOD_FOR	(30 * NSEC_PER_SEC)
+#define AGAIN_MIN	(5 * NSEC_PER_SEC)
+#define AGAIN_MAX	(60 * NSEC_PER_SEC)
 
 struct volume_info {
 	struct hash_node by_id;
@@ -29,6 +39,10 @@ struct volume_info {
 	uint64_t tail_first;		/* nobody looks for the log's end below */
 	uint64_t expires;		/* 0: nothing is known yet */
 	uint64_t answered;		/* when the metadata store did, last */
+	/* copies that are put off; none: not on volumes->put_off */
+	struct list_head off_node;
+	uint64_t off_after, off_last;	/* chunks: beyond the one, to the other */
+	uint64_t off_again, off_pause;
 };
 
 static struct volume_info *info_find(const struct maint *m, uint64_t id)
@@ -49,20 +63,29 @@ static void info_free(struct volumes *vs, struct volume_info *v)
 {
 	hash_remove(&vs->by_id, &v->by_id);
 	list_del_init(&v->node);
+	list_del_init(&v->off_node);
 	vs->count--;
 	free(v);
 }
 
+/* The oldest; what is put off for it is left to the next walk, so rather one of
+ * which nothing is. */
 static void evict(struct volumes *vs)
 {
-	struct volume_info *v;
+	struct volume_info *v, *oldest = NULL;
 
 	list_for_each_entry(v, &vs->lru, node) {
 		if (v->fetching)
 			continue;
-		info_free(vs, v);
-		return;
+		if (oldest == NULL)
+			oldest = v;
+		if (list_empty(&v->off_node)) {
+			oldest = v;
+			break;
+		}
 	}
+	if (oldest != NULL)
+		info_free(vs, oldest);
 }
 
 static struct volume_info *info_new(struct maint *m, uint64_t id)
@@ -77,6 +100,7 @@ static struct volume_info *info_new(struct maint *m, uint64_t id)
 		return NULL;
 	v->maint = m;
 	v->id = id;
+	list_init(&v->off_node);
 	hash_insert(&vs->by_id, &v->by_id, hash_u64(id));
 	list_add_tail(&v->node, &vs->lru);
 	vs->count++;
@@ -168,8 +192,81 @@ bool volumes_tail_is_old(struct maint *m, uint64_t volume)
 	return true;
 }
 
+/* ---- what is put off -------------------------------------------------------- */
+
+void volumes_put_off(struct maint *m, uint64_t volume, uint64_t chunk)
+{
+	struct volume_info *v = info_find(m, volume);
+	uint64_t after = chunk > 0 ? chunk - 1 : 0;
+
+	if (v == NULL)
+		v = info_new(m, volume);
+	if (v == NULL)
+		return;
+	if (!list_empty(&v->off_node)) {
+		v->off_after = MIN(v->off_after, after);
+		v->off_last = MAX(v->off_last, chunk);
+		return;
+	}
+	list_add_tail(&v->off_node, &m->volumes.put_off);
+	v->off_after = after;
+	v->off_last = chunk;
+	v->off_pause = AGAIN_MIN;
+	v->off_again = env_now(m->env) + v->off_pause;
+	maint_wake_at(m, v->off_again);
+}
+
+/* Those that are below the tail now; a batch of them in one turn. */
+static void look_below_tail(struct maint *m, struct volume_info *v)
+{
+	struct store_copy copy;
+	uint32_t n = 0;
+
+	while (v->off_after < v->off_last) {
+		if (!store_copy_next(m->store, v->id, v->off_after, &copy) ||
+		    copy.volume != v->id || copy.chunk > v->off_last)
+			break;
+		if (!volumes_below_tail(m, v->id, copy.chunk))
+			return;
+		if (n++ == MAINT_BATCH_MAX) {
+			maint_kick(m);
+			return;
+		}
+		v->off_after = copy.chunk;
+		item_look(m, v->id, copy.chunk, 0);
+	}
+	list_del_init(&v->off_node);
+}
+
+static void read_again(struct maint *m, struct volume_info *v)
+{
+	uint64_t now = env_now(m->env);
+
+	/* The end of each that is under way brings another turn. */
+	if (v->fetching || m->volumes.fetching >= FETCHES_MAX)
+		return;
+	if (now >= v->off_again) {
+		fetch(m, v);
+		v->off_pause = MIN(2 * v->off_pause, AGAIN_MAX);
+		v->off_again = now + v->off_pause;
+	}
+	maint_wake_at(m, v->off_again);
+}
+
+void volumes_turn(struct maint *m)
+{
+	struct volume_info *v, *next;
+
+	list_for_each_entry_safe(v, next, &m->volumes.put_off, off_node) {
+		look_below_tail(m, v);
+		if (!list_empty(&v->off_node))
+			read_again(m, v);
+	}
+}
+
 int volumes_init(struct maint *m)
 {
+	list_init(&m->volumes.put_off);
 	list_init(&m->volumes.lru);
 	return hash_init(&m->volumes.by_id, 64);
 }
