@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+
 /* ---- verification ------------------------------------------------------------- */
 
 static void test_verification_names_what_is_bad(void **state)
@@ -57,6 +59,52 @@ static void test_unreadable_copy_is_bad(void **state)
 	free(s.bytes);
 }
 
+static void verify_done(struct store_copy_op *copy_op, int err)
+{
+	struct op *op = container_of(copy_op, struct op, op);
+
+	op->done = true;
+	op->err = err;
+}
+
+/* A later epoch seals it shorter where one reads: that is no damage. */
+static void test_cut_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), want;
+	struct record *r = record_new();
+	uint32_t i, cut = 0;
+
+	assert_non_null(r);
+	assert_int_equal(record_decode(s.bytes, s.blocks * BLOCK_SIZE, r), 0);
+	want = s;
+	want.blocks = record_blocks(r);
+	want.end_crc = r->crc;
+	want.epoch = 2;
+	for (i = 0; i < 30; i++) {
+		struct op op = { .op = { .volume = VOLUME, .chunk = CHUNK,
+					 .done = verify_done } };
+
+		f = peer_setup_again(state);
+		assert_int_equal(restore(f, &s), WIRE_OK);
+		sim_node_disk_faults(f->node)->slow_until = UINT64_MAX;
+		sim_node_disk_faults(f->node)->slow_extra = 2 * NSEC_PER_MSEC;
+		store_copy_verify(f->store, &op.op);
+		sim_run(f->sim, i * NSEC_PER_MSEC);
+		assert_int_equal(seal(f, CHUNK, 2, want.blocks, want.end_crc),
+				 WIRE_OK);
+		if (!op.done)
+			assert_true(sim_run_until(f->sim, &op.done,
+						  100 * NSEC_PER_SEC));
+		assert_true(op.err == 0 || op.err == -EAGAIN);
+		cut += op.err != 0;
+		assert_restored(f, &want);
+	}
+	assert_true(cut > 0);
+	record_free(r);
+	free(s.bytes);
+}
+
 int main(void)
 {
 #define RESTORE_TEST(name) \
@@ -64,6 +112,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RESTORE_TEST(test_verification_names_what_is_bad),
 		RESTORE_TEST(test_unreadable_copy_is_bad),
+		RESTORE_TEST(test_cut_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,7 @@ struct copy_work {
 	uint32_t block;
 	/* verify */
 	struct store_walk walk;
+	uint64_t seal_epoch;		/* when it began */
 	struct store_durable_wait bad;
 	struct wire_finding finding;
 	/* seal */
@@ -278,6 +279,8 @@ static void verified(struct store_walk *walk, int err)
 		found_bad(work, walk->tail.block, strerror(-err));
 	else if (store_walk_failed(err))
 		work_end(work, err);
+	else if (chunk->seal_epoch != work->seal_epoch)
+		work_end(work, -EAGAIN);	/* cut where it was read */
 	else if (err < 0)
 		found_bad(work, walk->tail.block, "what it holds was damaged");
 	else if (walk->tail.block != chunk->length ||
@@ -308,6 +311,7 @@ static int verify_begin(struct store *store, struct store_copy_op *op,
 	};
 	work->chunk = chunk;
 	store_chunk_hold(chunk);
+	work->seal_epoch = chunk->seal_epoch;
 	work->walk.chunk = chunk;
 	work->walk.end = chunk->length;
 	work->walk.check_from = 0;

@@ -106,8 +106,9 @@ bool store_has_clients(const struct store *store);
 /*
  * Memory is the caller's and stays until done() or store_copy_cancel(). @err:
  * 0, -ENOENT (no such copy, or gone meanwhile), -EUCLEAN (the copy is bad),
- * -EAGAIN (not sealed), -ERANGE (beyond its length), -EBUSY (it is being
- * deleted or replaced), -EIO, -ENOMEM, -ESHUTDOWN (the store is being closed).
+ * -EAGAIN (not sealed, or anew meanwhile), -ERANGE (beyond its length), -EBUSY
+ * (it is being deleted or replaced), -EIO, -ENOMEM, -ESHUTDOWN (the store is
+ * being closed).
  */
 struct store_copy_op {
 	/* in */
