@@ -144,7 +144,6 @@ static void check_held(struct status *s)
 
 static void check_move(struct status *s)
 {
-
 	const struct ring_doc *ring = s->view.ring;
 	char left[32], eta[32];
 	struct move m = { 0 };
