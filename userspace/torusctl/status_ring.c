@@ -199,12 +199,13 @@ static void check_drains(struct status *s)
 		finding_what(f, "peer %s is %s and holds %" PRIu64 " %s",
 			     p->doc.address, a->chunks ? "being drained" :
 			     "drained", a->chunks, chunks_word(a->chunks));
-		finding_means(f, "it gets no new data, and serves what it holds until others have it");
 		if (!a->chunks) {
+			finding_means(f, "it gets no new data, and has none that others lack");
 			finding_command(f, "torusctl peer remove %s",
 					p->doc.address);
 			continue;
 		}
+		finding_means(f, "it gets no new data, and serves what it holds until others have it");
 		say_drain(f, a);
 		finding_command(f, "nothing, until it holds none; to take it back: torusctl peer undrain %s",
 				p->doc.address);

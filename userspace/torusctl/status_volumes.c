@@ -4,8 +4,12 @@
  * written with fewer copies than they should have.
  */
 #include <inttypes.h>
+#include <string.h>
+#include <time.h>
 
 #include "status.h"
+
+#define ATTACH_MS 10000ll
 
 bool status_owner_alive(const struct status *s, const struct volume_doc *v)
 {
@@ -15,18 +19,32 @@ bool status_owner_alive(const struct status *s, const struct volume_doc *v)
 	return false;
 }
 
+/* Who attaches has a moment without a lease, which is written after the claim. */
+static bool is_attached_just_now(const struct volume_doc *v)
+{
+	int64_t age_ms = (int64_t)time(NULL) * 1000 -
+			 (int64_t)v->attachment.since_ms;
+
+	return -ATTACH_MS < age_ms && age_ms < ATTACH_MS;
+}
+
 static void check_owner(struct status *s, const struct volume_doc *v)
 {
 	struct finding *f;
 
-	if (!v->attachment.present || status_owner_alive(s, v))
+	if (!v->attachment.present || status_owner_alive(s, v) ||
+	    is_attached_just_now(v))
 		return;
 	f = status_add(s, CTL_DEGRADED, "volume-abandoned", v->name);
 	finding_what(f, "volume %s: its helper on host %.100s (process %" PRIu64 ") is unreachable",
 		     v->name, v->attachment.host, v->attachment.pid);
 	finding_means(f, "nothing that was acknowledged is lost; the volume stays with that host until someone takes it");
-	finding_command(f, "on that host: torusctl attach %s; elsewhere: torusctl attach %s --force; if nobody needs it now: torusctl detach %s --force",
-			v->name, v->name, v->name);
+	if (strcmp(v->attachment.device, "nbdkit") == 0)
+		finding_command(f, "start nbdkit with force=true; or as a device: torusctl attach %s --force; if nobody needs it now: torusctl detach %s --force",
+				v->name, v->name);
+	else
+		finding_command(f, "on that host: torusctl attach %s; elsewhere: torusctl attach %s --force; if nobody needs it now: torusctl detach %s --force",
+				v->name, v->name, v->name);
 }
 
 static bool tail_is_open(const struct volume_doc *v)

@@ -109,7 +109,7 @@ static int may_claim(const struct volume *v, const struct volume_doc *doc)
 	if (held->present && !same && !v->cfg.force && !makes_way(v, held) &&
 	    !ended_with_its_boot(v, held))
 		return error_set(-EBUSY,
-				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force",
+				 "volume %s is attached as %s on host %s (process %" PRIu64 "); detach it there, or take it over with --force (nbdkit: force=true)",
 				 doc->name, held->device, held->host, held->pid);
 	return 0;
 }
@@ -184,7 +184,7 @@ static void owner_stands(struct attach *a)
 		attach_wait(a, -EBUSY, "volume %s: the lease of the last owner, of an earlier boot of this machine, has not ended yet",
 			    v->cfg.name);
 	else
-		attach_fail(a, -EBUSY, "volume %s is attached by another machine that has the name %s and the machine-id of this one, and is alive: one of them is a clone of the other, and has to get a machine-id of its own; detach the volume there, or take it over with --force",
+		attach_fail(a, -EBUSY, "volume %s is attached by another machine that has the name %s and the machine-id of this one, and is alive: one of them is a clone of the other, and has to get a machine-id of its own; detach the volume there, or take it over with --force (nbdkit: force=true)",
 			    v->cfg.name, v->cfg.attachment.host);
 }
 
