@@ -134,6 +134,9 @@ static void listed(void *ctx, int err, int64_t revision,
 	env_timer_after(m->env, &m->tombstones.look, LOOK_AGAIN);
 	for (i = 0; i < count; i++)
 		bury(m, kv[i].key);
+	/* Two lists may have been under way. */
+	if (m->tombstones.watch != NULL)
+		m->meta->ops->unwatch(m->meta, m->tombstones.watch);
 	key_prefix(&m->cfg.cluster.id, "tombstones", prefix);
 	m->tombstones.watch = m->meta->ops->watch(m->meta, prefix,
 						  revision + 1, changed, m);
