@@ -197,6 +197,20 @@ static bool says(int err, const char *part)
 }
 
 /*
+ * The log goes through a chunk of which disks that rotted or failed have spoilt
+ * all copies: nobody follows it through what may be damaged anywhere.
+ */
+static bool is_spoilt(const struct tenant *t, int err)
+{
+	const char *text = error_text(err);
+	const char *chunk = strstr(text, "chunk ");
+
+	return strstr(text, "no peer that answers has") && chunk &&
+	       faults_spoilt_chunk(t, strtoull(chunk + strlen("chunk "), NULL,
+					       10));
+}
+
+/*
  * Copies that are damaged or too short, while a peer that may have better ones
  * is gone for ever or all others have answered: nobody may go on by himself.
  * Nor where bad copies are on so many disks that what is left is too few. With
@@ -210,6 +224,8 @@ static bool needs_person(const struct client *c, int err)
 
 	if (err == -ETIMEDOUT && faults_few_good_disks(w) &&
 	    says(err, "durable copies"))
+		return true;
+	if (is_spoilt(t, err))
 		return true;
 	if (c->surviving || err != -EUCLEAN)
 		return false;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "store/maintain.h"
 #include "world.h"
 
 #define MSEC NSEC_PER_MSEC
@@ -502,14 +503,41 @@ bool faults_active(const struct world *w)
 	       w->last_fault > past;
 }
 
+static bool disk_was_bad(const struct store_node *s)
+{
+	const struct world *w = s->world;
+
+	return w->bad_disks & 1u << (s - w->stores) || w->rotten == s;
+}
+
 bool faults_few_good_disks(const struct world *w)
 {
 	unsigned int i, good = 0;
 
 	for (i = 0; i < w->store_count; i++)
-		good += !(w->bad_disks & 1u << i) && !w->stores[i].gone &&
-			w->rotten != &w->stores[i];
+		good += !disk_was_bad(&w->stores[i]) && !w->stores[i].gone;
 	return good < MIN_REPLICAS;
+}
+
+bool faults_spoilt_chunk(const struct tenant *t, uint64_t chunk)
+{
+	unsigned int i, bad = 0;
+	struct store_copy copy;
+
+	for (i = 0; i < t->world->store_count; i++) {
+		const struct store_node *s = &t->world->stores[i];
+
+		if (s->gone)
+			continue;
+		if (!s->serving)
+			return false;
+		if (!store_copy_get(s->store, t->id, chunk, &copy))
+			continue;
+		if (copy.state != WIRE_COPY_BAD || !disk_was_bad(s))
+			return false;
+		bad++;
+	}
+	return bad >= MIN_REPLICAS;
 }
 
 void faults_end(struct world *w)

@@ -326,6 +326,10 @@ bool fault_begin(struct world *w, const char *name);
 bool faults_active(const struct world *w);
 /* So many disks have spoilt copies that the others are too few for a volume. */
 bool faults_few_good_disks(const struct world *w);
+
+/** faults_spoilt_chunk() - all copies that there are of it are bad, two or more,
+ * on disks that failed or rotted; every store has said so. */
+bool faults_spoilt_chunk(const struct tenant *t, uint64_t chunk);
 /* Somebody has recovered the volume. */
 void faults_recovered(struct tenant *t);
 
