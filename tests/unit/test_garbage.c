@@ -15,11 +15,15 @@
 #include "maint/garbage.h"
 #include "volume_bed.h"
 
+/* What is read before the beginning of an answer says: dead. */
+#define ZEROS 16384u
+
 struct collector {
 	struct bed *bed;
 	unsigned int store;
 	struct cluster *cluster;
 	struct garbage *garbage;
+	uint8_t *memory;		/* zeros, and then that */
 	bool opened;
 	int err;
 	unsigned int settled;		/* copies, as it told */
@@ -59,8 +63,9 @@ static void collector_start(struct collector *c, struct bed *w, unsigned int i)
 	assert_non_null(c->cluster);
 	assert_true(sim_run_until(w->sim, &c->opened, LONG));
 	assert_int_equal(0, c->err);
-	c->garbage = malloc(sizeof(*c->garbage));
-	assert_non_null(c->garbage);
+	c->memory = calloc(1, ZEROS + sizeof(*c->garbage));
+	assert_non_null(c->memory);
+	c->garbage = (struct garbage *)(c->memory + ZEROS);
 	assert_int_equal(0, garbage_init(c->garbage, sim_node_env(w->node[i]),
 					 sim_node_meta(w->node[i]), c->cluster,
 					 w->store[i], &garbage));
@@ -69,7 +74,7 @@ static void collector_start(struct collector *c, struct bed *w, unsigned int i)
 static void collector_end(struct collector *c)
 {
 	garbage_release(c->garbage);
-	free(c->garbage);
+	free(c->memory);
 	cluster_close(c->cluster);
 }
 
@@ -234,6 +239,59 @@ static void roots_that_were_given_up_are_no_obstacle(void **state)
 	collector_end(&c);
 }
 
+/* Chunks beyond those of two leaves of the table. */
+static void make_distant_chunks(struct bed *w)
+{
+	char key[META_KEY_MAX];
+	struct volume_doc doc;
+	int i;
+
+	key_volume_id(&w->cluster, 1, key);
+	bed_put(w, key, name_encode("vol"));
+	bed_attach(w);
+	bed_write_random(w, 5);
+	assert_int_equal(0, bed_detach(w));
+	bed_get_volume(w, &doc);
+	assert_true(doc.sealed_count > 0);
+	assert_int_equal(doc.next_chunk, doc.sealed[doc.sealed_count - 1].next);
+	doc.next_chunk += 2 * MAP_FANOUT;
+	doc.sealed[doc.sealed_count - 1].next = doc.next_chunk;
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&doc));
+	for (i = 0; i < 2; i++) {	/* the second root lies behind them */
+		bed_attach(w);
+		bed_write_random(w, 5);
+		assert_int_equal(0, bed_detach(w));
+	}
+}
+
+/*
+ * A copy comes from another store while the table is asked about higher chunks:
+ * the cursor is before it, and the answer says nothing of it.
+ */
+static void a_copy_that_comes_during_a_lookup_is_not_judged(void **state)
+{
+	struct bed *w = *state;
+	struct store_copy copy;
+	struct collector c;
+	unsigned int i;
+
+	make_distant_chunks(w);
+	assert_true(store_copy_get(w->store[0], 1, 1, &copy));
+	collector_start(&c, w, 0);
+	garbage_look(c.garbage);
+	for (i = 0; i < 2000000 && c.garbage->lookup.first < 2 * MAP_FANOUT; i++)
+		sim_run(w->sim, 10000);
+	assert_int_equal(GARBAGE_TABLE, c.garbage->state);
+	assert_true(c.garbage->busy);
+	assert_int_equal(2 * MAP_FANOUT, c.garbage->lookup.first);
+	c.garbage->chunk = 0;
+	sim_run(w->sim, 20 * NSEC_PER_SEC);
+	assert_true(garbage_idle(c.garbage));
+	assert_true(store_copy_get(w->store[0], 1, 1, &copy));
+	collector_end(&c);
+}
+
 /* ---- unsealed copies ---------------------------------------------------- */
 
 /* The highest chunk of which store 0 has an unsealed copy. */
@@ -385,6 +443,7 @@ int main(void)
 		TEST(absence_deletes_nothing),
 		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
 		TEST(roots_that_were_given_up_are_no_obstacle),
+		TEST(a_copy_that_comes_during_a_lookup_is_not_judged),
 		TEST(an_unsealed_copy_below_the_horizon_is_settled),
 		TEST(an_unsealed_copy_on_the_sealed_list_is_settled),
 		TEST(a_metadata_store_that_went_back_settles_nothing),

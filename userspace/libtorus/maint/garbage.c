@@ -408,7 +408,8 @@ static void load_page(void *ctx, struct map_page_load *load)
 	reader_read(g->reader, &g->page);
 }
 
-/* The copies here that the answer is about. */
+/* The copies here that the answer is about. Others may have been restored since
+ * it was asked for, also of lower chunks: the next look is for those. */
 static void judge(struct garbage *g)
 {
 	uint64_t end = g->lookup.first + MAP_FANOUT;
@@ -416,6 +417,8 @@ static void judge(struct garbage *g)
 	struct chunk_info info;
 	struct store_copy copy;
 
+	if (g->lookup.first > 0)
+		g->chunk = MAX(g->chunk, g->lookup.first - 1);
 	while (store_copy_next(g->store, g->volume, g->chunk, &copy) &&
 	       copy.volume == g->volume && copy.chunk < MIN(end, g->horizon) &&
 	       g->dead_count < GARBAGE_DEAD_MAX) {
