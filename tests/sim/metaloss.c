@@ -211,6 +211,8 @@ void metaloss_begin(struct world *w)
 	w->stats.rebuilt++;
 	w->last_fault = MAX(w->last_fault, sim_now(w->sim));
 	forsake_all(w);
-	for_each_volume(t, w)
+	for_each_volume(t, w) {
+		model_rebuilt(t->model);
 		t->current = NULL;
+	}
 }

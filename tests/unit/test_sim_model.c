@@ -280,6 +280,51 @@ static void an_old_write_does_not_come_back(void **state)
 	assert_int_equal(f->complaints, 1);
 }
 
+static void recover_rebuilt(struct fixture *f)
+{
+	model_rebuilt(f->model);
+	model_attached(f->model, 4, f->now++);
+	model_recovered(f->model, f->volume);
+}
+
+/* Nothing was written since, so the stores cannot know that it was cut off. */
+static void rebuilt_metadata_may_bring_back_what_was_cut_off(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t a = write_blocks(f, 0, 1);
+
+	recover(f);
+	disk(f, 0, 1, a);
+	recover_rebuilt(f);
+	assert_int_equal(f->complaints, 0);
+	/* But once. */
+	disk(f, 0, 1, 0);
+	model_attached(f->model, 5, f->now++);
+	model_recovered(f->model, f->volume);
+	assert_int_equal(f->complaints, 1);
+}
+
+static void rebuilt_metadata_bring_back_nothing_older_than_what_was_found(
+	void **state)
+{
+	struct fixture *f = *state;
+	uint32_t a = write_blocks(f, 0, 1), b;
+	struct volume_request req = {
+		.op = VOLUME_WRITE, .offset = BLOCK_SIZE, .length = BLOCK_SIZE,
+	};
+
+	recover(f);
+	b = model_submit(f->model, 2, &req, f->now++);
+	done(f, b, 0);
+	disk(f, 1, 1, b);
+	model_attached(f->model, 3, f->now++);
+	model_recovered(f->model, f->volume);
+	assert_int_equal(f->complaints, 0);
+	disk(f, 0, 1, a);
+	recover_rebuilt(f);
+	assert_int_equal(f->complaints, 1);
+}
+
 static void a_late_acknowledgement_must_be_true(void **state)
 {
 	struct fixture *f = *state;
@@ -368,6 +413,8 @@ int main(void)
 		TEST(zeros_are_told_from_older_data),
 		TEST(a_failed_write_may_be_there_or_not),
 		TEST(an_old_write_does_not_come_back),
+		TEST(rebuilt_metadata_may_bring_back_what_was_cut_off),
+		TEST(rebuilt_metadata_bring_back_nothing_older_than_what_was_found),
 		TEST(a_late_acknowledgement_must_be_true),
 		TEST(a_fenced_writer_is_never_acknowledged),
 		TEST(a_flush_promises_what_its_own_owner_was_told),

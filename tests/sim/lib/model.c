@@ -51,6 +51,8 @@ struct model {
 	uint32_t bases;			/* recoveries so far */
 	uint64_t power_loss;		/* the last one */
 	bool wide_loss;			/* since the base */
+	bool rebuilt;			/* see model_rebuilt() */
+	uint32_t branch;		/* what was lost from here on may be found then */
 	uint32_t survivor;		/* see model_survived(); ~0 = none */
 };
 
@@ -102,6 +104,7 @@ struct model *model_new(uint64_t sectors, model_fail_fn fail_fn, void *ctx)
 				       .state = OP_SETTLED };
 	m->count = 1;
 	m->first_open = 1;
+	m->branch = 1;
 	return m;
 }
 
@@ -425,6 +428,11 @@ void model_survived(struct model *m, uint32_t first)
 	m->survivor = first;
 }
 
+void model_rebuilt(struct model *m)
+{
+	m->rebuilt = true;
+}
+
 void model_detached(struct model *m, uint32_t owner)
 {
 	if (owner == m->owner && !m->recovering)
@@ -531,6 +539,15 @@ static bool is_maybe_loose(const struct model *m, uint32_t id)
 	return op->loose && (was_in_flight(m, op) || op->state == OP_FAILED);
 }
 
+/* Cut off since anything was last found, and nothing in the base is newer. */
+static bool may_be_back(const struct model *m, uint32_t id, uint64_t s)
+{
+	const struct model_op *op = &m->ops[id];
+
+	return m->rebuilt && id >= m->branch && op->lost && !op->acked &&
+	       is_change(op->type) && m->base[s] < id;
+}
+
 /* First strict position at which sector @s is overwritten after @id. */
 static uint64_t overwritten(const struct cut *c, uint32_t id, uint64_t s)
 {
@@ -552,13 +569,13 @@ static void find_loose(struct cut *c)
 	uint64_t s;
 	uint32_t i;
 
-	for (i = m->first_open; i < m->count; i++) {
+	for (i = m->rebuilt ? m->branch : m->first_open; i < m->count; i++) {
 		const struct model_op *op = &m->ops[i];
+		bool maybe = is_maybe_loose(m, i);
 
-		if (!is_maybe_loose(m, i))
-			continue;
 		for (s = op->first; s < op->first + op->count; s++) {
-			if (c->got[s] != value(m, i))
+			if (c->got[s] != value(m, i) ||
+			    !(maybe || may_be_back(m, i, s)))
 				continue;
 			c->loose_lo[s] = 0;
 			c->loose_hi[s] = MAX(c->loose_hi[s],
@@ -714,6 +731,8 @@ static void settle(struct cut *c, int64_t cut)
 	struct model *m = c->m;
 	uint32_t i, kept = 0;
 
+	if (cut > 0)
+		m->branch = m->first_open;
 	for (i = m->first_open; i < m->count; i++) {
 		struct model_op *op = &m->ops[i];
 
@@ -751,6 +770,7 @@ void model_recovered(struct model *m, const void *volume)
 	}
 	m->order_count = 0;
 	m->recovering = false;
+	m->rebuilt = false;
 	m->wide_loss = false;
 	m->bases++;
 	cut_release(&c);

@@ -86,6 +86,14 @@ void model_attached(struct model *m, uint32_t owner, uint64_t now);
 void model_survived(struct model *m, uint32_t first);
 
 /**
+ * model_rebuilt() - the metadata were rebuilt from the stores. The next recovery
+ * may find writes that were never acknowledged and that an earlier one had cut
+ * off, as long as nothing was found since that followed in the log: only records
+ * tell the stores where it went on.
+ */
+void model_rebuilt(struct model *m);
+
+/**
  * model_detached() - @owner detached in order: everything that it was
  * acknowledged is durable.
  */
