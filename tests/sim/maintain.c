@@ -36,6 +36,8 @@ static void alive_changed(void *ctx, const struct uuid *peer, bool alive)
 
 	if (s->maint)
 		maint_alive_changed(s->maint, peer, alive);
+	if (!alive && uuid_equal(peer, &s->id))
+		member_seen_dead(&s->member);
 }
 
 static const struct cluster_ops cluster_callbacks = {

@@ -88,6 +88,32 @@ static void test_deletion_that_failed_is_tried_again(void **state)
 	member_release(&member);
 }
 
+/* Somebody deleted the keys, and the lease lives on. */
+static void test_keys_that_others_deleted_are_written_again(void **state)
+{
+	struct fixture *f = *state;
+	char peer[META_KEY_MAX], alive[META_KEY_MAX];
+	struct meta_txn txn = {
+		.put = { { peer, NULL, 0 }, { alive, NULL, 0 } },
+		.put_count = 2,
+	};
+
+	start_member(f);
+	key_peer(&member.cfg.cluster.id, store_peer(f->store), peer);
+	key_alive(&member.cfg.cluster.id, store_peer(f->store), alive);
+	assert_non_null(sim_meta_value(f->sim, alive));
+	assert_true(sim_meta_txn(f->sim, &txn));
+	assert_null(sim_meta_value(f->sim, peer));
+	member_seen_dead(&member);
+	sim_run(f->sim, NSEC_PER_SEC);
+	assert_non_null(sim_meta_value(f->sim, peer));
+	assert_non_null(sim_meta_value(f->sim, alive));
+	sim_meta_lose_leases(f->node);
+	sim_run(f->sim, 60 * NSEC_PER_SEC);
+	assert_non_null(sim_meta_value(f->sim, alive));
+	member_release(&member);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, \
@@ -95,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_deleted_volume_goes_and_is_confirmed),
 		TEST(test_deletion_that_failed_is_tried_again),
+		TEST(test_keys_that_others_deleted_are_written_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,8 @@ static void alive_changed(void *ctx, const struct uuid *peer, bool alive)
 
 	if (d->maintenance.maint != NULL)
 		maint_alive_changed(d->maintenance.maint, peer, alive);
+	if (!alive && uuid_equal(peer, store_peer(d->store)))
+		member_seen_dead(&d->member);
 }
 
 static const struct cluster_ops cluster_ops = {

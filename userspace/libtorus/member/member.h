@@ -111,6 +111,10 @@ bool member_registering(const struct member *m);
  * written again soon. Before member_start() it does nothing. */
 void member_space_moved(struct member *m);
 
+/** member_seen_dead() - the watch says that the key of this peer's life has gone.
+ * If its lease stands it registers again. */
+void member_seen_dead(struct member *m);
+
 /** member_doc() - this peer's document, as it is now. */
 void member_doc(const struct member *m, struct peer_doc *doc);
 

@@ -4,7 +4,9 @@
  * key under a lease, which says that it lives. Both are written in one
  * transaction, and again after a lease was lost. The document alone is written
  * when the space in use has moved: soon if it moved far, else a little later.
- * Nothing is written, and no timer runs, while it does not move.
+ * Nothing is written, and no timer runs, while it does not move. What was deleted
+ * by others, as when the metadata are wiped and rebuilt, is written again as soon
+ * as the watch says so: the lease may outlive its key.
  *
  *   lease -> who is alive under this peer's name? nobody, or one at this very
  *            address (an earlier life: the address is taken only once)
@@ -288,6 +290,16 @@ static void refresh(struct env_timer *timer)
 		return;
 	r->running = true;
 	write_keys(container_of(r, struct member, registration), false);
+}
+
+void member_seen_dead(struct member *m)
+{
+	struct registration *r = &m->registration;
+
+	if (!m->started || m->stopping || r->running || r->lease == 0)
+		return;
+	env_timer_cancel(m->env, &r->refresh);
+	grant(m);
 }
 
 void registration_start(struct member *m)
