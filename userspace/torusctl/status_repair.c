@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/size.h"
 #include "status.h"
 #include "table.h"
@@ -36,6 +37,9 @@ void status_repair_sum(const struct status *s, struct repair *r)
 	for (size_t i = 0; i < s->survey.count; i++)
 		if (s->survey.answers[i].maintained)
 			add_one(r, &s->survey.answers[i].m);
+	/* One that copies nothing at the moment waits for others that do. */
+	if (r->eta_s == SURVEY_ETA_UNKNOWN && r->rate)
+		r->eta_s = DIV_ROUND_UP(r->copy_bytes, r->rate);
 }
 
 static void check_short(struct status *s)

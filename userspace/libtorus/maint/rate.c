@@ -72,5 +72,6 @@ uint64_t rate_speed(struct maint *m)
 	struct rate *r = &m->rate;
 
 	roll(r, env_now(m->env));
-	return m->pushing_count > 0 ? r->speed : 0;
+	/* Between two copies it is the same speed, for what is left of them. */
+	return m->push_count > 0 ? r->speed : 0;
 }
