@@ -444,6 +444,13 @@ static void delete_again(struct store_chunk *chunk)
 	store_request_run(request);
 }
 
+/* What a DELETE had in hand when the store ended, nobody has in hand now. */
+static void take_over_deletes(struct store_volume *volume)
+{
+	for (uint32_t i = 0; i < volume->chunk_count; i++)
+		volume->chunks[i]->flags &= ~STORE_CHUNK_DELETING;
+}
+
 void store_erase_leftovers(struct store *store)
 {
 	struct store_volume *volume;
@@ -454,6 +461,7 @@ void store_erase_leftovers(struct store *store)
 		id = volume->id;
 		if (volume->tombstone &&
 		    volume->dir_state == STORE_DIR_READY) {
+			take_over_deletes(volume);
 			store_delete_volume(store, id, leftovers_erased, store);
 			continue;
 		}
