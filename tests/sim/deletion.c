@@ -61,6 +61,17 @@ void deletion_begin(struct world *w)
 		store_node_kill(s, sim_between(w->sim, 1, 300) * NSEC_PER_SEC);
 }
 
+/* Who attaches by name would have the other volume of that name in the end, and
+ * take it for this one. */
+static void end_attaches(struct tenant *t)
+{
+	struct client *c;
+
+	for_each_client(c, t)
+		if (c->state == CLIENT_ATTACHING)
+			client_kill(c, true);
+}
+
 bool deletion_turn(struct tenant *t)
 {
 	struct volume_doc *doc = calloc(1, sizeof(*doc));
@@ -77,6 +88,7 @@ bool deletion_turn(struct tenant *t)
 	free(doc);
 	if (!free_now)
 		return false;
+	end_attaches(t);
 	t->deleted = true;
 	t->current = NULL;
 	t->world->stats.deleted++;
