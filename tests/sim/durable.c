@@ -114,15 +114,14 @@ static const struct inspect_seen *look_for(struct client *c,
 	return seen ? seen : anybody_has(c->tenant, at);
 }
 
-/* From @at, which @c acknowledged, back: what is not beyond @covered. */
-static void demand(struct client *c, struct log_position at, uint64_t covered,
-		   const char *when)
+/* Of all records up to @at, which was promised to @c. */
+static void demand(struct client *c, struct log_position at, const char *when)
 {
 	const struct volume_doc *doc = volume_doc(c->volume);
 	uint64_t done = MAX(c->durable, doc->root.sequence);
 	const struct inspect_seen *seen;
 
-	c->durable = MAX(c->durable, covered);
+	c->durable = MAX(c->durable, at.sequence);
 	for (; at.sequence > done && !c->world->failed; at.sequence--) {
 		seen = look_for(c, at);
 		if (!seen) {
@@ -131,10 +130,8 @@ static void demand(struct client *c, struct log_position at, uint64_t covered,
 				   c->tenant->name);
 			return;
 		}
-		if (at.sequence > covered)
-			;
-		else if (seen->chunk >= doc->tail.first &&
-			 seen->chunk <= doc->tail.last)
+		if (seen->chunk >= doc->tail.first &&
+		    seen->chunk <= doc->tail.last)
 			demand_members(c, seen, at, when);
 		else
 			demand_copies(c, seen, at, when);
@@ -144,10 +141,21 @@ static void demand(struct client *c, struct log_position at, uint64_t covered,
 
 void durable_attached(struct client *c)
 {
-	struct log_position at = volume_acknowledged(c->volume);
-
 	if (!c->tenant->deleted)
-		demand(c, at, at.sequence, "a new owner serves");
+		demand(c, volume_acknowledged(c->volume), "a new owner serves");
+}
+
+/*
+ * Not from the newest that is acknowledged by now: a later write that was not
+ * flushed may be gone from everywhere when the promise is heard, if all stores
+ * lost power before a helper that hung read their answers. A change without a
+ * record of its own promises what it came after.
+ */
+static struct log_position fua_position(const struct client_op *op)
+{
+	struct log_position at = { op->req.sequence, op->req.header_crc };
+
+	return at.sequence > op->covers.sequence ? at : op->covers;
 }
 
 void durable_done(const struct client_op *op)
@@ -157,8 +165,7 @@ void durable_done(const struct client_op *op)
 	if (client_superseded(c))
 		return;
 	if (op->req.op == VOLUME_FLUSH)
-		demand(c, op->covers, op->covers.sequence, "flushed");
+		demand(c, op->covers, "flushed");
 	else if (op->req.fua)
-		demand(c, c->remembered, MAX(op->req.sequence,
-					     op->covers.sequence), "FUA");
+		demand(c, fua_position(op), "FUA");
 }

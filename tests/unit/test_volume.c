@@ -196,6 +196,31 @@ static void fua_write_takes_what_came_before_with_it(void **state)
 	bed_verify(w);
 }
 
+static void expect_newest_record(struct bed *w, uint64_t offset, uint64_t length)
+{
+	struct log_position at;
+	struct bed_io io;
+
+	bed_io_start(w, &io, VOLUME_WRITE, offset, length, true);
+	assert_true(sim_run_until(w->sim, &io.over, LONG));
+	assert_int_equal(0, io.err);
+	at = volume_acknowledged(w->volume);
+	assert_true(at.sequence > 0);
+	assert_int_equal(at.sequence, io.req.sequence);
+	assert_int_equal(at.header_crc, io.req.header_crc);
+}
+
+/* In whole blocks or not: the simulator asks the disks for that record. */
+static void write_says_which_record_ends_it(void **state)
+{
+	struct bed *w = *state;
+
+	bed_attach(w);
+	expect_newest_record(w, BLOCK_SIZE, 4 * BLOCK_SIZE);
+	expect_newest_record(w, 512, 2 * BLOCK_SIZE);
+	expect_newest_record(w, BLOCK_SIZE + 512, 1024);
+}
+
 static void unflushed_data_is_synced_in_the_background(void **state)
 {
 	struct bed *w = *state;
@@ -303,6 +328,7 @@ int main(void)
 		TEST(headers_cost_what_the_budget_says),
 		TEST(flushed_data_survives_loss_of_all_power),
 		TEST(fua_write_takes_what_came_before_with_it),
+		TEST(write_says_which_record_ends_it),
 		TEST(unflushed_data_is_synced_in_the_background),
 		TEST(failed_sync_costs_a_replica_and_no_error),
 		TEST(volume_may_be_freed_at_any_moment),

@@ -371,6 +371,10 @@ static void part_done(struct volume_request *req, int err)
 
 	if (err && !op->err)
 		op->err = err;
+	if (op->phase == PHASE_CHANGE) {	/* they end in record order */
+		op->outer->sequence = req->sequence;
+		op->outer->header_crc = req->header_crc;
+	}
 	if (--op->pending)
 		return;
 	if (op->phase == PHASE_READ_EDGES && !op->err) {

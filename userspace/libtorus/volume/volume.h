@@ -46,8 +46,10 @@ struct volume_request {
 	void (*done)(struct volume_request *req, int err);
 	void *ctx;
 	struct list_head node;		/* private from here on */
-	uint64_t sequence;
+	uint64_t sequence;		/* of the record that ends it; FLUSH:
+					 * the last one that it covers */
 	uint64_t submitted;
+	uint32_t header_crc;		/* of a change: that record's */
 	uint32_t progress;		/* blocks that are in a record already */
 	int err;
 	void *engine;

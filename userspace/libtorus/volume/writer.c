@@ -261,6 +261,7 @@ static void finish_requests(struct flight *flight)
 				       node);
 		list_del_init(&req->node);
 		req->sequence = flight->record.sequence;
+		req->header_crc = flight->record.crc;
 		sync_complete(v, req);
 	}
 }
