@@ -138,6 +138,8 @@ static void test_owner_that_came_meanwhile_is_left_alone(void **state)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(bed_attach_on(w, w->other), -EBUSY);
 		assert_int_equal(epoch(w), 1);
+		volume_free(w->volume);
+		w->volume = NULL;
 	}
 }
 
