@@ -23,22 +23,24 @@ static void run_steps(struct fixture *f, uint32_t steps)
 		;
 }
 
-/* DELETE of a chunk, and its whole volume's meanwhile; then the power goes. */
-static void cut_short(struct fixture *f, uint32_t first, uint32_t second)
+/*
+ * DELETE of a chunk, and its whole volume's meanwhile; then the power goes. The
+ * answer, which may not have come, is awaited until the store is open again.
+ */
+static void cut_short(struct fixture *f, struct reply *r, uint32_t first,
+		      uint32_t second)
 {
 	struct wire_chunk body = { .volume = cpu_to_le64(VOLUME),
 				   .chunk = cpu_to_le64(CHUNK) };
-	struct reply r;
 
 	assert_int_equal(fixture_open(f), 0);
 	fixture_reconnect(f, WIRE_ROLE_PEER);
 	append_new(f, 4);
 	assert_int_equal(seal(f, CHUNK, 1, 5, f->prev_crc), WIRE_OK);
-	send_request(f, &r, WIRE_DELETE, 0, &body, NULL, 0);
+	send_request(f, r, WIRE_DELETE, 0, &body, NULL, 0);
 	run_steps(f, first);
 	store_delete_volume(f->store, VOLUME, ignore_end, NULL);
 	run_steps(f, second);
-	reply_release(&r);
 	fixture_crash(f);
 }
 
@@ -47,13 +49,15 @@ static void test_tombstone_takes_what_a_delete_had_in_hand(void **state)
 	struct fixture *f = *state;
 	uint32_t first, second, gone = 0;
 	struct store_stats stats;
+	struct reply r;
 
 	for (first = 0; first < CHUNK_STEPS; first++)
 		for (second = 0; second < VOLUME_STEPS; second++) {
 			fixture_release(f);
 			fixture_init(f);
-			cut_short(f, first, second);
+			cut_short(f, &r, first, second);
 			fixture_reopen(f);
+			reply_release(&r);
 			sim_run(f->sim, NSEC_PER_SEC);
 			if (fence(f, 7, NULL) != WIRE_EFENCED)
 				continue;
