@@ -7,7 +7,8 @@ import signal
 import urllib.error
 import urllib.request
 
-from processes import Process, Trouble, free_ports, wait_until
+from processes import Process, Trouble, wait_until
+from free_ports import free_ports
 from schedule import Fault
 
 MEMBERS = 3

@@ -4,10 +4,13 @@
 import ctypes
 import os
 import signal
-import socket
 import subprocess
+import sys
 import threading
 import time
+
+# For what all tests share.
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "lib"))
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
@@ -46,17 +49,6 @@ def shorten(path, most=32 << 20, kept=8 << 20):
         log.truncate(0)
     with open(path, "ab") as log:
         log.write(b"(what was before is not kept)\n" + end)
-
-
-def free_ports(count):
-    """Ports of loopback that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def die_with_parent():

@@ -15,7 +15,8 @@ import time
 
 import stores
 from etcd import Etcd
-from processes import Process, Proxy, Trouble, free_ports, run_within, wait_until
+from processes import Process, Proxy, Trouble, run_within, wait_until
+from free_ports import free_ports
 from schedule import NotNow
 
 BLOCK = 4096

@@ -140,9 +140,9 @@ wait_for_log() {
 	wait_for "$seconds" "'$regex' in the log of $name" grep -qE -- "$regex" "${daemon_log[$name]}"
 }
 
-# free_port: prints a port of loopback that nobody listens on at the moment.
+# free_port: prints a port of loopback that nobody uses at the moment.
 free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	"$top/tests/lib/free_ports.py"
 }
 
 # assert_equal GOT WANTED [WHAT]
