@@ -456,9 +456,36 @@ static bool parse_limit(int c, const char *arg, struct world_limits *limits)
 	}
 }
 
+/* Options without a value. */
+static bool parse_flag(int c, struct options *opt)
+{
+	switch (c) {
+	case 't':
+		opt->trace = true;
+		return true;
+	case '1':
+		opt->stop_first = true;
+		return true;
+	case 'd':
+		opt->dump = true;
+		return true;
+	case 'Z':
+		opt->keep_large = true;
+		return true;
+	case 'P':
+		opt->pauses = true;
+		return true;
+	case 'v':
+		opt->verify = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void parse_option(int c, const char *arg, struct options *opt)
 {
-	if (parse_limit(c, arg, &opt->limits))
+	if (parse_limit(c, arg, &opt->limits) || parse_flag(c, opt))
 		return;
 	switch (c) {
 	case 's':
@@ -485,33 +512,15 @@ static void parse_option(int c, const char *arg, struct options *opt)
 	case 'l':
 		opt->tail = (unsigned int)number("tail", arg, NULL);
 		break;
-	case 't':
-		opt->trace = true;
-		break;
-	case '1':
-		opt->stop_first = true;
-		break;
 	case 'x':
 		opt->limit = (unsigned int)number("limit", arg, NULL);
-		break;
-	case 'd':
-		opt->dump = true;
 		break;
 	case 'z':
 		opt->first = number("shrink", arg, NULL);
 		opt->shrink = true;
 		break;
-	case 'Z':
-		opt->keep_large = true;
-		break;
 	case 'o':
 		opt->soak_hours = hours(arg);
-		break;
-	case 'P':
-		opt->pauses = true;
-		break;
-	case 'v':
-		opt->verify = true;
 		break;
 	case 'h':
 		usage(stdout);

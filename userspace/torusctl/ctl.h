@@ -118,6 +118,12 @@ void ctl_values_free(struct ctl_value *values, size_t count);
  */
 int ctl_txn(struct ctl *ctl, const struct meta_txn *txn);
 
+/**
+ * ctl_await_gone() - until there is no such key; 0, -ETIME: it is there still
+ * after @timeout_ns, or what the metadata store said.
+ */
+int ctl_await_gone(struct ctl *ctl, const char *key, uint64_t timeout_ns);
+
 /** ctl_meta_open() - open the store that options and environment name. */
 int ctl_meta_open(struct ctl *ctl);
 int ctl_cluster_load(struct ctl *ctl);

@@ -18,6 +18,9 @@
 #include "survey.h"
 #include "table.h"
 
+#define LEASE_S 30			/* as torusd asks for it */
+#define LEASE_WAIT_NS ((LEASE_S + 15) * NSEC_PER_SEC)
+
 struct removal {
 	struct ringedit_args args;
 	struct uuid *lost;		/* that do not answer; room for all */
@@ -115,32 +118,60 @@ static int edit_remove(struct ctl *ctl, const struct view *view,
 	return err;
 }
 
-/*
- * As long as a peer is known, recovery after a loss of data, and a read of
- * which all copies are bad, wait for it: it might have what the others lack.
- */
-static int forget(struct ctl *ctl, const struct uuid *id)
+/* 0; -EAGAIN: its lease stands. */
+static int forget_now(struct ctl *ctl, const struct uuid *id)
 {
 	char peer[META_KEY_MAX], alive[META_KEY_MAX], moved[META_KEY_MAX];
-	char text[UUID_TEXT_SIZE];
 	struct meta_txn txn = {
 		.compare = { { alive, 0 } }, .compare_count = 1,
 		.put = { { peer, NULL, 0 }, { moved, NULL, 0 } },
 		.put_count = 2,
 	};
-	int err;
 
 	key_peer(&ctl->cluster.id, id, peer);
 	key_alive(&ctl->cluster.id, id, alive);
 	key_moved(&ctl->cluster.id, id, moved);
-	uuid_format(id, text);
-	err = ctl_txn(ctl, &txn);
+	return ctl_txn(ctl, &txn);
+}
+
+/* One that has just died has a lease for a while. */
+static int forget_after_lease(struct ctl *ctl, const struct uuid *id,
+			      const char *name)
+{
+	char alive[META_KEY_MAX];
+	int err;
+
+	fprintf(stderr, "Peer %s is out of the ring. Its lease stands for up to %d s yet, so that it may live: waiting for the end of that to forget it.\n",
+		name, LEASE_S);
+	key_alive(&ctl->cluster.id, id, alive);
+	err = ctl_await_gone(ctl, alive, LEASE_WAIT_NS);
+	if (!err)
+		err = forget_now(ctl, id);
+	return err == -ETIME ? -EAGAIN : err;
+}
+
+/*
+ * As long as a peer is known, recovery after a loss of data, and a read of
+ * which all copies are bad, wait for it: it might have what the others lack.
+ * One that keeps its lease lives, and is known with reason.
+ */
+static int forget(struct ctl *ctl, const struct uuid *id)
+{
+	char name[UUID_TEXT_SIZE];
+	int err;
+
+	uuid_format(id, name);
+	err = forget_now(ctl, id);
 	if (err == -EAGAIN)
-		return error_set(err, "peer %s is out of the ring, but its lease still stands, so that it may live: repeat this after 30 s to have it forgotten",
-				 text);
+		err = forget_after_lease(ctl, id, name);
+	if (err == -EAGAIN) {
+		fprintf(stderr, "Peer %s is out of the ring, but keeps its lease: its torusd runs, although it does not answer here. End that; then 'torusctl peer remove --force %s' forgets it.\n",
+			name, name);
+		return 0;
+	}
 	if (!err)
 		fprintf(stderr, "Peer %s is forgotten: nothing waits for what it holds. When it comes back, it makes itself known again.\n",
-			text);
+			name);
 	return err;
 }
 
@@ -169,9 +200,9 @@ int cmd_peer_remove(struct ctl *ctl, int argc, char **argv)
 	if (!lost)
 		return ctl_fail(error_set(-ENOMEM, "out of memory"));
 	err = ringedit_change(ctl, edit_remove, &r);
-	for (int i = 0; !err && i < r.lost_count; i++)
-		err = forget(ctl, &r.lost[i]);
 	if (!err && r.lost_count)
 		say_what_is_lost(ctl);
+	for (int i = 0; !err && i < r.lost_count; i++)
+		err = forget(ctl, &r.lost[i]);
 	return err ? ctl_fail(err) : CTL_OK;
 }

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 
 const char *const severity_word[] = { "healthy", "degraded", "unavailable" };
@@ -113,6 +114,34 @@ static int collect_owners(struct status *s)
 	return err;
 }
 
+static bool has_confirmed(const struct tombstone_doc *doc,
+			  const struct uuid *peer)
+{
+	for (uint32_t i = 0; i < doc->confirmed_count; i++)
+		if (uuid_equal(&doc->confirmed[i], peer))
+			return true;
+	return false;
+}
+
+static int count_unconfirmed(struct status *s, const struct ctl_value *values,
+			     size_t count)
+{
+	CLEANUP_FREE struct tombstone_doc *doc = malloc(sizeof(*doc));
+	int err = 0;
+
+	s->unconfirmed = calloc(s->view.peer_count + 1,
+				sizeof(*s->unconfirmed));
+	if (!doc || !s->unconfirmed)
+		return error_set(-ENOMEM, "out of memory");
+	for (size_t i = 0; !err && i < count; i++) {
+		err = tombstone_doc_decode(values[i].key, values[i].text, doc);
+		for (size_t p = 0; !err && p < s->view.peer_count; p++)
+			s->unconfirmed[p] +=
+				!has_confirmed(doc, &s->view.peers[p].doc.id);
+	}
+	return err;
+}
+
 static int collect_tombstones(struct status *s)
 {
 	char prefix[META_KEY_MAX];
@@ -121,8 +150,10 @@ static int collect_tombstones(struct status *s)
 
 	key_prefix(&s->ctl->cluster.id, "tombstones", prefix);
 	err = ctl_list(s->ctl, prefix, &values, &s->tombstone_count);
-	if (!err)
-		ctl_values_free(values, s->tombstone_count);
+	if (err)
+		return err;
+	err = count_unconfirmed(s, values, s->tombstone_count);
+	ctl_values_free(values, s->tombstone_count);
 	return err;
 }
 
@@ -167,6 +198,7 @@ static void release(struct status *s)
 	view_release(&s->view);
 	survey_release(&s->survey);
 	free(s->owners);
+	free(s->unconfirmed);
 	free(s->devices);
 	free(s->findings);
 	free(s);

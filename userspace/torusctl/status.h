@@ -31,6 +31,8 @@ struct status {
 	uint64_t *owners;		/* volumes whose owner's lease stands */
 	size_t owner_count;
 	size_t tombstone_count;
+	/* of each of view.peers: deleted volumes of which it may have chunks */
+	size_t *unconfirmed;
 	struct ctl_device *devices;	/* of this machine */
 	size_t device_count;
 	/* set by status_data(), which comes first */

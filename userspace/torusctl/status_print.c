@@ -9,25 +9,27 @@
 #include "status.h"
 #include "table.h"
 
+/* Of the members that answer: what others hold, nobody can use now. */
 static void sum_space(const struct status *s, uint64_t *used, uint64_t *size)
 {
 	*used = *size = 0;
 	for (size_t i = 0; i < s->view.peer_count; i++) {
 		const struct survey_answer *a = &s->survey.answers[i];
-		const struct peer_doc *doc = &s->view.peers[i].doc;
 
-		/* What is registered lags behind what the peer says now. */
-		*used += a->err ? doc->used : a->used;
-		*size += a->err ? doc->size : a->size;
+		if (!s->view.peers[i].member || a->err)
+			continue;
+		*used += a->used;
+		*size += a->size;
 	}
 }
 
-static uint32_t members_alive(const struct status *s)
+/* Known, but not in the ring: to be added, drained and removed, or gone. */
+static size_t others_known(const struct status *s)
 {
-	uint32_t n = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < s->view.peer_count; i++)
-		n += s->view.peers[i].member && s->view.peers[i].alive;
+		n += !s->view.peers[i].member;
 	return n;
 }
 
@@ -52,6 +54,20 @@ static void print_repair(const struct status *s)
 		printf("scrub:    paused\n");
 }
 
+static void print_peers(const struct status *s)
+{
+	const struct ring_spec *ring = &s->view.ring->current;
+	size_t others = others_known(s);
+
+	printf("peers:    %u of %u %s answer", members_reachable(s),
+	       ring->member_count,
+	       ring->member_count == 1 ? "member" : "members");
+	if (others)
+		printf("; %zu known that %s not in the ring", others,
+		       others == 1 ? "is" : "are");
+	putchar('\n');
+}
+
 static void print_summary(const struct status *s)
 {
 	const struct ring_spec *ring = &s->view.ring->current;
@@ -67,8 +83,7 @@ static void print_summary(const struct status *s)
 	       ring->version, ring_type_name(ring->type), ring->member_count,
 	       ring->member_count == 1 ? "member" : "members",
 	       ring->replication, ring->replication == 1 ? "copy" : "copies");
-	printf("peers:    %zu known, %u of the ring's alive\n",
-	       s->view.peer_count, members_alive(s));
+	print_peers(s);
 	printf("space:    %s of %s used\n", used, size);
 	printf("volumes:  %zu\n", s->view.volume_count);
 	print_repair(s);
@@ -226,7 +241,7 @@ void status_print_json(const struct status *s)
 	json_object_object_add(o, "ring_moving",
 			       json_object_new_boolean(view_moving(&s->view)));
 	add_number(o, "members", ring->member_count);
-	add_number(o, "members_alive", members_alive(s));
+	add_number(o, "members_answering", members_reachable(s));
 	add_number(o, "peers", s->view.peer_count);
 	add_number(o, "size", size);
 	add_number(o, "used", used);

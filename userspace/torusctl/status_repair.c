@@ -84,25 +84,44 @@ static void check_behind(struct status *s)
 	}
 }
 
-static uint32_t members_missing(const struct status *s)
+/* A peer that may have chunks of deleted volumes; rather one that will not
+ * delete them by itself. NULL: all is gone everywhere. */
+static const struct ctl_peer *find_unconfirmed(const struct status *s,
+					       bool *answers)
 {
-	return s->view.ring->current.member_count - members_reachable(s);
+	const struct ctl_peer *found = NULL;
+
+	*answers = true;
+	for (size_t i = 0; i < s->view.peer_count && *answers; i++) {
+		if (!s->unconfirmed[i])
+			continue;
+		found = &s->view.peers[i];
+		*answers = !s->survey.answers[i].err;
+	}
+	return found;
 }
 
+/* A tombstone that all have confirmed is of no interest: it goes in a moment. */
 static void check_tombstones(struct status *s)
 {
+	const struct ctl_peer *p;
 	struct finding *f;
+	bool answers;
 
-	if (!s->tombstone_count)
+	p = find_unconfirmed(s, &answers);
+	if (!s->tombstone_count || !p)
 		return;
 	f = status_add(s, CTL_OK, "volumes-deleted", "");
-	finding_what(f, "of %zu deleted %s not every peer has confirmed that the chunks are gone",
+	finding_what(f, "of %zu deleted %s not every peer has confirmed that the chunks are gone; peer %s has not",
 		     s->tombstone_count,
-		     s->tombstone_count == 1 ? "volume" : "volumes");
+		     s->tombstone_count == 1 ? "volume" : "volumes",
+		     p->doc.address);
 	finding_means(f, "their space comes back when it has");
-	finding_doing(f, members_missing(s) ?
-		      "each peer deletes by itself, one that is down when it comes back" :
-		      "each peer deletes by itself");
+	finding_doing(f, answers ? "each peer deletes by itself" :
+		      "each peer deletes by itself, one that is down when it comes back");
+	if (!answers)
+		finding_command(f, "start the torusd of peer %s on host %.100s; if it is lost, or switched off for good: torusctl peer remove --force %s",
+				p->doc.address, p->doc.host, p->doc.address);
 }
 
 void status_repair(struct status *s)

@@ -43,10 +43,19 @@ static void alive_changed(void *ctx, const struct uuid *peer, bool alive)
 		member_seen_dead(&d->member);
 }
 
+static void peer_forgotten(void *ctx, const struct uuid *peer)
+{
+	struct torusd *d = ctx;
+
+	(void)peer;
+	member_peer_forgotten(&d->member);
+}
+
 static const struct cluster_ops cluster_ops = {
 	.ring_changed = ring_changed,
 	.peer_changed = peer_changed,
 	.alive_changed = alive_changed,
+	.peer_forgotten = peer_forgotten,
 };
 
 static void later(struct torusd *d, int err)

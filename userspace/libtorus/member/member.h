@@ -115,6 +115,10 @@ void member_space_moved(struct member *m);
  * If its lease stands it registers again. */
 void member_seen_dead(struct member *m);
 
+/** member_peer_forgotten() - the watch says that a peer was removed for good:
+ * tombstones that waited for it alone can go. */
+void member_peer_forgotten(struct member *m);
+
 /** member_doc() - this peer's document, as it is now. */
 void member_doc(const struct member *m, struct peer_doc *doc);
 

@@ -4,8 +4,9 @@
  * are listed at start, so that a peer that was down during a deletion cleans
  * up when it returns, and watched from then on. Absence never deletes. Each peer
  * confirms in the tombstone that nothing of the volume is left here, and who
- * sees that every peer has done so removes it (confirm.c). An hourly look does
- * that where the last peer to wait for was removed from the cluster. Where the
+ * sees that every peer has done so removes it (confirm.c). Where the last peer
+ * to wait for was removed from the cluster, a look does that when the watch tells
+ * of it; an hourly look is for what nobody told. Where the
  * store could not delete - a full disk takes not even the journal's word - the
  * look comes soon: nothing else would free that space before the next start.
  */
@@ -163,6 +164,12 @@ static void look_again(struct env_timer *timer)
 		m->meta->ops->unwatch(m->meta, t->watch);
 	t->watch = NULL;
 	list(m);
+}
+
+void member_peer_forgotten(struct member *m)
+{
+	if (m->started && !m->stopping)
+		env_timer_set_by(m->env, &m->tombstones.look, env_now(m->env));
 }
 
 void tombstones_start(struct member *m)

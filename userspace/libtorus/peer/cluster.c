@@ -109,6 +109,9 @@ static void member_forget(struct cluster *c, struct member *m)
 	m->known = false;
 	if (peer != NULL)
 		peer_disconnect(peer);
+	if (c->open_done == NULL && c->cfg.ops != NULL &&
+	    c->cfg.ops->peer_forgotten != NULL)
+		c->cfg.ops->peer_forgotten(c->cfg.ctx, &m->id);
 }
 
 static void member_set_alive(struct cluster *c, struct member *m, bool alive)

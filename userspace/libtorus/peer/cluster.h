@@ -23,6 +23,8 @@ struct cluster_ops {
 	void (*peer_changed)(void *ctx, struct peer *peer, int err);
 	/* The lease of a peer came, or went: a hint (after the first load). */
 	void (*alive_changed)(void *ctx, const struct uuid *peer, bool alive);
+	/* The document of a peer was deleted: nothing waits for it any more. */
+	void (*peer_forgotten)(void *ctx, const struct uuid *peer);
 };
 
 struct cluster_config {
