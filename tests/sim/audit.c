@@ -402,14 +402,14 @@ static void audit_place(struct tenant *t, const struct store_copy *want,
 	count = owners_of(t, want->chunk, true, owners);
 	for_each_store(s, t->world)
 		away |= is_among(&s->id, owners, count) &&
-			full_refuses(s, want->length);
+			full_refuses(s, want);
 
 	for_each_store(s, t->world) {
 		if (!s->serving)
 			continue;
 		owner = is_among(&s->id, owners, count);
 		wrong = copy_wrong(s, t, want, owner);
-		if (owner && full_refuses(s, want->length))
+		if (owner && full_refuses(s, want))
 			continue;
 		if (wrong && (owner || !away))
 			place_problem(t, want, s, wrong);

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "store/private.h"
+#include "store/restore.h"
 #include "world.h"
 
 /* How long a writer may take a peer that was full for full. */
@@ -45,17 +46,28 @@ void full_look(struct world *w)
 	w->stats.full = w->full_seen != 0;
 }
 
-bool full_explains(const struct world *w, enum volume_op type)
+/*
+ * Zeros that begin or end within a block are data: the rest of the block is
+ * written again with them. A trim is rounded to whole blocks.
+ */
+static bool is_data(const struct volume_request *req)
 {
-	return type == VOLUME_WRITE && w->full_seen &&
+	return req->op == VOLUME_WRITE ||
+	       (req->op == VOLUME_ZERO &&
+		(req->offset | req->length) % BLOCK_SIZE != 0);
+}
+
+bool full_explains(const struct world *w, const struct volume_request *req)
+{
+	return is_data(req) && w->full_seen &&
 	       sim_now(w->sim) - w->full_seen < FORGOTTEN;
 }
 
-bool full_refuses(const struct store_node *s, uint32_t blocks)
+bool full_refuses(const struct store_node *s, const struct store_copy *copy)
 {
 	return s->world->store_size && s->serving &&
-	       !store_space_check(s->store, (uint64_t)blocks * BLOCK_SIZE,
-				  STORE_SPACE_USER);
+	       !store_restore_has_room(s->store, copy->volume, copy->chunk,
+				       copy->length);
 }
 
 /* Returns how it ended. */

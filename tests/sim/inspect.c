@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "store/maintain.h"
+#include "store/private.h"
 #include "wire/record.h"
 #include "world.h"
 
@@ -365,10 +366,10 @@ static void dump_chunk(struct store_node *s, const struct tenant *t,
 		block += record_blocks(r);
 	}
 	fprintf(out, "%s %s chunk %" PRIu64 ": %u blocks, records %" PRIu64 "-%"
-		PRIu64 ", epoch %" PRIu64 "%s%s\n", sim_node_name(s->node),
+		PRIu64 ", epoch %" PRIu64 "%s%s%s\n", sim_node_name(s->node),
 		t->name, chunk, block, first, last, epoch,
 		block && (r->flags & RECORD_LAST) ? ", last" : "",
-		copy_state(s, t, chunk));
+		copy_state(s, t, chunk), maintain_does(s, t->id, chunk));
 }
 
 static void dump_tenant(struct tenant *t, FILE *out)
@@ -385,18 +386,39 @@ static void dump_tenant(struct tenant *t, FILE *out)
 			dump_chunk(s, t, chunk, out);
 }
 
+static uint64_t in_blocks(uint64_t bytes)
+{
+	return bytes / BLOCK_SIZE;
+}
+
+static void dump_store(struct store_node *s, FILE *out)
+{
+	char id[UUID_TEXT_SIZE];
+	struct store_stats stats;
+
+	uuid_format(&s->id, id);
+	fprintf(out, "%s = %s", sim_node_name(s->node), id);
+	if (s->serving) {
+		store_stats(s->store, &stats);
+		fprintf(out, ": %" PRIu64 " of %" PRIu64 " blocks used, %" PRIu64
+			" by the journal; room for %" PRIu64,
+			in_blocks(stats.used), in_blocks(stats.size),
+			in_blocks(sim_disk_bytes(s->node, "journal")),
+			in_blocks(store_space_left(s->store)));
+	}
+	fprintf(out, "%s\n", maintain_busy(s));
+}
+
 void inspect_dump(struct world *w, FILE *out)
 {
-	char key[META_KEY_MAX], id[UUID_TEXT_SIZE];
+	char key[META_KEY_MAX];
 	struct store_node *s;
 	struct tenant *t;
 
 	key_ring(&w->cluster, key);
 	fprintf(out, "%s\n", sim_meta_value(w->sim, key));
-	for_each_store(s, w) {
-		uuid_format(&s->id, id);
-		fprintf(out, "%s = %s\n", sim_node_name(s->node), id);
-	}
+	for_each_store(s, w)
+		dump_store(s, out);
 	for_each_volume(t, w)
 		dump_tenant(t, out);
 }

@@ -142,6 +142,16 @@ static bool never_sealed(const struct store_node *s,
 	return true;
 }
 
+/* A bad copy that a good one cannot replace before there is room for both. */
+static bool has_no_room(const struct store_node *s,
+			const struct scrub_place *place)
+{
+	struct store_copy copy;
+
+	return store_copy_get(s->store, place->volume, place->chunk, &copy) &&
+	       full_refuses(s, &copy);
+}
+
 /* Where such a copy is not even to be it waits until the owners have theirs. */
 static bool keeps_in_vain(const struct store_node *s, uint32_t vain)
 {
@@ -161,13 +171,44 @@ static bool asks_in_vain(const struct store_node *s)
 		place = &scrub->heal[i].place;
 		if (!place->chunk)
 			continue;
-		if (!never_sealed(s, place))
+		if (!never_sealed(s, place) && !has_no_room(s, place))
 			return false;
 		vain += item_find(s->maint, place->volume, place->chunk) != NULL;
 	}
 	return keeps_in_vain(s, vain) && garbage_idle(&s->maint->garbage) &&
 	       settler_idle(&s->maint->settler) && !scrub->heal_walk &&
 	       !scrub->check_count && !(scrub->verifying && !scrub->in_turn);
+}
+
+const char *maintain_does(struct store_node *s, uint64_t volume, uint64_t chunk)
+{
+	static const char *const states[] = {
+		[ITEM_LATER] = ", looked at later", [ITEM_READY] = ", looked at",
+		[ITEM_ASKED] = ", asked about", [ITEM_PUSH] = ", to be pushed",
+		[ITEM_PUSHING] = ", pushed", [ITEM_DROP] = ", to be dropped",
+		[ITEM_DROPPING] = ", dropped", [ITEM_SEAL] = ", to be sealed",
+		[ITEM_SEALING] = ", sealing",
+	};
+	const struct item *item;
+
+	if (!s->serving || !s->maint)
+		return "";
+	item = item_find(s->maint, volume, chunk);
+	return item ? states[item->state] : "";
+}
+
+const char *maintain_busy(const struct store_node *s)
+{
+	const struct maint *m = s->maint;
+
+	if (!s->serving || !m || maint_idle(m))
+		return "";
+	if (!maint_settled(m))
+		return m->items.count ? "; copies" :
+		       walk_pending(m) ? "; walks" : "; waits for a grace";
+	if (!garbage_idle(&m->garbage))
+		return "; collects garbage";
+	return settler_idle(&m->settler) ? "; scrubs" : "; settles";
 }
 
 bool maintain_idle(const struct world *w)

@@ -28,7 +28,8 @@ void op_free(struct client_op *op)
 }
 
 /* Is there a reason for this error that is not a bug? */
-static bool error_explained(const struct client *c, enum volume_op type, int err)
+static bool error_explained(const struct client *c,
+			    const struct volume_request *req, int err)
 {
 	const struct world *w = c->world;
 	const struct tenant *t = c->tenant;
@@ -39,7 +40,7 @@ static bool error_explained(const struct client *c, enum volume_op type, int err
 	case -ETIMEDOUT:
 		return !w->quiet && faults_active(w);
 	case -ENOSPC:
-		if (full_explains(w, type))
+		if (full_explains(w, req))
 			return true;
 		return !w->quiet && sim_now(w->sim) < w->full_until +
 						     FULL_FORGOTTEN;
@@ -55,7 +56,7 @@ void op_error(struct client_op *op, int err)
 	struct client *c = op->client;
 
 	c->world->stats.errors++;
-	if (!error_explained(c, op->req.op, err))
+	if (!error_explained(c, &op->req, err))
 		world_fail(c->world, "operation %u (type %d, block %" PRIu64
 			   ") of %s failed without a reason: %s", op->id,
 			   op->req.op, op->req.offset / BLOCK_SIZE,

@@ -33,6 +33,7 @@
 #include "maint/maint.h"
 #include "member/member.h"
 #include "meta/schema.h"
+#include "store/maintain.h"
 #include "store/store.h"
 #include "volume/volume.h"
 
@@ -281,6 +282,9 @@ void store_maintain_init(struct store_node *s);
 void store_maintain_start(struct store_node *s);
 void store_maintain_stop(struct store_node *s);
 bool maintain_idle(const struct world *w);
+/* For people: what it does, and what about a chunk. */
+const char *maintain_busy(const struct store_node *s);
+const char *maintain_does(struct store_node *s, uint64_t volume, uint64_t chunk);
 
 /* client.c */
 void client_init(struct tenant *t, unsigned int i);
@@ -350,10 +354,10 @@ void metaloss_free(struct world *w);
 /* full.c */
 void full_draw(struct world *w);
 void full_look(struct world *w);
-/* Data may be refused for want of space. */
-bool full_explains(const struct world *w, enum volume_op type);
-/* It has no room for another copy of so many blocks. */
-bool full_refuses(const struct store_node *s, uint32_t blocks);
+/* It brings data, which may be refused for want of space. */
+bool full_explains(const struct world *w, const struct volume_request *req);
+/* It has no room for another such copy. */
+bool full_refuses(const struct store_node *s, const struct store_copy *copy);
 /* In the calm: everything but new data works, and space comes back. */
 void full_ordeal(struct world *w);
 

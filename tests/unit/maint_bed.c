@@ -131,7 +131,9 @@ static void wait_done(struct mbed *w)
 void mbed_start(struct mbed *w, unsigned int i)
 {
 	struct mbed_store *s = &w->store[i];
-	struct store_config cfg = { .cluster = w->cluster, .peer = s->id };
+	struct store_config cfg = {
+		.cluster = w->cluster, .peer = s->id, .size = s->size,
+	};
 	char address[32];
 
 	snprintf(cfg.boot_id, sizeof(cfg.boot_id), "boot");

@@ -28,6 +28,7 @@ struct mbed_store {
 	struct store *store;		/* NULL: not running */
 	struct cluster *cluster;
 	struct maint *maint;
+	uint64_t size;			/* bytes; 0: what its disk has */
 	uint64_t copied_bytes, dropped;	/* of earlier lives */
 };
 

@@ -201,6 +201,35 @@ static void a_nearly_full_peer_is_spared(void **state)
 	bed_verify(w);
 }
 
+/*
+ * The third peer is full, so there are two copies, and one of them goes before
+ * it was durable: the flush needs another, and the full peer has its reserve for
+ * that.
+ */
+static void a_flush_copies_to_a_full_peer(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	uint32_t first = 0;
+
+	configure(w);
+	w->cfg.clean_threshold = CLEAN_NEVER;
+	w->cfg.sync_interval_ns = LONG;
+	resize_stores(w, 3 * MIB, 2, 1);
+	bed_attach(w);
+	do {
+		assert_int_equal(0, bed_write_blocks(w, first, 16, 0x11, false));
+		first += 16;
+		bed_get_volume(w, &doc);
+	} while (!doc.tail.excluded_count);
+	assert_true(uuid_equal(&w->ids[2], &doc.tail.excluded[0]));
+	assert_int_equal(0, bed_write_blocks(w, first, 16, 0x22, false));
+	bed_stop_store(w, 1, true);
+	assert_int_equal(0, bed_flush(w));
+	bed_verify(w);
+	assert_int_equal(0, bed_detach(w));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +239,7 @@ int main(void)
 		TEST(a_full_cluster_is_cleaned),
 		TEST(one_full_peer_is_left_out),
 		TEST(a_nearly_full_peer_is_spared),
+		TEST(a_flush_copies_to_a_full_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

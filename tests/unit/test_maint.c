@@ -112,6 +112,35 @@ static void a_lost_peer_is_replaced_after_the_grace(void **state)
 	mbed_check_places(w);
 }
 
+/* Owner and stand-in are full: who comes next gets the copy, and a copy that is
+ * nowhere needed waits for room without an end to maintenance. */
+static void full_peers_are_passed_over(void **state)
+{
+	struct mbed *w = *state;
+	uint16_t order[RING_MEMBERS_MAX];
+	uint64_t chunk;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, MBED_ALL, 0);
+	assert_int_equal(MBED_STORES, ring_permutation(w->function, MBED_VOLUME,
+						       1, order));
+	w->store[order[1]].size = 200 * BLOCK_SIZE;
+	w->store[order[2]].size = 200 * BLOCK_SIZE;
+	mbed_start_all(w, MBED_ALL);
+	chunk = mbed_put(w, 1u << order[0] | 1u << order[5], 300);
+	mbed_settle(w);
+	assert_int_equal(1u << order[0] | 1u << order[3] | 1u << order[5],
+			 mbed_holders(w, chunk));
+	/* There is room again. */
+	w->store[order[1]].size = 0;
+	mbed_stop(w, order[1]);
+	mbed_start(w, order[1]);
+	mbed_maintain(w, order[1]);
+	sim_run(w->sim, 3 * MBED_LONG);
+	mbed_settle(w);
+	mbed_check_places(w);
+}
+
 static void a_short_outage_copies_only_what_is_missing(void **state)
 {
 	struct mbed *w = *state;
@@ -673,6 +702,7 @@ int main(void)
 		TEST(a_chunk_of_several_pieces_is_the_same_elsewhere),
 		TEST(fewest_copies_come_first),
 		TEST(a_lost_peer_is_replaced_after_the_grace),
+		TEST(full_peers_are_passed_over),
 		TEST(a_short_outage_copies_only_what_is_missing),
 		TEST(a_bad_copy_that_does_not_belong_here_goes),
 		TEST(a_bad_copy_goes_when_the_owners_have_theirs),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "store/private.h"
 
 static uint64_t used(struct fixture *f)
 {
@@ -360,6 +361,27 @@ static void test_bad_copy_is_replaced_for_good(void **state)
 	free(s.bytes);
 }
 
+/* Two copies for a moment, of which one gives its space back: no new data. */
+static void test_bad_copy_is_replaced_in_a_full_store(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1);
+	struct op op;
+
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	f->cfg.size = used_again(f) + (uint64_t)(s.blocks + 32) * BLOCK_SIZE;
+	fixture_close(f);
+	fixture_reopen(f);
+	fixture_reconnect(f, WIRE_ROLE_PEER);
+	assert_false(store_space_check(f->store, (uint64_t)s.blocks * BLOCK_SIZE,
+				       STORE_SPACE_USER));
+	assert_int_equal(sim_disk_flip(f->node, CHUNK_FILE, 9), 0);
+	assert_int_equal(verify(f, &op), -EUCLEAN);
+	assert_int_equal(restore(f, &s), WIRE_OK);
+	assert_restored(f, &s);
+	free(s.bytes);
+}
+
 /* The writer's SEAL and a recoverer's, of the same bytes. */
 static void test_bad_copy_is_replaced_by_what_an_earlier_epoch_sealed(void **state)
 {
@@ -648,6 +670,7 @@ int main(void)
 		RESTORE_TEST(test_pieces_may_have_any_size),
 		RESTORE_TEST(test_full_store_takes_no_copy),
 		RESTORE_TEST(test_bad_copy_is_replaced_for_good),
+		RESTORE_TEST(test_bad_copy_is_replaced_in_a_full_store),
 		RESTORE_TEST(test_bad_copy_is_replaced_by_what_an_earlier_epoch_sealed),
 		RESTORE_TEST(test_journal_compaction_keeps_what_restore_said),
 		RESTORE_TEST(test_open_copy_is_completed),

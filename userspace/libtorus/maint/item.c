@@ -262,6 +262,18 @@ void item_seal(struct item *item)
 	maint_kick(m);
 }
 
+bool item_avoid(struct item *item, struct maint_peer *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAINT_AVOID_MAX; i++)
+		if (item->avoid[i] == NULL || item->avoid[i] == peer) {
+			item->avoid[i] = peer;
+			return true;
+		}
+	return false;
+}
+
 void item_begin(struct item *item, enum item_state state)
 {
 	enter(item, state, NULL);

@@ -88,17 +88,31 @@ static void plan_owners(struct maint *m, struct query *q)
 	}
 }
 
+/* Those that lack the chunk and are full. Returns how many. */
+static uint32_t full_peers(struct maint *m, struct item *item, struct uuid *out)
+{
+	struct maint_peer *p;
+	uint32_t i, n = 0;
+
+	for (i = 0; i < MAINT_AVOID_MAX; i++) {
+		p = item->avoid[i];
+		item->avoid[i] = NULL;
+		if (p == NULL || p->full_until <= env_now(m->env))
+			continue;
+		item->avoid[n] = p;
+		out[n++] = p->id;
+	}
+	return n;
+}
+
 static void plan_targets(struct maint *m, struct query *q)
 {
-	struct maint_peer *avoid = q->item->avoid;
-	struct uuid id[RING_REPLICATION_MAX], not[MAINT_LOST_MAX + 1];
+	struct uuid id[RING_REPLICATION_MAX];
+	struct uuid not[MAINT_LOST_MAX + MAINT_AVOID_MAX];
 	uint32_t i, n, not_count = m->lost_count;
 
 	memcpy(not, m->lost, sizeof(m->lost));
-	if (avoid != NULL && avoid->full_until > env_now(m->env))
-		not[not_count++] = avoid->id;
-	else
-		q->item->avoid = NULL;
+	not_count += full_peers(m, q->item, not + not_count);
 	n = ring_ensemble(m->ring, q->mine.volume, q->mine.chunk,
 			  q->replication, not, not_count, id);
 	q->targets = (uint8_t)n;
@@ -289,6 +303,19 @@ static bool owners_are_up(const struct query *q)
 	return true;
 }
 
+/* One that lacks it: he can neither confirm a copy now, nor be given one. */
+static bool owner_is_full(const struct query *q)
+{
+	const struct item *item = q->item;
+	uint8_t i, j;
+
+	for (i = 0; i < q->count; i++)
+		for (j = 0; j < MAINT_AVOID_MAX && q->answer[i].owner; j++)
+			if (item->avoid[j] == q->answer[i].peer)
+				return true;
+	return false;
+}
+
 /* Nothing is to be done about mine now; if it is superfluous, and stays for the
  * tail alone, it is looked at once more when that has moved on. */
 static void leave_alone(struct maint *m, const struct query *q)
@@ -302,9 +329,10 @@ static void leave_alone(struct maint *m, const struct query *q)
 
 /*
  * It need not be here, so it goes as soon as it may. While an owner is away it
- * stays, and the owner's return has it looked at. At the end of the log it
- * stays until that has moved on, unless that end is only what it was some time
- * ago: then it is not settled before it was asked for once more.
+ * stays, and the owner's return has it looked at; while one has no room for it,
+ * the next walk does. At the end of the log it stays until that has moved on,
+ * unless that end is only what it was some time ago: then it is not settled
+ * before it was asked for once more.
  */
 static void decide_surplus(struct maint *m, const struct query *q)
 {
@@ -313,6 +341,7 @@ static void decide_surplus(struct maint *m, const struct query *q)
 	if (may_drop(m, q))
 		drop(m, q);
 	else if (!q->known || q->me_target || !owners_are_up(q) ||
+		 owner_is_full(q) ||
 		 (!below && !volumes_tail_is_old(m, q->mine.volume)))
 		leave_alone(m, q);
 	else
@@ -416,12 +445,10 @@ static void decide_push(struct maint *m, const struct query *q,
 		return;
 	}
 	if (target->full_until > now) {
-		if (item->avoid == NULL) {
-			item->avoid = target;
+		if (item_avoid(item, target))
 			item_again(item);
-		} else {
+		else
 			item_later(item, back_off(item, 6 * AGAIN_MIN));
-		}
 		return;
 	}
 	if (item->since == 0)

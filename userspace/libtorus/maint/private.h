@@ -47,6 +47,7 @@
 /* While clients are there: what one of them waits for at most. */
 #define MAINT_PIECE_BUSY	(MAINT_PIECE_BLOCKS / 4)
 #define MAINT_LOST_MAX		TAIL_EXCLUDED_MAX
+#define MAINT_AVOID_MAX		4u	/* full peers that a chunk passes over */
 
 struct push;
 struct drop;
@@ -109,7 +110,7 @@ struct item {
 	uint64_t epoch_limit;		/* DROP: no later one has asked for it */
 	uint32_t end_crc;		/* SEAL: as others have it; 0: not known */
 	struct maint_peer *target;	/* PUSH */
-	struct maint_peer *avoid;	/* it is full */
+	struct maint_peer *avoid[MAINT_AVOID_MAX];	/* they are full */
 };
 
 struct item *item_find(struct maint *m, uint64_t volume, uint64_t chunk);
@@ -128,6 +129,9 @@ void item_later(struct item *item, uint64_t delay_ns);
 void item_push(struct item *item, struct maint_peer *target);
 void item_drop(struct item *item);
 void item_seal(struct item *item);
+/** item_avoid() - @peer lacks it, and is full: others are to stand in for it.
+ * Returns false: too many are full already. */
+bool item_avoid(struct item *item, struct maint_peer *peer);
 /** item_begin() - it is at work now: ASKED, PUSHING, DROPPING or SEALING. */
 void item_begin(struct item *item, enum item_state state);
 /** item_again() - after something was done about it: look whether it helped. */

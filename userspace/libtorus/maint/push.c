@@ -138,8 +138,10 @@ static void report_status(struct push *push)
 		break;
 	case WIRE_ENOSPC:
 		push->target->full_until = env_now(m->env) + FULL_FOR;
-		item->avoid = push->target;
-		item_again(item);
+		if (item_avoid(item, push->target))
+			item_again(item);
+		else
+			item_later(item, back_off(item, AGAIN_MAX));
 		break;
 	case WIRE_EFENCED:		/* the volume has a tombstone there */
 		item_settled(item);

@@ -422,6 +422,26 @@ static bool well_formed(const struct store_request *request)
 	return blocks > 0 && block < length && blocks <= length - block;
 }
 
+/*
+ * What the copy that is here takes comes back when the new one has its place:
+ * until then some of what cleaning may use is for that. Else a full store could
+ * never have a bad copy replaced.
+ */
+bool store_restore_has_room(struct store *store, uint64_t volume,
+			    uint64_t number, uint32_t length)
+{
+	const struct store_volume *v = store_volume_find(&store->index, volume);
+	const struct store_chunk *chunk = v ? store_chunk_find(v, number) : NULL;
+	uint32_t had = chunk ? store_chunk_footprint(chunk) : 0;
+
+	if (length > had &&
+	    !store_space_check(store, (uint64_t)(length - had) * BLOCK_SIZE,
+			       STORE_SPACE_USER))
+		return false;
+	return store_space_check(store, (uint64_t)length * BLOCK_SIZE,
+				 STORE_SPACE_CLEANING);
+}
+
 static uint32_t check_begin(const struct store_restore *asked)
 {
 	struct store *store = asked->store;
@@ -433,8 +453,8 @@ static uint32_t check_begin(const struct store_restore *asked)
 		return status;
 	if (store->restore_count >= STORE_RESTORES_MAX)
 		return WIRE_EBUSY;
-	if (!store_space_check(store, (uint64_t)asked->length * BLOCK_SIZE,
-			       STORE_SPACE_USER))
+	if (!store_restore_has_room(store, asked->volume, asked->number,
+				    asked->length))
 		return WIRE_ENOSPC;
 	return WIRE_OK;
 }

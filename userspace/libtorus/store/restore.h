@@ -56,6 +56,11 @@ struct store_restore {
  */
 uint32_t store_restore_check(const struct store_restore *restore, bool taking);
 
+/** store_restore_has_room() - whether a copy of @length blocks may be restored,
+ * for all that the space says. */
+bool store_restore_has_room(struct store *store, uint64_t volume,
+			    uint64_t number, uint32_t length);
+
 /** store_restore_place() - the file is whole, verified and durable: give it its
  * place. Ends with store_restore_end(). */
 void store_restore_place(struct store_restore *restore);

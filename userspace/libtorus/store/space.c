@@ -7,7 +7,8 @@
  *	new data, copies for repair	down to the larger of the reserve and
  *					what full_percent leaves
  *	cleaning, which gives back more than it takes, but only after the next
- *	checkpoint			down to half of the reserve
+ *	checkpoint; a copy that replaces a bad one, until it has its place
+ *					down to half of the reserve
  *	trims, map pages, roots, last records of chunks, copies that recovery or
  *	a flush makes			down to what the journal needs
  *	journal: fences, seals, deletions	all

@@ -236,23 +236,35 @@ static uint32_t sources(const struct active_chunk *chunk, struct uuid *out)
 	return count;
 }
 
-/* The next peer of the permutation that could take a copy; NULL: none. */
+static bool may_be_target(struct volume *v, struct active_chunk *chunk,
+			  const struct uuid *id, bool full)
+{
+	const struct active_member *m = active_member_of(chunk, id);
+
+	if (m != NULL ? !m->lacks : active_is_extra(chunk, id))
+		return false;
+	return full ? health_full(v, id) && health_last_resort(v, id) :
+		      health_good(v, id);
+}
+
+/*
+ * The next peer of the permutation that could take a copy; NULL: none. Those
+ * that are full come last: their reserve is for that, too, and a flush that
+ * waited until they have room might wait for ever.
+ */
 static const struct uuid *next_target(struct volume *v,
 				      struct active_chunk *chunk)
 {
 	const struct ring *ring = cluster_ring(v->cluster);
 	uint16_t order[RING_MEMBERS_MAX];
-	const struct active_member *m;
 	const struct uuid *id;
-	uint32_t count;
+	uint32_t count, i;
 
 	count = ring_permutation(ring, v->doc.id, chunk->number, order);
-	while (chunk->copy_tried < count) {
-		id = &ring_spec(ring)->members[order[chunk->copy_tried++]].peer;
-		m = active_member_of(chunk, id);
-		if (m != NULL ? !m->lacks : active_is_extra(chunk, id))
-			continue;
-		if (health_good(v, id))
+	while ((i = chunk->copy_tried) < 2 * count) {
+		chunk->copy_tried++;
+		id = &ring_spec(ring)->members[order[i % count]].peer;
+		if (may_be_target(v, chunk, id, i >= count))
 			return id;
 	}
 	chunk->copy_tried = 0;
