@@ -28,6 +28,14 @@ $(B)/tests/%: $(B)/tests/unit/%.o $(UNIT_SUPPORT:%.c=$(B)/%.o) \
 $(B)/tests/test_volume_faults: LDFLAGS_ALL += -Wl,--wrap=pages_reserve \
 	-Wl,--wrap=map_lookup -Wl,--wrap=peer_connect
 
+# Their peers answer from the test.
+PEER_WRAPS := -Wl,--wrap=peer_call -Wl,--wrap=peer_find \
+	-Wl,--wrap=cluster_peers -Wl,--wrap=cluster_close \
+	-Wl,--wrap=env_uring_stop
+$(B)/tests/test_recover_answers: LDFLAGS_ALL += -Wl,--wrap=peer_call
+$(B)/tests/test_survey: $(B)/userspace/torusctl/survey.o
+$(B)/tests/test_survey: LDFLAGS_ALL += $(PEER_WRAPS)
+
 $(B)/libsim.a: $(SIM_LIB_OBJ)
 	@rm -f $@
 	$(call say,AR,$@)
@@ -42,6 +50,17 @@ $(B)/fuzz-obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CLANG,$<)
 	$(Q)clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Its peers are made of the input.
+$(B)/fuzz/fuzz_recover: FUZZ_LDFLAGS += -Wl,--wrap=peer_call
+
+# Commands of torusctl, whose peers are made of the input.
+FUZZ_STATUS := status% scrub.c survey.c lookup.c table.c view.c ringedit.c \
+	peer.c ring_show.c
+$(B)/fuzz/fuzz_status: $(patsubst %.c,$(B)/fuzz-obj/%.o,$(filter \
+	$(addprefix userspace/torusctl/,$(FUZZ_STATUS)),$(wildcard userspace/torusctl/*.c)))
+$(B)/fuzz/fuzz_status: FUZZ_LDFLAGS += $(PEER_WRAPS)
+$(B)/fuzz-obj/tests/fuzz/fuzz_status.o: FUZZ_CFLAGS += -Iuserspace/torusctl
 
 # This one is a store on a simulated disk.
 $(B)/fuzz/fuzz_store: $(patsubst %.c,$(B)/fuzz-obj/%.o,$(wildcard tests/sim/lib/*.c))

@@ -23,7 +23,7 @@
 
 /* Numbers beyond what was seen may have been declared, and be in use on a peer
  * that has not been asked: they are not used again. */
-#define NUMBERS_SKIPPED (1ull << 16)
+#define NUMBERS_SKIPPED ((uint64_t)1 << 16)
 #define ROOTS_TRIED 64u
 
 static void refuse(struct recover_volume *v, const char *fmt, ...)
@@ -272,6 +272,9 @@ static void fill_document(struct log_search *s, struct recover_volume *v,
 		doc->next_chunk = MAX(doc->next_chunk,
 				      s->chunks[s->chunk_count - 1].number + 1);
 	doc->next_chunk += NUMBERS_SKIPPED;
+	if (doc->next_chunk > CHUNK_NUMBER_MAX + 1)
+		refuse(v, "a peer knows of chunk %" PRIu64 " of it, above which no numbers are left: no log is that long. Leave out the peer that says so",
+		       doc->next_chunk - NUMBERS_SKIPPED - 1);
 	/* What stores heard of roots that were given up with their log. */
 	doc->root_floor = s->seen->root > doc->root.addr ? s->seen->root : 0;
 	doc->mod_revision = 0;

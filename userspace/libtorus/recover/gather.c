@@ -10,6 +10,7 @@
 
 #define LIST_MAX 8192u
 #define ROUNDS_MAX 5u
+#define EPOCH_MAX (UINT64_MAX >> 1)	/* a fence is to find a higher one */
 
 static struct recover_take *take_of(const struct peer_call *call)
 {
@@ -26,6 +27,15 @@ static void refused(const struct peer_call *call)
 				   "peer %s: %s (asked to %s)", p->address,
 				   wire_status_text(call->status),
 				   wire_type_name(call->type));
+}
+
+/* What no store says. To believe some of it might lose data, or never end. */
+static void nonsense(const struct peer_call *call, const char *what)
+{
+	const struct recover_peer *p = call->ctx;
+
+	p->r->take.err = error_set(-EPROTO, "peer %s: %s (asked to %s): its torusd is broken, or it is none; leave it out, or mend it",
+				   p->address, what, wire_type_name(call->type));
 }
 
 static int no_memory(void)
@@ -65,7 +75,12 @@ static const void *take_entries(struct peer_call *call, size_t size,
 	*count = 0;
 	if (call->status) {
 		refused(call);
-	} else if (entries) {
+	} else if ((uint64_t)le32_to_cpu(reply->count) * size !=
+		   call->reply_len || (call->reply_len && !entries)) {
+		nonsense(call, "it counts other entries than it sends");
+	} else if (reply->more && !call->reply_len) {
+		nonsense(call, "it sends nothing and promises more");
+	} else {
 		take_of(call)->more = le32_to_cpu(reply->more);
 		*count = call->reply_len / size;
 	}
@@ -91,6 +106,28 @@ static struct recover_seen *seen_get(struct recover *r, uint64_t volume)
 	return seen;
 }
 
+static bool is_address(block_addr_t addr)
+{
+	return block_addr_chunk(addr) != 0 &&
+	       block_addr_block(addr) < CHUNK_BLOCKS_MAX;
+}
+
+/* NULL: a store may say so. Ids grow, so that the list has an end. */
+static const char *volume_fault(const struct recover_take *t,
+				const struct wire_volume_entry *e)
+{
+	uint64_t root = le64_to_cpu(e->root);
+
+	if (le64_to_cpu(e->volume) <= t->volume)
+		return "its volumes are not in order";
+	if (le64_to_cpu(e->epoch) > EPOCH_MAX)
+		return "an epoch is out of range";
+	if (le64_to_cpu(e->chunk_max) > CHUNK_NUMBER_MAX)
+		return "a chunk number is out of range";
+	return root && !is_address(root) ? "a root's address is out of range" :
+					   NULL;
+}
+
 static void take_volumes(struct peer_call *call)
 {
 	struct recover_peer *p = call->ctx;
@@ -99,9 +136,14 @@ static void take_volumes(struct peer_call *call)
 	const struct wire_volume_entry *e = take_entries(call, sizeof(*e), &count);
 
 	for (size_t i = 0; i < count; i++) {
-		struct recover_seen *seen =
-			seen_get(p->r, le64_to_cpu(e[i].volume));
+		const char *fault = volume_fault(t, &e[i]);
+		struct recover_seen *seen;
 
+		if (fault) {
+			nonsense(call, fault);
+			return;
+		}
+		seen = seen_get(p->r, le64_to_cpu(e[i].volume));
 		if (!seen) {
 			t->err = no_memory();
 			return;
@@ -130,6 +172,21 @@ static int ask_volumes(struct recover *r, struct recover_peer *p)
 }
 
 /* ---- chunks ------------------------------------------------------------------ */
+
+static const char *copy_fault(const struct recover_take *t,
+			      const struct wire_list_entry *e)
+{
+	uint64_t volume = le64_to_cpu(e->volume);
+	uint64_t chunk = le64_to_cpu(e->chunk);
+
+	if (volume < t->volume || volume == 0 ||
+	    (volume == t->volume && chunk <= t->chunk))
+		return "its chunks are not in order";
+	if (chunk == 0 || chunk > CHUNK_NUMBER_MAX)
+		return "a chunk number is out of range";
+	return le32_to_cpu(e->length) > CHUNK_BLOCKS_MAX ?
+	       "a chunk is longer than any" : NULL;
+}
 
 static int add_copy(struct recover *r, struct recover_peer *p,
 		    const struct wire_list_entry *e)
@@ -161,8 +218,14 @@ static void take_chunks(struct peer_call *call)
 	size_t count;
 	const struct wire_list_entry *e = take_entries(call, sizeof(*e), &count);
 
-	for (size_t i = 0; i < count && !t->err; i++)
-		t->err = add_copy(p->r, p, &e[i]);
+	for (size_t i = 0; i < count && !t->err; i++) {
+		const char *fault = copy_fault(t, &e[i]);
+
+		if (fault)
+			nonsense(call, fault);
+		else
+			t->err = add_copy(p->r, p, &e[i]);
+	}
 }
 
 static int ask_chunks(struct recover *r, struct recover_peer *p)

@@ -38,6 +38,7 @@ struct recover_copy {
 	uint32_t length, end_crc;
 	bool sealed;
 	bool odd;			/* does not fit the others */
+	bool tried;			/* scanned for what others lack */
 	uint64_t epoch;			/* that sealed it; asked for in need */
 };
 

@@ -77,9 +77,10 @@ static size_t first_copy(const struct recover *r, uint64_t volume)
 static int add_chunks(struct log_search *s)
 {
 	struct recover *r = s->r;
-	size_t first = first_copy(r, s->seen->volume);
-	size_t end = first_copy(r, s->seen->volume + 1);
+	size_t first = first_copy(r, s->seen->volume), end = first;
 
+	while (end < r->copy_count && r->copies[end].volume == s->seen->volume)
+		end++;
 	s->chunks = calloc(end - first + 1, sizeof(*s->chunks));
 	if (!s->chunks)
 		return error_set(-ENOMEM, "out of memory");
@@ -370,16 +371,15 @@ static int scan_copy(struct log_search *s, struct chain_chunk *c,
 }
 
 /* The copy that has more of the chunk than what is known of it. */
-static struct recover_copy *longer_copy(struct log_search *s, struct chain_chunk *c,
-					uint64_t tried)
+static struct recover_copy *longer_copy(struct log_search *s,
+					struct chain_chunk *c)
 {
 	struct recover_copy *best = NULL;
 
 	for (uint32_t i = 0; i < c->copy_count; i++) {
 		struct recover_copy *copy = &c->copies[i];
 
-		if (copy->odd || copy->length <= end_of(c) ||
-		    (i < 64 && tried >> i & 1))
+		if (copy->odd || copy->tried || copy->length <= end_of(c))
 			continue;
 		if (s->choice && s->choice->peer[0] &&
 		    is_peer(copy->peer, s->choice->peer))
@@ -422,14 +422,15 @@ static void compare_copies(struct log_search *s, struct chain_chunk *c)
 static int scan_chunk(struct log_search *s, struct chain_chunk *c)
 {
 	struct recover_copy *copy;
-	uint64_t tried = 0;
 	int err;
 
+	for (uint32_t i = 0; i < c->copy_count; i++)
+		c->copies[i].tried = false;
 	apply_choice(s, c);
 	err = find_limit(s, c);
 	while (!err && end_of(c) < c->limit &&
-	       (copy = longer_copy(s, c, tried)) != NULL) {
-		tried |= 1ull << MIN(copy - c->copies, (ptrdiff_t)63);
+	       (copy = longer_copy(s, c)) != NULL) {
+		copy->tried = true;
 		err = scan_copy(s, c, copy);
 	}
 	if (!err)
