@@ -72,12 +72,6 @@ static void volume_text(const struct view *view, uint64_t id, char *text,
 		snprintf(text, len, "%" PRIu64, id);
 }
 
-static bool has_offset(const struct survey_finding *f)
-{
-	return (f->kind == EXTENT_DATA || f->kind == EXTENT_RELOCATION) &&
-	       f->volume_block <= UINT64_MAX / BLOCK_SIZE;
-}
-
 /* What the damaged block is to the volume. */
 static const char *what_word(const struct survey_finding *f)
 {
@@ -143,7 +137,7 @@ static void add_finding(struct table *t, const struct report *r,
 
 	time_text(f->when_ms, when, sizeof(when));
 	volume_text(&r->view, f->volume, volume, sizeof(volume));
-	if (has_offset(f))
+	if (survey_has_offset(f))
 		snprintf(offset, sizeof(offset), "%" PRIu64,
 			 f->volume_block * BLOCK_SIZE);
 	if (f->block != UINT32_MAX)
@@ -228,7 +222,7 @@ static struct json_object *finding_json(const struct report *r,
 	add_text(o, "peer", peer->doc.address);
 	add_text(o, "volume", volume);
 	add_text(o, "what", what_word(f));
-	json_object_object_add(o, "offset", has_offset(f) ?
+	json_object_object_add(o, "offset", survey_has_offset(f) ?
 		json_object_new_uint64(f->volume_block * BLOCK_SIZE) : NULL);
 	add_number(o, "chunk", f->chunk);
 	json_object_object_add(o, "block", f->block == UINT32_MAX ? NULL :

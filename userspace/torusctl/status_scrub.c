@@ -24,7 +24,7 @@ static void format_place(const struct status *s, const struct survey_finding *w,
 	else
 		used = snprintf(text, len, "a volume with the id %" PRIu64,
 				w->volume);
-	if (w->volume_block != UINT64_MAX)
+	if (survey_has_offset(w))
 		snprintf(text + used, len - (size_t)used, " at offset %" PRIu64,
 			 w->volume_block * BLOCK_SIZE);
 }

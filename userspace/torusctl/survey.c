@@ -132,10 +132,10 @@ static void maintenance_done(struct peer_call *call)
 	const struct wire_maintenance_reply *reply = call->reply;
 	int err = call_result(call);
 
-	if (!err) {
-		take_reply(&q->answer->m, reply);
+	if (!err)
 		err = take_findings(q->answer, call, le32_to_cpu(reply->count));
-	}
+	if (!err)
+		take_reply(&q->answer->m, reply);
 	q->answer->maintained = !err;
 	if (err == -ENOMEM)
 		q->surveyor->err = err;
@@ -187,6 +187,12 @@ static int ask_all(struct surveyor *s, struct cluster *cluster,
 	if (!err && s->err)
 		err = error_set(s->err, "out of memory");
 	return err;
+}
+
+bool survey_has_offset(const struct survey_finding *f)
+{
+	return (f->kind == EXTENT_DATA || f->kind == EXTENT_RELOCATION) &&
+	       f->volume_block <= UINT64_MAX / BLOCK_SIZE;
 }
 
 int survey_run(struct ctl *ctl, const struct ctl_peer *peers, size_t count,

@@ -30,13 +30,17 @@ struct survey_finding {		/* struct wire_finding */
 	bool healed;
 };
 
+/** survey_has_offset() - user data lies there, whose byte offset can be told. */
+bool survey_has_offset(const struct survey_finding *f);
+
 struct survey_answer {
 	int err;			/* of STAT: why it did not answer */
 	uint64_t size, used, chunks, volumes;
 	uint64_t space_left;		/* for user data of a volume new there */
 	enum wire_space_state space_state;
-	bool maintained;		/* false: err, or its torusd has no
-					 * maintenance: all zero below */
+	bool maintained;		/* false: err, its torusd has no
+					 * maintenance, or what it says makes no
+					 * sense: all zero below */
 	struct survey_maintenance m;
 	struct survey_finding *findings;
 	uint32_t finding_count;
