@@ -299,7 +299,8 @@ static void a_round_keeps_to_its_rate(void **state)
 static void a_large_copy_is_read_at_the_rate(void **state)
 {
 	struct mbed *w = *state;
-	uint64_t began;
+	uint64_t began, bytes;
+	uint32_t count;
 
 	w->cfg.scrub_rate = 1u << 20;
 	mbed_ring(w, 3, 0x1, 0);
@@ -311,9 +312,18 @@ static void a_large_copy_is_read_at_the_rate(void **state)
 	scrub_action(scrub_of(w, 0), WIRE_SCRUB_START);
 	sim_run(w->sim, SEC);
 	assert_true(scrub_of(w, 0)->verifying);
+	/* Meanwhile it can be seen that it gets on. */
+	bytes = le64_to_cpu(report(w, 0, finding, &count).scrub_bytes);
+	sim_run(w->sim, 5 * SEC);
+	assert_true(scrub_of(w, 0)->verifying);
+	assert_in_range(le64_to_cpu(report(w, 0, finding, &count).scrub_bytes),
+			bytes + w->cfg.scrub_rate / 2,
+			3000 * BLOCK_SIZE);
 	while (scrub_of(w, 0)->verifying)
 		assert_true(sim_step(w->sim));
 	assert_in_range(sim_now(w->sim) - began, 10 * SEC, 50 * SEC);
+	assert_in_range(le64_to_cpu(report(w, 0, finding, &count).scrub_bytes),
+			3000 * BLOCK_SIZE, 3100 * BLOCK_SIZE);
 }
 
 static void a_restart_goes_on_where_it_was(void **state)

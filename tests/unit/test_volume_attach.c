@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "store/maintain.h"
 #include "volume/recover.h"
 #include "volume_bed.h"
 
@@ -49,6 +50,11 @@ static void restore_volume(struct bed *w, char *value)
 
 	key_volume(&w->cluster, "vol", key);
 	bed_put(w, key, value);
+}
+
+static void put_volume(struct bed *w, const struct volume_doc *doc)
+{
+	restore_volume(w, volume_doc_encode(doc));
 }
 
 static void metadata_that_went_back_is_not_a_takeover(void **state)
@@ -373,6 +379,44 @@ static void rot_in_the_only_copy_left_waits_for_the_other_peers(void **state)
 	bed_verify(w);
 }
 
+/* Whoever cannot attach is told whom to start; or that nobody known has it. */
+static void a_root_that_is_away_is_said_with_the_way_out(void **state)
+{
+	struct bed *w = *state;
+	struct store_copy copy;
+	struct volume_doc doc;
+	bool stopped[STORES];
+	unsigned int i;
+
+	w->cfg.io_timeout_ns = 10 * NSEC_PER_SEC;
+	bed_put_ring(w, 2, 4);
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_detach(w));
+	bed_get_volume(w, &doc);
+	for (i = 0; i < STORES; i++) {
+		stopped[i] = store_copy_get(w->store[i], doc.id,
+					    block_addr_chunk(doc.root.addr),
+					    &copy);
+		if (stopped[i])
+			bed_stop_store(w, i, false);
+	}
+	attach_fails(w, -EIO, "no peer that answers has its root");
+	assert_says(w, "; start the peers that do not answer: store");
+	/* Peers that are known, and have lost it. */
+	bed_get_volume(w, &doc);
+	doc.attachment.present = false;
+	doc.root.addr = block_addr(block_addr_chunk(doc.root.addr) + 1000, 0);
+	doc.next_chunk = MAX(doc.next_chunk,
+			     block_addr_chunk(doc.root.addr) + 1);
+	put_volume(w, &doc);
+	for (i = 0; i < STORES; i++)
+		if (stopped[i])
+			bed_start_store(w, i);
+	attach_fails(w, -EIO, "no peer that answers has its root");
+	assert_says(w, "all peers have answered: only one that was removed");
+}
+
 /* The writes of the last moment, of which the first did not reach the disk. */
 static void torn_end_on_the_only_peer_left_is_not_a_timeout(void **state)
 {
@@ -491,6 +535,7 @@ int main(void)
 		TEST(rot_in_the_only_copy_of_the_last_record_ends_the_log),
 		TEST(one_bad_read_of_the_only_copy_does_not_end_the_log),
 		TEST(rot_in_the_only_copy_left_waits_for_the_other_peers),
+		TEST(a_root_that_is_away_is_said_with_the_way_out),
 		TEST(torn_end_on_the_only_peer_left_is_not_a_timeout),
 		TEST(rot_at_the_end_of_flushed_copies_is_no_end_of_the_log),
 		TEST(rot_in_flushed_copies_does_not_end_the_log),

@@ -16,10 +16,24 @@ struct lookup {
 	struct wire_lookup_entry *reply;	/* room for one answer */
 	struct iovec data;
 	uint32_t count;
-	bool *found;
+	enum lookup_copy *found;
 	size_t pending;
+	int unanswered;
 	bool done;
 };
+
+static enum lookup_copy copy_of(uint32_t state)
+{
+	switch (state) {
+	case WIRE_COPY_OPEN:
+	case WIRE_COPY_SEALED:
+		return LOOKUP_GOOD;
+	case WIRE_COPY_BAD:
+		return LOOKUP_BAD;
+	default:
+		return LOOKUP_NONE;
+	}
+}
 
 /* The data came in pieces of the receiver's choice: make one of them. */
 static void take(struct lookup *l, const struct peer_call *call)
@@ -35,12 +49,9 @@ static void take(struct lookup *l, const struct peer_call *call)
 		memcpy((char *)l->reply + len, v->iov_base, n);
 		len += n;
 	}
-	for (uint32_t i = 0; i < l->count; i++) {
-		uint32_t state = le32_to_cpu(l->reply[i].state);
-
-		l->found[i] |= state == WIRE_COPY_OPEN ||
-			       state == WIRE_COPY_SEALED;
-	}
+	for (uint32_t i = 0; i < l->count; i++)
+		l->found[i] = MAX(l->found[i],
+				  copy_of(le32_to_cpu(l->reply[i].state)));
 }
 
 static void answered(struct peer_call *call)
@@ -49,6 +60,8 @@ static void answered(struct peer_call *call)
 
 	if (!call->err && !call->status)
 		take(l, call);
+	else
+		l->unanswered++;
 	if (--l->pending)
 		return;
 	l->done = true;
@@ -69,19 +82,16 @@ static void ask(struct lookup *l, struct peer *peer, struct peer_call *call)
 	peer_call(peer, call);
 }
 
-static int ask_all(struct lookup *l, const struct ctl_peer *peers,
-		   const struct survey *survey)
+static int ask_all(struct lookup *l, struct cluster *cluster,
+		   const struct ctl_peer *peers, const struct survey *survey)
 {
 	CLEANUP_FREE struct peer_call *calls = calloc(survey->count + 1,
 						      sizeof(*calls));
-	struct cluster *cluster = ctl_cluster_open(l->ctl);
-	int err = 0;
+	int err;
 
-	if (!cluster)
-		return -EIO;
 	if (!calls)
-		err = error_set(-ENOMEM, "out of memory");
-	for (size_t i = 0; !err && i < survey->count; i++) {
+		return error_set(-ENOMEM, "out of memory");
+	for (size_t i = 0; i < survey->count; i++) {
 		struct peer *peer = peer_find(cluster_peers(cluster),
 					      &peers[i].doc.id);
 
@@ -89,17 +99,16 @@ static int ask_all(struct lookup *l, const struct ctl_peer *peers,
 			ask(l, peer, &calls[i]);
 	}
 	l->done = l->pending == 0;
-	if (!err)
-		err = ctl_wait(l->ctl, &l->done);
-	for (size_t i = 0; calls && i < survey->count; i++)
+	err = ctl_wait(l->ctl, &l->done);
+	for (size_t i = 0; i < survey->count; i++)
 		peer_call_cancel(&calls[i]);
-	cluster_close(cluster);
 	return err;
 }
 
-int lookup_chunks(struct ctl *ctl, const struct ctl_peer *peers,
-		  const struct survey *survey, uint64_t volume,
-		  const uint64_t *chunks, uint32_t count, bool *found)
+int lookup_chunks(struct ctl *ctl, struct cluster *cluster,
+		  const struct ctl_peer *peers, const struct survey *survey,
+		  uint64_t volume, const uint64_t *chunks, uint32_t count,
+		  enum lookup_copy *found)
 {
 	struct lookup l = { .ctl = ctl, .count = count, .found = found };
 	int err;
@@ -114,11 +123,11 @@ int lookup_chunks(struct ctl *ctl, const struct ctl_peer *peers,
 			l.entries[i].volume = cpu_to_le64(volume);
 			l.entries[i].chunk = cpu_to_le64(chunks[i]);
 		}
-		err = ask_all(&l, peers, survey);
+		err = ask_all(&l, cluster, peers, survey);
 	} else {
 		err = error_set(-ENOMEM, "out of memory");
 	}
 	free(l.entries);
 	free(l.reply);
-	return err;
+	return err ? err : l.unanswered;
 }

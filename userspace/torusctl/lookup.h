@@ -6,15 +6,18 @@
 #include "ctl.h"
 #include "survey.h"
 
+/* The best copy that was found; in order. */
+enum lookup_copy { LOOKUP_NONE, LOOKUP_BAD, LOOKUP_GOOD };
+
 /**
  * lookup_chunks() - ask the peers that answered @survey, all at once, for at
  * most WIRE_LOOKUP_MAX chunks of one volume.
- * @found: set for those of which one has a copy, good as far as it knows; the
- * others are left as they are.
- * Returns 0, also when nobody answers, or -errno with error text.
+ * @found: the best copy of each, as far as who has it knows; never gets worse.
+ * Returns how many peers did not answer, or -errno with error text.
  */
-int lookup_chunks(struct ctl *ctl, const struct ctl_peer *peers,
-		  const struct survey *survey, uint64_t volume,
-		  const uint64_t *chunks, uint32_t count, bool *found);
+int lookup_chunks(struct ctl *ctl, struct cluster *cluster,
+		  const struct ctl_peer *peers, const struct survey *survey,
+		  uint64_t volume, const uint64_t *chunks, uint32_t count,
+		  enum lookup_copy *found);
 
 #endif

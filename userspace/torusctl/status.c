@@ -58,6 +58,13 @@ DEFINE_FINDING_TEXT(means)
 DEFINE_FINDING_TEXT(doing)
 DEFINE_FINDING_TEXT(command)
 
+struct cluster *status_cluster(struct status *s)
+{
+	if (!s->cluster)
+		s->cluster = ctl_cluster_open(s->ctl);
+	return s->cluster;
+}
+
 bool status_reachable(const struct status *s, const struct uuid *id)
 {
 	for (size_t i = 0; i < s->view.peer_count; i++)
@@ -180,6 +187,7 @@ static int collect(struct status *s)
 static void report(struct status *s)
 {
 	status_data(s);
+	status_lost(s);
 	status_ring(s);
 	status_peers(s);
 	status_space(s);
@@ -195,6 +203,8 @@ static void report(struct status *s)
 
 static void release(struct status *s)
 {
+	if (s->cluster)
+		cluster_close(s->cluster);
 	view_release(&s->view);
 	survey_release(&s->survey);
 	free(s->owners);

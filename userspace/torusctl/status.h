@@ -28,6 +28,8 @@ struct status {
 	struct ctl *ctl;
 	struct view view;
 	struct survey survey;		/* of view.peers */
+	struct cluster *cluster;	/* for further questions; rather use
+					 * status_cluster() */
 	uint64_t *owners;		/* volumes whose owner's lease stands */
 	size_t owner_count;
 	size_t tombstone_count;
@@ -67,11 +69,15 @@ struct repair {
 	uint64_t copy_chunks, copy_bytes, short_chunks, grace_chunks;
 	uint64_t drop_chunks, rate;
 	uint64_t eta_s;			/* of the slowest; SURVEY_ETA_UNKNOWN */
-	uint64_t scrub_chunks, scrub_total, scrub_bad, scrub_healed;
+	uint64_t scrub_chunks, scrub_total, scrub_bytes;
+	uint64_t scrub_bad, scrub_healed;
 	uint32_t scrub_running, scrub_paused;
 };
 
 void status_repair_sum(const struct status *s, struct repair *r);
+
+/** status_cluster() - to ask peers through; NULL with error text. */
+struct cluster *status_cluster(struct status *s);
 
 /** status_reachable() - whether a member answers. */
 bool status_reachable(const struct status *s, const struct uuid *id);
@@ -90,6 +96,7 @@ void status_command_for_members(const struct status *s, struct finding *f);
 
 /* The sources, in the order in which they are asked. */
 void status_data(struct status *s);	/* data that cannot be reached */
+void status_lost(struct status *s);	/* data that no peer has any more */
 void status_ring(struct status *s);
 void status_peers(struct status *s);
 void status_space(struct status *s);

@@ -78,18 +78,18 @@ static uint32_t count_missing(struct search *search, const struct volume_doc *v,
 			      const uint64_t *chunks, uint32_t count)
 {
 	struct status *s = search->s;
-	bool found[WIRE_LOOKUP_MAX] = { false };
+	enum lookup_copy found[WIRE_LOOKUP_MAX] = { LOOKUP_NONE };
 	uint32_t missing = 0;
 
-	if (count && search->asked < VOLUMES_ASKED_FOR) {
+	if (count && search->asked < VOLUMES_ASKED_FOR && status_cluster(s)) {
 		search->asked++;
 		/* Not to know is no reason to be calm. */
-		if (lookup_chunks(s->ctl, s->view.peers, &s->survey, v->id,
-				  chunks, count, found))
+		if (lookup_chunks(s->ctl, s->cluster, s->view.peers,
+				  &s->survey, v->id, chunks, count, found) < 0)
 			memset(found, 0, sizeof(found));
 	}
 	for (uint32_t i = 0; i < count; i++)
-		missing += !found[i];
+		missing += found[i] != LOOKUP_GOOD;
 	return missing;
 }
 

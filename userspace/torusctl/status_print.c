@@ -37,10 +37,11 @@ static size_t others_known(const struct status *s)
 
 static void print_repair(const struct status *s)
 {
-	char left[32], rate[32], eta[32];
+	char left[32], rate[32], eta[32], verified[32];
 	struct repair r;
 
 	status_repair_sum(s, &r);
+	size_format(r.scrub_bytes, verified, sizeof(verified));
 	size_format(r.copy_bytes, left, sizeof(left));
 	size_format(r.rate, rate, sizeof(rate));
 	duration_format(r.eta_s, eta, sizeof(eta));
@@ -48,8 +49,8 @@ static void print_repair(const struct status *s)
 		printf("repair:   %" PRIu64 " %s, %s left to copy, %s/s, time left: %s\n",
 		       r.copy_chunks, chunks_word(r.copy_chunks), left, rate, eta);
 	if (r.scrub_running)
-		printf("scrub:    %" PRIu64 " of %" PRIu64 " chunks verified in this round\n",
-		       r.scrub_chunks, r.scrub_total);
+		printf("scrub:    %" PRIu64 " of %" PRIu64 " chunks, %s, verified in this round\n",
+		       r.scrub_chunks, r.scrub_total, verified);
 	else if (r.scrub_paused)
 		printf("scrub:    paused\n");
 }
@@ -220,6 +221,7 @@ static void add_repair(struct json_object *o, const struct status *s)
 	add_number(scrub, "paused", r.scrub_paused);
 	add_number(scrub, "chunks", r.scrub_chunks);
 	add_number(scrub, "total", r.scrub_total);
+	add_number(scrub, "verified", r.scrub_bytes);
 	add_number(scrub, "bad", r.scrub_bad);
 	add_number(scrub, "healed", r.scrub_healed);
 	json_object_object_add(o, "repair", repair);

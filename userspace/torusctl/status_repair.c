@@ -22,6 +22,7 @@ static void add_one(struct repair *r, const struct survey_maintenance *m)
 	r->rate += m->rate;
 	r->scrub_chunks += m->scrub_chunks;
 	r->scrub_total += m->scrub_total;
+	r->scrub_bytes += m->scrub_bytes;
 	r->scrub_bad += m->scrub_bad;
 	r->scrub_healed += m->scrub_healed;
 	r->scrub_running += m->scrub_state == WIRE_SCRUB_RUNNING;

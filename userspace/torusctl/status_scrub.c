@@ -51,18 +51,19 @@ static uint32_t count_alone(struct status *s, const struct survey_answer *a,
 
 	for (size_t i = 0; i < s->view.volume_count; i++) {
 		const struct volume_doc *v = &s->view.volumes[i];
-		bool found[WIRE_FINDINGS_MAX] = { false };
+		enum lookup_copy found[WIRE_FINDINGS_MAX] = { LOOKUP_NONE };
 		uint32_t count = find_bad(a, v->id, chunks);
 
 		if (!count || *asked >= VOLUMES_ASKED_FOR)
 			continue;
 		++*asked;
-		if (lookup_chunks(s->ctl, s->view.peers, &s->survey, v->id,
-				  chunks, count, found))
+		if (!status_cluster(s) ||
+		    lookup_chunks(s->ctl, s->cluster, s->view.peers,
+				  &s->survey, v->id, chunks, count, found) < 0)
 			continue;
 		for (uint32_t c = 0; c < count; c++) {
-			alone += !found[c];
-			if (!found[c])
+			alone += found[c] != LOOKUP_GOOD;
+			if (found[c] != LOOKUP_GOOD)
 				*name = v->name;
 		}
 	}

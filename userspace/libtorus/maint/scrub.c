@@ -435,6 +435,12 @@ static enum wire_scrub_state scrub_state(const struct scrub *s)
 	return s->now.in_round ? WIRE_SCRUB_RUNNING : WIRE_SCRUB_IDLE;
 }
 
+/* Of this round; with what is read of the copy in hand. */
+static uint64_t bytes_verified(const struct scrub *s)
+{
+	return s->now.bytes + (s->verifying && s->in_turn ? s->op.verified : 0);
+}
+
 uint32_t scrub_report(const struct scrub *s,
 		      struct wire_maintenance_reply *reply,
 		      struct wire_finding *out, uint32_t max)
@@ -445,7 +451,7 @@ uint32_t scrub_report(const struct scrub *s,
 	store_stats(s->store, &stats);
 	reply->scrub_chunks = cpu_to_le64(s->now.chunks);
 	reply->scrub_total = cpu_to_le64(MAX(stats.chunks, s->now.chunks));
-	reply->scrub_bytes = cpu_to_le64(s->now.bytes);
+	reply->scrub_bytes = cpu_to_le64(bytes_verified(s));
 	reply->scrub_bad = cpu_to_le64(s->bad);
 	reply->scrub_healed = cpu_to_le64(s->healed);
 	reply->scrub_ended_ms = cpu_to_le64(s->now.ended_ms);

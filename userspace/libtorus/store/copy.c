@@ -268,6 +268,19 @@ static void found_bad(struct copy_work *work, uint32_t block, const char *why)
 	store_chunk_make_durable(work->chunk, 0, &work->bad);
 }
 
+/* Who waits may tell how far it is: a slow rate takes its time over a chunk. */
+static int verifying(struct store_walk *walk, const struct record *r,
+		     const void *header)
+{
+	struct copy_work *work = container_of(walk, struct copy_work, walk);
+
+	(void)r;
+	(void)header;
+	if (work->op != NULL)
+		work->op->verified = (uint64_t)walk->tail.block * BLOCK_SIZE;
+	return 0;
+}
+
 static void verified(struct store_walk *walk, int err)
 {
 	struct copy_work *work = container_of(walk, struct copy_work, walk);
@@ -317,6 +330,7 @@ static int verify_begin(struct store *store, struct store_copy_op *op,
 	work->walk.check_from = 0;
 	work->walk.background = true;
 	work->walk.rate = op->rate;
+	work->walk.record = verifying;
 	work->walk.wrong = note_wrong;
 	work->walk.done = verified;
 	store_walk_start(&work->walk);

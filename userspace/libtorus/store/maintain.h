@@ -138,7 +138,7 @@ struct store_copy_op {
 	 * durably.
 	 */
 	struct wire_finding finding;
-	uint64_t verified;		/* bytes read */
+	uint64_t verified;		/* bytes read, also so far */
 	/* private */
 	void *work;
 	struct list_head node;

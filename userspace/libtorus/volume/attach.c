@@ -182,7 +182,9 @@ struct attach_peer *attach_peer_find(struct attach *a, const struct uuid *id)
 
 #define NAMES_MAX 3u
 
-const char *attach_way_out(struct attach *a, uint64_t chunk)
+/* "; start ...: A B", or what holds where all have answered. */
+static const char *way_out(struct attach *a, uint64_t chunk,
+			   const char *all_answered)
 {
 	uint32_t missing = 0;
 	size_t at;
@@ -203,9 +205,18 @@ const char *attach_way_out(struct attach *a, uint64_t chunk)
 		snprintf(a->way_out + at, sizeof(a->way_out) - at, " and %u more",
 			 missing - NAMES_MAX);
 	if (!missing)
-		snprintf(a->way_out, sizeof(a->way_out),
-			 "; all peers have answered: only a backup has it, or 'torusctl recover --truncate' shows what would be lost without it");
+		snprintf(a->way_out, sizeof(a->way_out), "%s", all_answered);
 	return a->way_out;
+}
+
+const char *attach_way_out(struct attach *a, uint64_t chunk)
+{
+	return way_out(a, chunk, "; all peers have answered: only a backup has it, or 'torusctl recover --truncate' shows what would be lost without it");
+}
+
+const char *attach_root_way_out(struct attach *a)
+{
+	return way_out(a, 0, "; all peers have answered: only one that was removed, or a backup of a peer's directory, has it: start a torusd on that; 'torusctl status' shows what else is lost");
 }
 
 /* ---- what the claimed document says ------------------------------------ */

@@ -187,6 +187,10 @@ void attach_wait(struct attach *a, int err, const char *fmt, ...)
  */
 const char *attach_way_out(struct attach *a, uint64_t chunk);
 
+/** attach_root_way_out() - the same about the root, without which no log can be
+ * followed, nor cut off. */
+const char *attach_root_way_out(struct attach *a);
+
 /** attach_progress() - something moved: the deadline starts anew. */
 void attach_progress(struct attach *a);
 

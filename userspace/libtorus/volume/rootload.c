@@ -59,8 +59,9 @@ static void payload_read(struct block_read *read, int err)
 	a->root_busy = false;
 	if (err) {
 		a->root_known = false;
-		attach_wait(a, err, "volume %s: its root (chunk %" PRIu64 ") cannot be read from any peer",
-			    v->doc.name, block_addr_chunk(v->doc.root.addr));
+		attach_wait(a, err, "volume %s: its root (chunk %" PRIu64 ") cannot be read from any peer%s",
+			    v->doc.name, block_addr_chunk(v->doc.root.addr),
+			    attach_root_way_out(a));
 		return;
 	}
 	err = root_decode(a->root_payload,
@@ -197,9 +198,10 @@ void rootload_step(struct attach *a)
 		return;
 	}
 	if (!ask_next_peer(a))
-		attach_wait(a, -EIO, "volume %s: no peer that answers has its root (chunk %" PRIu64 ", block %u)",
+		attach_wait(a, -EIO, "volume %s: no peer that answers has its root (chunk %" PRIu64 ", block %u)%s",
 			    v->doc.name, block_addr_chunk(v->doc.root.addr),
-			    block_addr_block(v->doc.root.addr));
+			    block_addr_block(v->doc.root.addr),
+			    attach_root_way_out(a));
 }
 
 void rootload_release(struct attach *a)
