@@ -176,6 +176,32 @@ static void trim_of_everything_returns_the_space(void **state)
 		assert_true(store_bytes(w, i) < 4 * MIB);
 }
 
+/* A torusd is started anew while chunks are freed: it is told when it is back. */
+static void a_peer_that_was_away_gives_back_space_when_it_returns(void **state)
+{
+	struct bed *w = *state;
+	unsigned int i;
+
+	configure(w, 25);
+	bed_attach(w);
+	for (i = 0; i < BLOCKS; i += 128)
+		assert_int_equal(0, bed_write_blocks(w, i, 128, 0x5a, false));
+	assert_int_equal(0, bed_io_run(w, VOLUME_TRIM, 0,
+				       (uint64_t)BLOCKS * BLOCK_SIZE, false));
+	memset(w->model, 0, sizeof(w->model));
+	assert_int_equal(0, bed_detach(w));
+	assert_true(store_bytes(w, 0) > 6 * MIB);
+	bed_stop_store(w, 0, false);
+	bed_attach(w);
+	run(w, 60);
+	assert_true(store_bytes(w, 1) < 4 * MIB);
+	bed_start_store(w, 0);
+	assert_true(store_bytes(w, 0) > 6 * MIB);
+	run(w, 10);
+	assert_true(store_bytes(w, 0) < 4 * MIB);
+	bed_verify(w);
+}
+
 /* What was cleaned just before is gone after detaching, not an hour later. */
 static void detaching_gives_back_what_was_cleaned(void **state)
 {
@@ -297,6 +323,7 @@ int main(void)
 		TEST(no_cleaning_when_it_is_forbidden),
 		TEST(what_was_moved_never_comes_back),
 		TEST(trim_of_everything_returns_the_space),
+		TEST(a_peer_that_was_away_gives_back_space_when_it_returns),
 		TEST(detaching_gives_back_what_was_cleaned),
 		TEST(headers_of_a_log_written_one_by_one_are_garbage),
 		TEST(small_records_give_credit),

@@ -86,11 +86,21 @@ static void find_targets(struct volume *v)
 
 /* ---- telling ---------------------------------------------------------- */
 
+/* What there is no room for its store finds out by itself. */
+static void miss(struct reclaim *r, const struct uuid *id, uint64_t chunk)
+{
+	if (r->missed_count < RECLAIM_MISSED)
+		r->missed[r->missed_count++] =
+			(struct reclaim_missed){ *id, chunk };
+}
+
 static void deleted(struct peer_call *call)
 {
 	struct reclaim_call *rc = container_of(call, struct reclaim_call, call);
 
 	rc->busy = false;
+	if (call->err)
+		miss(&rc->volume->reclaim, &rc->peer, rc->chunk);
 	volume_answer(rc->volume, call);
 	volume_kick(rc->volume);
 }
@@ -105,9 +115,15 @@ static void tell(struct volume *v, struct reclaim_call *rc,
 		.epoch = cpu_to_le64(v->epoch),
 	};
 
-	if (peer == NULL || !peer_usable(peer))
+	if (peer == NULL)
 		return;
+	if (!peer_usable(peer)) {
+		miss(&v->reclaim, id, chunk);
+		return;
+	}
 	memset(&rc->call, 0, sizeof(rc->call));
+	rc->peer = *id;
+	rc->chunk = chunk;
 	rc->call.type = WIRE_DELETE;
 	rc->call.body = &body;
 	rc->call.timeout_ns = volume_sync_timeout(v);
@@ -124,6 +140,38 @@ static struct reclaim_call *free_call(struct reclaim *r)
 		if (!r->calls[i].busy)
 			return &r->calls[i];
 	return NULL;
+}
+
+/* Those of peers that are away still are missed again. */
+static void tell_missed(struct volume *v)
+{
+	struct reclaim *r = &v->reclaim;
+	uint32_t i = 0;
+
+	while (r->peer_came && i < r->missed_count) {
+		const struct reclaim_missed missed = r->missed[i];
+		struct peer *peer = peer_find(cluster_peers(v->cluster),
+					      &missed.peer);
+		struct reclaim_call *rc = free_call(r);
+
+		if (rc == NULL)
+			return;
+		if (peer != NULL && !peer_usable(peer)) {
+			i++;
+			continue;
+		}
+		r->missed[i] = r->missed[--r->missed_count];
+		tell(v, rc, &missed.peer, missed.chunk);
+	}
+	r->peer_came = false;
+}
+
+void reclaim_peer_up(struct volume *v)
+{
+	if (v->reclaim.missed_count == 0)
+		return;
+	v->reclaim.peer_came = true;
+	volume_kick(v);
 }
 
 void reclaim_run(struct volume *v)
@@ -147,6 +195,7 @@ void reclaim_run(struct volume *v)
 		r->first = (r->first + 1) % RECLAIM_MAX;
 		r->count--;
 	}
+	tell_missed(v);
 }
 
 bool reclaim_idle(const struct volume *v)

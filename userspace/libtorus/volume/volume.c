@@ -166,8 +166,10 @@ static void peer_changed(void *ctx, struct peer *peer, int err)
 			break;
 		}
 	}
-	if (peer_state(peer) == PEER_UP)
+	if (peer_state(peer) == PEER_UP) {
 		sealer_peer_up(v, peer_id(peer));
+		reclaim_peer_up(v);
+	}
 	health_peer_changed(v, peer_id(peer));
 }
 
