@@ -22,6 +22,7 @@
 #include "volume/chunk_table.h"
 #include "volume/map_page.h"
 #include "volume/root.h"
+#include "volume/sealed.h"
 #include "wire/record.h"
 #include "world.h"
 
@@ -451,6 +452,46 @@ static void audit_places(struct tenant *t, const struct live *live)
 	}
 }
 
+/* How many stores have an unsealed, and how many a sealed copy. */
+static void count_copies(struct tenant *t, uint64_t chunk, uint32_t *open,
+			 uint32_t *sealed)
+{
+	struct store_copy copy;
+	struct store_node *s;
+
+	*open = 0;
+	*sealed = 0;
+	for_each_store(s, t->world) {
+		if (!s->serving ||
+		    !store_copy_get(s->store, t->id, chunk, &copy))
+			continue;
+		*open += copy.state == WIRE_COPY_OPEN;
+		*sealed += copy.state == WIRE_COPY_SEALED;
+	}
+}
+
+/*
+ * What the log goes through below the declared tail is sealed somewhere, as long
+ * as anybody has it: only then are its copies repaired, and looked at here.
+ */
+static void audit_log(struct tenant *t, struct volume_doc *doc,
+		      const struct root *root, const struct live *live)
+{
+	uint64_t chunk = block_addr_chunk(root->log_next);
+	const struct sealed_chunk *s;
+	uint32_t open, sealed;
+
+	for (; chunk < live->tail; chunk = s ? s->next : chunk + 1) {
+		s = sealed_find(doc, chunk);
+		if (s && !s->length)
+			continue;
+		count_copies(t, chunk, &open, &sealed);
+		if (open && !sealed)
+			problem(t->world, "chunk %" PRIu64 " of %s is below the tail, and not sealed anywhere%s",
+				chunk, t->name, s ? ", but listed" : "");
+	}
+}
+
 /* Nothing is left of chunks below the horizon that the table does not name. */
 static void audit_garbage(struct tenant *t, const struct live *live)
 {
@@ -545,6 +586,7 @@ static void audit_tree(struct tenant *t)
 		if (!t->world->limits.loose) {
 			audit_places(t, &live);
 			audit_garbage(t, &live);
+			audit_log(t, doc, &root, &live);
 		}
 		root_release(&root);
 		t->world->stats.audited += k.pages + k.blocks;

@@ -101,6 +101,22 @@ static void test_becomes_exactly_what_counts(void **state)
 	free(s.bytes);
 }
 
+/* A loss of power has left less of it than the sealed list said at first. */
+static void test_what_is_said_last_counts(void **state)
+{
+	struct fixture *f = *state;
+	struct source s = make_source(f, 1), want = cut(&s);
+
+	append_source(f, &s, s.blocks);
+	assert_true(settle(f, s.blocks + 7, 0x77777777));
+	assert_false(settle(f, s.blocks + 7, 0x77777777));
+	assert_int_equal(own_seal(f, 0), -EAGAIN);
+	assert_true(settle(f, L, want.end_crc));
+	assert_int_equal(own_seal(f, 0), 0);
+	assert_restored(f, &want);
+	free(s.bytes);
+}
+
 static void test_not_without_knowing_what_counts(void **state)
 {
 	struct fixture *f = *state;
@@ -357,6 +373,7 @@ int main(void)
 	cmocka_unit_test_setup_teardown(name, peer_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		SEAL_TEST(test_becomes_exactly_what_counts),
+		SEAL_TEST(test_what_is_said_last_counts),
 		SEAL_TEST(test_not_without_knowing_what_counts),
 		SEAL_TEST(test_not_what_is_shorter_or_another_chain),
 		SEAL_TEST(test_damage_is_found_first),

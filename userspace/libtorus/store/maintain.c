@@ -134,7 +134,7 @@ bool store_copy_settle(struct store *store, uint64_t id, uint64_t number,
 
 	if (chunk == NULL || (chunk->flags & STORE_CHUNK_SEALED) ||
 	    chunk->live == NULL || epoch < volume->epoch_seen ||
-	    store_chunk_settled(chunk) >= blocks)
+	    store_chunk_settled(chunk) == blocks)
 		return false;
 	chunk->live->settled = blocks;
 	chunk->live->settled_crc = end_crc;

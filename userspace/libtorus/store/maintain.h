@@ -57,8 +57,10 @@ bool store_copy_get(const struct store *store, uint64_t volume, uint64_t chunk,
  * @end_crc: of the last of these records; 0: not known.
  * @epoch: of the value that names the root; no effect where a later one was
  * seen. Kept until the next start, or until a
- * later epoch comes: a person may have gone back to an older root. Returns true:
- * there is an unsealed copy here, of which that was not known.
+ * later epoch comes: a person may have gone back to an older root. What is said
+ * later counts: who attaches after a loss of power may find less of a chunk than
+ * the sealed list says, and has the list say so then, in the same epoch. Returns
+ * true: there is an unsealed copy here, of which that was not known.
  */
 bool store_copy_settle(struct store *store, uint64_t volume, uint64_t chunk,
 		       uint32_t blocks, uint32_t end_crc, uint64_t epoch);
