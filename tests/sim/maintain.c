@@ -122,24 +122,16 @@ static bool is_deleted(struct world *w, uint64_t volume)
 	return false;
 }
 
-/* A bad copy of a chunk that nobody ever sealed: there is nothing that could take
- * its place, until a root makes it garbage, or says how much of it counts. Or one
- * that has gone meanwhile, or is good again: the next turn finds that. */
-static bool never_sealed(const struct store_node *s,
-			 const struct scrub_place *place)
+/* A bad copy of which there is no good one any more. Or one that has gone
+ * meanwhile, or is good again: the next turn finds that. */
+static bool is_needless(const struct store_node *s,
+			const struct scrub_place *place)
 {
-	const struct store_node *other;
 	struct store_copy copy;
 
-	if (!store_copy_get(s->store, place->volume, place->chunk, &copy) ||
-	    copy.state != WIRE_COPY_BAD || is_deleted(s->world, place->volume))
-		return true;
-	for_each_store(other, s->world)
-		if (other->serving &&
-		    store_copy_get(other->store, place->volume, place->chunk,
-				   &copy) && copy.epoch)
-			return false;
-	return true;
+	return !store_copy_get(s->store, place->volume, place->chunk, &copy) ||
+	       copy.state != WIRE_COPY_BAD ||
+	       is_deleted(s->world, place->volume);
 }
 
 /* A bad copy that a good one cannot replace before there is room for both. */
@@ -171,7 +163,7 @@ static bool asks_in_vain(const struct store_node *s)
 		place = &scrub->heal[i].place;
 		if (!place->chunk)
 			continue;
-		if (!never_sealed(s, place) && !has_no_room(s, place))
+		if (!is_needless(s, place) && !has_no_room(s, place))
 			return false;
 		vain += item_find(s->maint, place->volume, place->chunk) != NULL;
 	}

@@ -218,6 +218,8 @@ static void draw_tenant(struct tenant *t)
 	cfg->map_cache_bytes = sim_between(sim, 8, 64) * BLOCK_SIZE;
 	cfg->overlay_bytes = sim_between(sim, 4, 64) << 10;
 	cfg->checkpoint_log_bytes = sim_between(sim, 2, 32) << 20;
+	cfg->checkpoint_lag_ns = (cfg->checkpoint_log_bytes >> 20) *
+				 20 * NSEC_PER_SEC;
 	cfg->tail_chunks = sim_between(sim, 2, 6);
 	cfg->sync_interval_ns = w->sync_interval;
 	cfg->clean_threshold = (uint32_t)sim_between(sim, 1, 40);

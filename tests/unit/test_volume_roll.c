@@ -14,6 +14,8 @@
 
 #include "base/cleanup.h"
 #include "store/maintain.h"
+#include "volume/internal.h"
+#include "volume/sealed.h"
 #include "volume_bed.h"
 
 static void run(struct bed *w, unsigned int seconds)
@@ -142,6 +144,97 @@ static void a_draining_member_gets_no_more(void **state)
 	bed_verify(w);
 }
 
+/* ---- a root that lies behind ------------------------------------------------ */
+
+/* Writes until the log has gone on in another chunk. */
+static void fill_a_chunk(struct bed *w)
+{
+	uint64_t chunk = w->volume->end.chunk;
+	unsigned int i;
+
+	for (i = 0; w->volume->end.chunk == chunk; i++)
+		assert_int_equal(0, bed_write_blocks(w, i * 8 % BLOCKS, 8,
+						     (uint8_t)(i + 1), false));
+}
+
+static void a_root_does_not_stay_behind_a_chunk(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	uint64_t before, changes;
+
+	bed_attach(w);
+	run(w, 10);
+	before = bed_stats(w).checkpoints;
+	fill_a_chunk(w);
+	run(w, 3500);
+	assert_int_equal(before, bed_stats(w).checkpoints);
+	run(w, 200);
+	assert_int_equal(before + 1, bed_stats(w).checkpoints);
+	assert_true(w->volume->checkpoint.horizon > 1);
+	/* Nothing more happens, however long: it is the root of all there is, and
+	 * the chunk that it is in is on the sealed list. */
+	run(w, 700);
+	changes = bed_stats(w).ensemble_changes;
+	run(w, 24 * 3600);
+	assert_int_equal(before + 1, bed_stats(w).checkpoints);
+	assert_int_equal(changes, bed_stats(w).ensemble_changes);
+	bed_get_volume(w, &doc);
+	assert_non_null(sealed_find(&doc, block_addr_chunk(doc.root.addr)));
+	/* Few writes are worth it when that chunk was left behind. */
+	assert_int_equal(0, bed_write_blocks(w, 0, 4, 0x31, false));
+	run(w, 2 * 3600);
+	assert_int_equal(before + 2, bed_stats(w).checkpoints);
+	run(w, 24 * 3600);
+	assert_int_equal(before + 2, bed_stats(w).checkpoints);
+	bed_verify(w);
+}
+
+/* The chunk that the writer is in has no end to be known. */
+static void a_root_in_the_same_chunk_is_good_enough(void **state)
+{
+	struct bed *w = *state;
+	uint64_t before;
+	unsigned int i;
+
+	bed_attach(w);
+	run(w, 10);
+	before = bed_stats(w).checkpoints;
+	for (i = 0; i < 70; i++) {
+		assert_int_equal(0, bed_write_blocks(w, i, 1, 0x41, false));
+		run(w, 300);
+	}
+	assert_int_equal(before, bed_stats(w).checkpoints);
+	bed_verify(w);
+}
+
+/* Nor behind what the owner before has left, who may have died before it sent
+ * SEAL; nor where somebody writes now and then, and is never idle. */
+static void a_slow_writer_has_a_new_root_in_time(void **state)
+{
+	struct bed *w = *state;
+	uint64_t before;
+	unsigned int i;
+
+	bed_attach(w);
+	fill_a_chunk(w);
+	assert_int_equal(0, bed_flush(w));
+	run(w, 10);
+	bed_take_over(w);
+	before = bed_stats(w).checkpoints;
+	for (i = 0; i < 40; i++) {
+		assert_int_equal(before, bed_stats(w).checkpoints);
+		assert_int_equal(0, bed_write_blocks(w, i, 1, 0x41, false));
+		run(w, 85);
+	}
+	for (; i < 100; i++) {
+		assert_int_equal(0, bed_write_blocks(w, i, 1, 0x41, false));
+		run(w, 100);
+	}
+	assert_int_equal(before + 1, bed_stats(w).checkpoints);
+	bed_verify(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +243,9 @@ int main(void)
 		TEST(a_slow_writer_is_not_idle),
 		TEST(a_peer_that_is_back_is_taken_back),
 		TEST(a_draining_member_gets_no_more),
+		TEST(a_root_does_not_stay_behind_a_chunk),
+		TEST(a_root_in_the_same_chunk_is_good_enough),
+		TEST(a_slow_writer_has_a_new_root_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

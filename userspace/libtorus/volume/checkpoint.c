@@ -18,6 +18,15 @@
  * A page that cannot be loaded aborts the checkpoint; it is tried again later,
  * and the log since the last root just grows meanwhile. Pages that the writer
  * has cannot be called back, so ABORT waits for them.
+ *
+ * A chunk that the log went through is as long as its SEAL says, the sealed list
+ * or, below the horizon of a root, the chunk table. Where the SEAL was lost, and
+ * one copy goes bad, maintenance may take the other for good only when one of the
+ * latter tells it how much of it counts. And what tails that were given up have
+ * left is garbage only below the horizon. So the root does not stay far behind,
+ * however slowly the log grows: a timer, armed when the log goes on in another
+ * chunk and not before, has a new one made. The log of a volume that is not
+ * written to does not go on, but for what that checkpoint wrote.
  */
 #include "volume/checkpoint.h"
 
@@ -53,6 +62,7 @@ static void flushed(struct sync_wait *wait);
 static int publish_apply(struct doc_change *change, struct volume_doc *doc);
 static void publish_done(struct doc_change *change, int err);
 static void retry_fired(struct env_timer *timer);
+static void lag_fired(struct env_timer *timer);
 
 int checkpoint_init(struct volume *v)
 {
@@ -62,6 +72,7 @@ int checkpoint_init(struct volume *v)
 	list_init(&c->free_pages);
 	list_init(&c->wait.node);
 	env_timer_init(&c->retry, retry_fired);
+	env_timer_init(&c->lag, lag_fired);
 	c->root_write.done = root_written;
 	c->root_write.ctx = v;
 	c->root_write.kind = EXTENT_ROOT;
@@ -86,6 +97,7 @@ void checkpoint_release(struct volume *v)
 	struct checkpoint *c = &v->checkpoint;
 
 	env_timer_cancel(v->env, &c->retry);
+	env_timer_cancel(v->env, &c->lag);
 	free(c->pages);
 	free(c->root_data);
 	c->pages = NULL;
@@ -125,6 +137,59 @@ static bool demanded(const struct volume *v)
 static void retry_fired(struct env_timer *timer)
 {
 	volume_kick(container_of(timer, struct volume, checkpoint.retry));
+}
+
+/* ---- a root that lies behind ------------------------------------------- */
+
+/* Whether the log has gone on in another chunk since the root and something has
+ * changed, or there is one of which nothing in the metadata says how long it is. */
+static bool lies_behind(struct volume *v)
+{
+	uint64_t chunk = v->checkpoint.replay;
+	const struct sealed_chunk *s;
+
+	if (chunk < v->end.chunk &&
+	    v->changed.sequence > v->doc.root.sequence)
+		return true;
+	while (chunk < v->end.chunk) {
+		s = sealed_find(&v->doc, chunk);
+		if (s == NULL || s->next <= chunk)
+			return true;
+		chunk = s->next;
+	}
+	return false;
+}
+
+void checkpoint_lags(struct volume *v)
+{
+	struct env_timer *lag = &v->checkpoint.lag;
+
+	if (!env_timer_armed(lag))
+		env_timer_after(v->env, lag, v->cfg.checkpoint_lag_ns);
+}
+
+/* The end of one that is under way looks again. */
+static void lag_fired(struct env_timer *timer)
+{
+	struct volume *v = container_of(timer, struct volume, checkpoint.lag);
+
+	if (!v->cfg.read_only && !checkpoint_running(v) && lies_behind(v))
+		checkpoint_start(v);
+}
+
+/* There is a new root, with as much time as the one before. */
+static void lag_again(struct volume *v)
+{
+	env_timer_cancel(v->env, &v->checkpoint.lag);
+	if (lies_behind(v))
+		checkpoint_lags(v);
+}
+
+void checkpoint_serve(struct volume *v)
+{
+	if (v->doc.root.addr == 0)
+		checkpoint_start(v);
+	lag_again(v);
 }
 
 /* ---- the end, either way ---------------------------------------------- */
@@ -396,12 +461,14 @@ static void publish_done(struct doc_change *change, int err)
 
 	reclaim_add(v, freed, count);
 	c->horizon = c->root_horizon;
+	c->replay = block_addr_chunk(c->log_next);
 	map_checkpoint_commit(v->pages.map, &c->map_root);
 	chunk_table_checkpoint_commit(v->pages.table, &c->table_root);
 	v->log_since_root -= c->log_bytes;
 	tail_published(v);
 	cleaner_published(v);
 	v->stats.checkpoints++;
+	lag_again(v);
 	over(v, 0);
 }
 

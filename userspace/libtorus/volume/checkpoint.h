@@ -48,6 +48,7 @@ struct checkpoint {
 	uint64_t stored_blocks, live_blocks;
 	uint64_t begun;			/* how many have */
 	uint64_t horizon;		/* of the newest published root */
+	uint64_t replay;		/* chunk where replay of it begins */
 	uint64_t root_horizon;		/* of the one under way */
 	struct map_entry map_root, table_root;
 	struct page_write *pages;	/* CHECKPOINT_PAGES_MAX of them */
@@ -60,6 +61,7 @@ struct checkpoint {
 	struct doc_change publish;
 	uint32_t failures;
 	struct env_timer retry;
+	struct env_timer lag;		/* the root lies behind */
 };
 
 int checkpoint_init(struct volume *v);
@@ -67,6 +69,13 @@ void checkpoint_release(struct volume *v);
 
 /** checkpoint_start() - run one soon, also when nothing demands it. */
 void checkpoint_start(struct volume *v);
+
+/** checkpoint_serve() - attaching is over. */
+void checkpoint_serve(struct volume *v);
+
+/** checkpoint_lags() - the log goes on in another chunk: have the newest root
+ * not stay behind for longer than cfg.checkpoint_lag_ns. */
+void checkpoint_lags(struct volume *v);
 
 /** checkpoint_run() - from the turn: begin one if something demands it, go on
  * with the one that is under way. */

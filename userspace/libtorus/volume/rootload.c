@@ -44,6 +44,7 @@ static void open_root(struct attach *a, const struct root *root)
 	}
 	pages_set_totals(a->volume, root->stored_blocks, root->live_blocks);
 	a->volume->checkpoint.horizon = root->horizon;
+	a->volume->checkpoint.replay = block_addr_chunk(root->log_next);
 	attach_progress(a);
 	walk_start(a, block_addr_chunk(root->log_next),
 		   block_addr_block(root->log_next), &last);

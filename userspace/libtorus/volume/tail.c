@@ -490,6 +490,7 @@ static void change_done(struct doc_change *change, int err)
 	watch_excluded(v);
 	writer_restart(v);
 	arm_idle(v);
+	checkpoint_lags(v);
 	say_members(v);
 	volume_kick(v);
 }

@@ -192,6 +192,8 @@ static void set_defaults(struct volume_config *cfg)
 		cfg->overlay_bytes = 64ull << 20;
 	if (cfg->checkpoint_log_bytes == 0)
 		cfg->checkpoint_log_bytes = 4ull << 30;
+	if (cfg->checkpoint_lag_ns == 0)
+		cfg->checkpoint_lag_ns = 3600 * NSEC_PER_SEC;
 	if (cfg->sync_interval_ns == 0)
 		cfg->sync_interval_ns = 5 * NSEC_PER_SEC;
 	if (cfg->clean_threshold == 0)
@@ -328,8 +330,7 @@ static void begin_serving(struct volume *v)
 	tail_start(v);
 	writer_start(v);
 	lease_start(v);
-	if (v->doc.root.addr == 0)
-		checkpoint_start(v);
+	checkpoint_serve(v);
 	if (v->detach.state != DETACH_NONE)
 		v->state = VOLUME_DETACHING;
 	submit_early(v);

@@ -96,6 +96,8 @@ struct volume_config {
 	uint64_t map_cache_bytes;
 	uint64_t overlay_bytes;
 	uint64_t checkpoint_log_bytes;	/* log since the last root */
+	uint64_t checkpoint_lag_ns;	/* that the root may be in an earlier
+					 * chunk than the log's end; 0 = 1 h */
 	uint64_t tail_chunks;		/* declared ahead; 0 = 16, or 120 s at
 					 * the recent rate */
 	uint64_t sync_interval_ns;	/* 0 = 5 s */

@@ -284,6 +284,7 @@ static void advance_end(struct volume *v, const struct flight *flight)
 		v->end.chunk = r->chunk + 1;
 		v->end.block = 0;
 		sync_kick(v);
+		checkpoint_lags(v);
 	}
 	v->log_since_root += (uint64_t)record_blocks(r) * BLOCK_SIZE;
 	tail_took(v, r);
