@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * status: copies that were found bad and are not replaced yet. Where no peer
- * that answers has a good one, what lies there cannot be read. As in
- * status_data.c that may be garbage, and this errs on the side of alarm.
+ * that answers has a good one, what is damaged in all of them cannot be read, and
+ * none can replace another. As in status_data.c that may be garbage, and this
+ * errs on the side of alarm.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,13 +84,13 @@ static void say_alone(const struct status *s, struct finding *f,
 {
 	bool away = members_reachable(s) < s->view.ring->current.member_count;
 
-	finding_means(f, "of %" PRIu32 " of them, in volume %s at least, no peer that answers has a good copy: reads of the damaged place fail, and never return wrong data",
+	finding_means(f, "of %" PRIu32 " of them, in volume %s at least, no peer that answers has a good copy: a block is read from any copy in which it is not damaged; reads of one that is damaged in all of them fail, and never return wrong data. An attach that has to read the log there fails",
 		      alone, volume);
 	finding_doing(f, "replaced from a good copy as soon as a peer that has one answers");
 	if (away)
 		finding_command(f, "start the peers that are down: torusctl peer list (it names them)");
 	else
-		finding_command(f, "torusctl scrub status (it shows the places); what lies there is lost: write it anew from a backup, or delete the volume");
+		finding_command(f, "torusctl scrub status (it shows the places); copy what can be read to elsewhere as long as the volume is attached; what fails to be read is lost: write it anew from a backup, or delete the volume");
 }
 
 static void add_bad(struct status *s, const struct ctl_peer *p,
