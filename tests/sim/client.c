@@ -213,17 +213,18 @@ static bool is_spoilt(const struct tenant *t, int err)
 /*
  * Copies that are damaged or too short, while a peer that may have better ones
  * is gone for ever or all others have answered: nobody may go on by himself.
- * Nor where bad copies are on so many disks that what is left is too few. With
- * one machine gone, the last writes of an unflushed checkpoint may be damaged
- * on all that are left, although everything that a client wrote was flushed.
+ * Nor where bad copies are on so many disks that what is left is too few, or
+ * where it has no room for the copy of a chunk. With one machine gone, the last
+ * writes of an unflushed checkpoint may be damaged on all that are left, although
+ * everything that a client wrote was flushed.
  */
 static bool needs_person(const struct client *c, int err)
 {
 	const struct world *w = c->world;
 	const struct tenant *t = c->tenant;
 
-	if (err == -ETIMEDOUT && faults_few_good_disks(w) &&
-	    says(err, "durable copies"))
+	if (err == -ETIMEDOUT && says(err, "durable copies") &&
+	    (faults_few_good_disks(w) || full_refuses_chunks(w)))
 		return true;
 	if (is_spoilt(t, err))
 		return true;
@@ -253,7 +254,7 @@ static void attach_failed(struct client *c, int err)
 			   sim_node_name(c->node), error_text(err));
 	if (w->quiet && needs_person(c, err))
 		w->stuck = true;
-	else if (w->quiet && c->errors > 5)
+	else if (w->quiet && c->errors > 5 && !full_exhausted(w))
 		world_fail(w, "%s cannot attach though all is well: %s",
 			   sim_node_name(c->node), error_text(err));
 	if (c->surviving && (err == -ESTALE || err == -EUCLEAN))
@@ -361,7 +362,8 @@ static void on_detach(void *ctx, int err)
 	struct tenant *t = c->tenant;
 
 	sim_trace(w->sim, c->node, "detached: %llu", (uint64_t)-err, 0, 0, 0);
-	if (err && !client_superseded(c) && !c->failed && w->quiet)
+	if (err && !client_superseded(c) && !c->failed && w->quiet &&
+	    !full_exhausted(w))
 		world_fail(w, "%s cannot detach though all is well: %s",
 			   sim_node_name(c->node), error_text(err));
 	if (!err) {

@@ -16,6 +16,8 @@
 #define FORGOTTEN (70 * NSEC_PER_SEC)
 /* With less than that left, a large record is refused. */
 #define RECORD_MAX (2ull << 20)
+/* Two map pages with their headers, or a root. */
+#define PAGE_MAX (4ull * BLOCK_SIZE)
 #define PATIENCE (1800 * NSEC_PER_SEC)
 #define AGAIN (10 * NSEC_PER_SEC)
 
@@ -28,10 +30,40 @@ void full_draw(struct world *w)
 	factor = sim_between(w->sim, 6, 18);
 	for_each_tenant(t, w)
 		need += t->blocks * BLOCK_SIZE * t->replication;
-	if (w->limits.full && sim_chance(w->sim, 1, 6))
+	if (sim_chance(w->sim, 1, 6) && !w->limits.roomy)
 		w->store_size = MAX(need / w->store_count * factor / 10,
 				    4ull * w->chunk_blocks * BLOCK_SIZE);
 	world_draw_end(w);
+}
+
+/* A store keeps two chunks for each volume that is open, but not more than a
+ * quarter of its size: not here, if that is less. */
+static bool reserve_is_short(const struct world *w)
+{
+	const struct tenant *t;
+	uint64_t promised = 0;
+
+	for_each_volume(t, w)
+		promised += 2ull * w->chunk_blocks * BLOCK_SIZE;
+	return w->store_size / 4 < promised;
+}
+
+/* Fewer than any volume's min_replicas take so much, even of pages and copies. */
+static bool reserve_is_used_up(const struct world *w, uint64_t bytes)
+{
+	const struct store_node *s;
+	uint32_t count = 0;
+
+	for_each_store(s, w)
+		count += s->serving &&
+			 store_space_check(s->store, bytes, STORE_SPACE_META);
+	return reserve_is_short(w) && count < 2;
+}
+
+bool full_refuses_chunks(const struct world *w)
+{
+	return w->store_size &&
+	       reserve_is_used_up(w, (uint64_t)w->chunk_blocks * BLOCK_SIZE);
 }
 
 void full_look(struct world *w)
@@ -44,6 +76,21 @@ void full_look(struct world *w)
 		if (s->serving && store_space_left(s->store) < RECORD_MAX)
 			w->full_seen = sim_now(w->sim);
 	w->stats.full = w->full_seen != 0;
+	if (reserve_is_used_up(w, PAGE_MAX))
+		w->exhausted_seen = sim_now(w->sim);
+}
+
+/* Where the stores are smaller than their reserve is meant to be, map pages and
+ * copies may use it up before anything gives space back. Then trims and
+ * checkpoints wait in vain: somebody has to add a peer. */
+bool full_exhausted(struct world *w)
+{
+	full_look(w);
+	if (!w->exhausted_seen ||
+	    sim_now(w->sim) - w->exhausted_seen > FORGOTTEN)
+		return false;
+	w->stuck |= w->quiet;
+	return true;
 }
 
 /*
@@ -86,8 +133,9 @@ static void trim_all(struct world *w)
 	struct tenant *t;
 
 	for_each_volume(t, w)
-		if (do_one(t, VOLUME_TRIM, t->blocks * BLOCK_SIZE) ||
-		    do_one(t, VOLUME_FLUSH, 0))
+		if (!w->stuck &&
+		    (do_one(t, VOLUME_TRIM, t->blocks * BLOCK_SIZE) ||
+		     do_one(t, VOLUME_FLUSH, 0)) && !full_exhausted(w))
 			world_fail(w, "%s cannot be trimmed when the stores are full",
 				   t->name);
 }
@@ -97,7 +145,7 @@ static void expect_room(struct tenant *t)
 	struct world *w = t->world;
 	uint64_t end = sim_now(w->sim) + PATIENCE;
 
-	while (!w->failed && do_one(t, VOLUME_WRITE, 16 * BLOCK_SIZE)) {
+	while (!w->failed && !full_exhausted(w) && do_one(t, VOLUME_WRITE, 16 * BLOCK_SIZE)) {
 		full_look(w);
 		sim_run(w->sim, AGAIN);
 		if (sim_now(w->sim) > end)
@@ -118,7 +166,7 @@ void full_ordeal(struct world *w)
 		return;
 	trim_all(w);
 	for_each_volume(t, w)
-		if (!w->failed)
+		if (!w->failed && !w->stuck)
 			expect_room(t);
 	scenario_settle(w, "after space came back");
 }

@@ -77,7 +77,7 @@ static void usage(FILE *out)
 	      "  --limit S    seconds that one seed may take (default 120)\n"
 	      "  --pauses     how long I/O stops, for each kind of fault\n"
 	      "  --loose      do not ask whether each copy is where the ring says\n"
-	      "  --full       in one seed of six the stores are too small\n"
+	      "  --roomy      no world has stores that are too small\n"
 	      "  --verify     run each seed twice and compare the histories\n"
 	      "  --trace      print everything that happens\n"
 	      "  --dump       show metadata and chunk files with a failure\n"
@@ -95,7 +95,8 @@ static void report(struct world *w, const struct options *opt)
 	if (opt->dump)
 		inspect_dump(w, stderr);
 	fprintf(stderr, "replay: sim --seed %" PRIu64 " --steps %" PRIu32
-		" --trace\n", w->seed, w->limits.target);
+		"%s --trace\n", w->seed, w->limits.target,
+		w->limits.roomy ? " --roomy" : "");
 }
 
 static struct result run_once(uint64_t seed, const struct options *opt)
@@ -154,20 +155,27 @@ static void add(struct totals *t, const struct result *r)
 		to[i] += from[i];
 }
 
+struct seed {
+	uint64_t number;
+	bool roomy;			/* as with --roomy */
+};
+
 struct seeds {
-	uint64_t *seed;
+	struct seed *seed;
 	size_t count;
 };
 
-static void seeds_add(struct seeds *list, uint64_t seed)
+static void seeds_add(struct seeds *list, uint64_t number, bool roomy)
 {
-	list->seed = realloc(list->seed, (list->count + 1) * sizeof(seed));
+	list->seed = realloc(list->seed,
+			     (list->count + 1) * sizeof(*list->seed));
 	if (!list->seed)
 		abort();
-	list->seed[list->count++] = seed;
+	list->seed[list->count++] = (struct seed){ number, roomy };
 }
 
-/* A number at the beginning of a line is a seed, the rest a comment. */
+/* A number at the beginning of a line is a seed, "roomy" may follow; the rest is
+ * a comment. */
 static int seeds_read(struct seeds *list, const char *path)
 {
 	FILE *f = fopen(path, "r");
@@ -179,7 +187,8 @@ static int seeds_read(struct seeds *list, const char *path)
 	while (fgets(line, sizeof(line), f)) {
 		seed = strtoull(line, &end, 10);
 		if (end != line)
-			seeds_add(list, seed);
+			seeds_add(list, seed,
+				  strncmp(end, " roomy", 6) == 0);
 	}
 	fclose(f);
 	return 0;
@@ -202,7 +211,7 @@ static void seeds_list(struct seeds *list, const struct options *opt)
 	if (opt->known)
 		seeds_read(list, KNOWN_SEEDS);
 	for (seed = opt->first; seed <= opt->last; seed++)
-		seeds_add(list, seed);
+		seeds_add(list, seed, false);
 }
 
 /* What workers and their children share. */
@@ -221,11 +230,15 @@ static bool goes_on(const struct seeds *list, const struct shared *shared,
 static void run_some(const struct seeds *list, struct shared *shared,
 		     unsigned int job, const struct options *opt, int out)
 {
+	struct options one = *opt;
+	const struct seed *seed;
 	struct result r;
 
 	for (; goes_on(list, shared, job); shared->at[job] += opt->jobs) {
 		alarm(opt->limit);
-		r = run_seed(list->seed[shared->at[job]], opt);
+		seed = &list->seed[shared->at[job]];
+		one.limits.roomy = opt->limits.roomy || seed->roomy;
+		r = run_seed(seed->number, &one);
 		if (write(out, &r, sizeof(r)) != sizeof(r))
 			_exit(1);
 		shared->stop |= r.failed && opt->stop_first;
@@ -249,7 +262,7 @@ static void work(const struct seeds *list, struct shared *shared,
 			return;
 		if (WIFEXITED(status))
 			return;
-		r.seed = list->seed[shared->at[job]];
+		r.seed = list->seed[shared->at[job]].number;
 		fprintf(stderr, "seed %" PRIu64 " died of signal %d%s\n", r.seed,
 			WTERMSIG(status), WTERMSIG(status) == SIGALRM ?
 			" (it took too long)" : "");
@@ -449,7 +462,7 @@ static bool parse_limit(int c, const char *arg, struct world_limits *limits)
 		limits->loose = true;
 		return true;
 	case 'F':
-		limits->full = true;
+		limits->roomy = true;
 		return true;
 	default:
 		return false;
@@ -554,7 +567,7 @@ static void parse(int argc, char **argv, struct options *opt)
 		{ "no-shrink", no_argument, NULL, 'Z' },
 		{ "soak", required_argument, NULL, 'o' },
 		{ "loose", no_argument, NULL, 'S' },
-		{ "full", no_argument, NULL, 'F' },
+		{ "roomy", no_argument, NULL, 'F' },
 		{ "verify", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -608,7 +621,7 @@ static void soak(const struct options *opt, struct totals *t, double began)
 		list = (struct seeds){ 0 };
 		failed = t->failed;
 		for (i = 0; i < SOAK_BATCH; i++)
-			seeds_add(&list, seed++);
+			seeds_add(&list, seed++, false);
 		fflush(stdout);
 		run_many(&list, opt, t);
 		free(list.seed);
@@ -620,13 +633,18 @@ static void soak(const struct options *opt, struct totals *t, double began)
 /* The whole list, then the first failure once more, made small. */
 static void run_list(const struct options *opt, struct totals *t)
 {
+	struct world_limits limits = opt->limits;
 	struct seeds list = { 0 };
+	size_t i;
 
 	seeds_list(&list, opt);
 	run_many(&list, opt, t);
+	for (i = 0; i < list.count; i++)
+		limits.roomy |= list.seed[i].roomy &&
+				list.seed[i].number == t->failed_seeds[0];
 	free(list.seed);
 	if (t->failed && !opt->keep_large)
-		shrink_seed(t->failed_seeds[0], &opt->limits, SHRINK_SECONDS);
+		shrink_seed(t->failed_seeds[0], &limits, SHRINK_SECONDS);
 }
 
 int main(int argc, char **argv)

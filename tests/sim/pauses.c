@@ -185,7 +185,9 @@ static bool serves(const struct world *w)
 /* The longest wait of one seed; -1: something is wrong, and was said. */
 static int64_t measure(const struct pause *p, uint64_t seed)
 {
-	struct world_limits limits = { .volumes = 1, .stores = 5, .gap = 0 };
+	struct world_limits limits = {
+		.volumes = 1, .stores = 5, .gap = 0, .roomy = true,
+	};
 	struct world *w = world_new(seed, &limits, NULL);
 	int64_t longest;
 

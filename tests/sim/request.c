@@ -31,14 +31,14 @@ void op_free(struct client_op *op)
 static bool error_explained(const struct client *c,
 			    const struct volume_request *req, int err)
 {
-	const struct world *w = c->world;
+	struct world *w = c->world;
 	const struct tenant *t = c->tenant;
 
 	if (client_superseded(c) || c->failed)
 		return true;
 	switch (err) {
 	case -ETIMEDOUT:
-		return !w->quiet && faults_active(w);
+		return (!w->quiet && faults_active(w)) || full_exhausted(w);
 	case -ENOSPC:
 		if (full_explains(w, req))
 			return true;

@@ -232,6 +232,8 @@ static void print_result(const struct shrink *s)
 		printf(" --peers %u", s->limits.stores);
 	if (s->limits.loose)
 		printf(" --loose");
+	if (s->limits.roomy)
+		printf(" --roomy");
 	print_skip(s);
 	printf(" --trace\n");
 }

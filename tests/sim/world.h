@@ -175,7 +175,7 @@ struct world_limits {
 	const uint64_t *skip;		/* bits: faults that do not happen */
 	uint32_t skip_bits;
 	bool loose;			/* audit.c: no places, no garbage */
-	bool full;			/* full.c: some stores are too small */
+	bool roomy;			/* full.c: no stores that are too small */
 };
 
 struct world {
@@ -204,6 +204,7 @@ struct world {
 	} removal;
 	uint64_t store_size;		/* full.c; 0 = large enough */
 	uint64_t full_seen;		/* when one of them was full; 0 = never */
+	uint64_t exhausted_seen;	/* when their reserve was used up */
 	/* metaloss.c */
 	struct sim_node *admin;
 	struct sim_meta_backup *backup;
@@ -356,6 +357,11 @@ void full_draw(struct world *w);
 void full_look(struct world *w);
 /* It brings data, which may be refused for want of space. */
 bool full_explains(const struct world *w, const struct volume_request *req);
+/* There is not even room for a map page, so that things may be late; in the
+ * calm the seed ends there. */
+bool full_exhausted(struct world *w);
+/* Nor for a whole chunk, of which an attach may need a copy. */
+bool full_refuses_chunks(const struct world *w);
 /* It has no room for another such copy. */
 bool full_refuses(const struct store_node *s, const struct store_copy *copy);
 /* In the calm: everything but new data works, and space comes back. */

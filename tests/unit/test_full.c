@@ -201,6 +201,42 @@ static void a_nearly_full_peer_is_spared(void **state)
 	bed_verify(w);
 }
 
+/* Freed space is less than a record may have, and all that there will be. */
+static void a_small_store_has_room_for_little(void **state)
+{
+	struct bed *w = *state;
+
+	configure(w);
+	resize_stores(w, 8 * MIB, 0, 3);
+	bed_attach(w);
+	fill(w);
+	trim(w, 0, 192);
+	room_again(w, 0);
+	bed_verify(w);
+}
+
+/* Trims that free nothing until the reserve is used up, too. */
+static void detaching_needs_no_room(void **state)
+{
+	struct bed *w = *state;
+	uint32_t filled, i;
+	int err = 0;
+
+	configure(w);
+	w->cfg.clean_threshold = CLEAN_NEVER;
+	resize_stores(w, 8 * MIB, 0, 3);
+	bed_attach(w);
+	filled = fill(w);
+	for (i = 0; i < 2000 && !err; i++)
+		err = bed_io_run(w, VOLUME_TRIM,
+				 (uint64_t)(filled + i % 16) * BLOCK_SIZE,
+				 BLOCK_SIZE, true);
+	assert_int_equal(-ETIMEDOUT, err);
+	assert_int_equal(0, bed_detach(w));
+	bed_attach(w);
+	bed_verify(w);
+}
+
 /*
  * The third peer is full, so there are two copies, and one of them goes before
  * it was durable: the flush needs another, and the full peer has its reserve for
@@ -240,6 +276,8 @@ int main(void)
 		TEST(one_full_peer_is_left_out),
 		TEST(a_nearly_full_peer_is_spared),
 		TEST(a_flush_copies_to_a_full_peer),
+		TEST(a_small_store_has_room_for_little),
+		TEST(detaching_needs_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,6 +141,24 @@ static void full_peers_are_passed_over(void **state)
 	mbed_check_places(w);
 }
 
+/* One that had no room for a large chunk may have some for a small one. */
+static void a_full_peer_is_asked_to_take_less(void **state)
+{
+	struct mbed *w = *state;
+	uint64_t large, small;
+
+	mbed_volume(w, 2);
+	mbed_ring(w, 2, 0x3, 0);
+	w->store[1].size = 200 * BLOCK_SIZE;
+	mbed_start_all(w, 0x3);
+	large = mbed_put(w, 0x1, 300);
+	mbed_settle(w);
+	small = mbed_put(w, 0x1, BLOCKS);
+	mbed_settle(w);
+	assert_int_equal(0x1, mbed_holders(w, large));
+	assert_int_equal(0x3, mbed_holders(w, small));
+}
+
 static void a_short_outage_copies_only_what_is_missing(void **state)
 {
 	struct mbed *w = *state;
@@ -703,6 +721,7 @@ int main(void)
 		TEST(fewest_copies_come_first),
 		TEST(a_lost_peer_is_replaced_after_the_grace),
 		TEST(full_peers_are_passed_over),
+		TEST(a_full_peer_is_asked_to_take_less),
 		TEST(a_short_outage_copies_only_what_is_missing),
 		TEST(a_bad_copy_that_does_not_belong_here_goes),
 		TEST(a_bad_copy_goes_when_the_owners_have_theirs),

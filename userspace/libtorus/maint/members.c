@@ -23,10 +23,20 @@
 
 #define ADDRESS_AGAIN	(10 * NSEC_PER_SEC)
 #define PROBE_TIMEOUT	(10 * NSEC_PER_SEC)
+#define FULL_FOR	(600 * NSEC_PER_SEC)
 
 const struct uuid *members_self(const struct maint *m)
 {
 	return store_peer(m->store);
+}
+
+void members_full(struct maint_peer *p, uint32_t blocks)
+{
+	uint64_t now = env_now(p->maint->env);
+
+	p->full_blocks = p->full_until > now ? MIN(p->full_blocks, blocks) :
+					       blocks;
+	p->full_until = now + FULL_FOR;
 }
 
 struct maint_peer *members_find(struct maint *m, const struct uuid *id)

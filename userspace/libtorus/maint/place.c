@@ -432,6 +432,20 @@ static void decide_unsealed(struct maint *m, const struct query *q,
 
 /* ---- pushing mine ---------------------------------------------------------------- */
 
+/* It need not be asked whether it has room: it had none for what is no larger.
+ * What takes the place of another copy is no matter of that. */
+static bool has_no_room(const struct maint *m, const struct query *q,
+			const struct maint_peer *target)
+{
+	uint8_t i;
+
+	for (i = 0; i < q->count && q->answer[i].peer != target; i++)
+		;
+	return target->full_until > env_now(m->env) &&
+	       q->mine.length >= target->full_blocks &&
+	       (i == q->count || q->answer[i].length < q->mine.length);
+}
+
 static void decide_push(struct maint *m, const struct query *q,
 			struct maint_peer *target, bool other_first)
 {
@@ -444,7 +458,7 @@ static void decide_push(struct maint *m, const struct query *q,
 		item_settled(item);
 		return;
 	}
-	if (target->full_until > now) {
+	if (has_no_room(m, q, target)) {
 		if (item_avoid(item, target))
 			item_again(item);
 		else

@@ -69,7 +69,8 @@ struct maint_peer {
 	uint32_t pushes;
 	uint64_t busy_until, busy_delay;	/* it said EBUSY */
 	uint64_t clients_until;		/* it said that it has some */
-	uint64_t full_until;			/* it said ENOSPC */
+	uint64_t full_until;		/* it said ENOSPC ... */
+	uint32_t full_blocks;		/* ... to a copy of so many */
 	struct peer_call probe;
 	bool probing;
 };
@@ -132,6 +133,8 @@ void item_seal(struct item *item);
 /** item_avoid() - @peer lacks it, and is full: others are to stand in for it.
  * Returns false: too many are full already. */
 bool item_avoid(struct item *item, struct maint_peer *peer);
+/** members_full() - @p had no room for a copy of so many blocks. */
+void members_full(struct maint_peer *p, uint32_t blocks);
 /** item_begin() - it is at work now: ASKED, PUSHING, DROPPING or SEALING. */
 void item_begin(struct item *item, enum item_state state);
 /** item_again() - after something was done about it: look whether it helped. */

@@ -29,7 +29,6 @@
 #define SCAN_MAX	256u		/* items looked at for one that can go */
 #define BUSY_MIN	(100 * NSEC_PER_MSEC)
 #define BUSY_MAX	(5 * NSEC_PER_SEC)
-#define FULL_FOR	(600 * NSEC_PER_SEC)
 #define AGAIN_MIN	(2 * NSEC_PER_SEC)
 #define AGAIN_MAX	(600 * NSEC_PER_SEC)
 #define AGAIN_BUSY	(10 * NSEC_PER_SEC)
@@ -137,7 +136,7 @@ static void report_status(struct push *push)
 		item_later(item, back_off(item, AGAIN_BUSY));
 		break;
 	case WIRE_ENOSPC:
-		push->target->full_until = env_now(m->env) + FULL_FOR;
+		members_full(push->target, push->copy.length);
 		if (item_avoid(item, push->target))
 			item_again(item);
 		else

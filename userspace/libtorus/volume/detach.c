@@ -4,7 +4,8 @@
  * whether it has come. If nothing moves for io_timeout detaching fails: what
  * was flushed is safe, the attachment stays, and the next attach recovers.
  *
- * A checkpoint that cannot be made does not stop us: the log alone is enough.
+ * A checkpoint that cannot be made does not stop us: the log alone is enough. Nor
+ * does one for which the peers have no room, when their reserve is used up.
  */
 #include "volume/detach.h"
 
@@ -124,10 +125,21 @@ static bool drained(const struct volume *v)
 	       unaligned_idle(v->unaligned) && list_empty(&v->finished);
 }
 
+void detach_no_room(struct volume *v)
+{
+	if (v->detach.state == DETACH_CHECKPOINT)
+		v->detach.no_room = true;
+}
+
 static bool checkpoint_over(struct volume *v)
 {
 	struct detach *d = &v->detach;
 
+	/* The change of tail has taken back what was in flight. */
+	if (d->no_room && list_empty(&v->writer.flights)) {
+		d->no_room = false;
+		checkpoint_abandon(v);
+	}
 	if (v->checkpoint.failures > 0)
 		return v->checkpoint.state == CHECKPOINT_IDLE;
 	if (!d->checkpointed && checkpoint_needed(v) && !v->cfg.read_only) {

@@ -31,6 +31,7 @@ struct detach {
 	void *ctx;
 	int err;
 	bool checkpointed;		/* one was asked for */
+	bool no_room;			/* for the pages of that one */
 	bool submitted;			/* the transaction is docwriter's */
 	bool waiting;			/* for `wait` */
 	struct sync_wait wait;
@@ -45,6 +46,10 @@ void detach_start(struct volume *v, volume_done_fn done, void *ctx);
 
 /** detach_run() - from the turn: go on if the current state is finished. */
 void detach_run(struct volume *v);
+
+/** detach_no_room() - peers that had to be taken although they are full have no
+ * room for a page either. */
+void detach_no_room(struct volume *v);
 
 /** detach_stop() - the volume failed: so does detaching. */
 void detach_stop(struct volume *v, int err);

@@ -18,8 +18,8 @@
 #define FULL_RETRY_MAX	(8 * NSEC_PER_SEC)
 /* Longer than a last resort waits, and than a restart takes. */
 #define HOPE		(15 * NSEC_PER_SEC)
-/* Room for so many chunks, or this part of a small store, is worth a new
- * tail; less than a whole record is not. */
+/* Room for so many chunks and a whole record is worth a new tail; so is this
+ * part of a small store, which may never have more. */
 #define ROOM_CHUNKS	2u
 #define ROOM_PART	32u
 #define SCARCE_PERCENT	85u
@@ -154,10 +154,10 @@ static bool has_room(const struct volume *v, const struct peer_call *call)
 	uint64_t room = (uint64_t)ROOM_CHUNKS * v->doc.chunk_blocks *
 			BLOCK_SIZE;
 
+	room = MAX(room, (uint64_t)WIRE_APPEND_MAX);
 	room = MIN(room, le64_to_cpu(reply->size) / ROOM_PART);
 	return le32_to_cpu(reply->space_state) != WIRE_SPACE_FULL &&
-	       le64_to_cpu(reply->space_left) >=
-	       MAX(room, (uint64_t)WIRE_APPEND_MAX);
+	       le64_to_cpu(reply->space_left) >= room;
 }
 
 static void stat_answered(struct peer_call *call)

@@ -628,6 +628,8 @@ void tail_replica_failed(struct volume *v, const struct uuid *peer, int err)
 	uuid_format(peer, text);
 	log_warning("volume %s: replica on peer %s failed (%s): changing the ensemble",
 		    v->doc.name, text, strerror(-err));
+	if (err == -ENOSPC && v->tail.full)
+		detach_no_room(v);
 	decide(v);
 }
 
