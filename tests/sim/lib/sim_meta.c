@@ -157,6 +157,7 @@ static void lease_lost_event(struct sim_event *event)
 	void *ctx = l->ctx;
 
 	lease_free(l);
+	error_set(-ESTALE, "the simulated lease has ended");
 	if (lost)
 		lost(ctx, id);
 }

@@ -53,6 +53,7 @@ struct registration {
 	struct env_timer refresh;	/* armed while more is to be told */
 	int64_t lease;			/* 0 = none */
 	int64_t alive_revision;		/* of the key under the lease; 0 = none */
+	bool lease_lost;		/* and not made good for yet */
 	uint64_t rival_since_ns;	/* another has our name; 0 = none */
 	uint64_t used_told;		/* bytes, in the document */
 	bool running;

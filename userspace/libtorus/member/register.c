@@ -98,15 +98,26 @@ static void failed(struct member *m, int err)
 	tell(m);
 }
 
+/* lost() has said why, and leaves it to what was running. */
+static void begin_again(struct member *m)
+{
+	m->registration.running = false;
+	if (m->stopping)
+		return;
+	retry_later(&m->registration.retry);
+	tell(m);
+}
+
 static void keys_written(struct member *m, int err, bool succeeded)
 {
 	struct registration *r = &m->registration;
 
 	if (err == 0 && !succeeded)
 		err = error_set(-EAGAIN, "another torusd has just registered as this peer");
-	/* lost() leaves it to what was running to begin again. */
-	if (err == 0 && r->lease == 0)
-		err = error_set(-ESTALE, "the lease was lost meanwhile");
+	if (r->lease == 0 && !m->stopping) {
+		begin_again(m);
+		return;
+	}
 	if (err < 0) {
 		failed(m, err);
 		return;
@@ -116,6 +127,9 @@ static void keys_written(struct member *m, int err, bool succeeded)
 	retry_reset(&r->retry);
 	if (m->stopping)
 		return;
+	if (r->lease_lost)
+		log_info("registered again: others see this peer as up");
+	r->lease_lost = false;
 	plan_refresh(m);
 	tell(m);
 }
@@ -146,7 +160,7 @@ static void write_keys(struct member *m, bool both)
 
 	/* Without a lease this peer would be alive for ever. */
 	if (m->registration.lease == 0) {
-		failed(m, error_set(-ESTALE, "the lease was lost meanwhile"));
+		begin_again(m);
 		return;
 	}
 	member_doc(m, &doc);
@@ -244,7 +258,9 @@ static void lost(void *ctx, int64_t lease)
 		r->lease = 0;
 	if (m->stopping)
 		return;
-	log_warning("the lease of this peer was lost, others see it as down; registering again");
+	log_warning("others see this peer as down: %s; it registers again, and serves what it holds meanwhile",
+		    error_text(-ESTALE));
+	r->lease_lost = true;
 	env_timer_cancel(m->env, &r->refresh);
 	if (!r->running)
 		grant(m);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "meta/etcd_internal.h"
+#include "meta/lease_end.h"
 
 #define KEEP_RETRY NSEC_PER_SEC
 
@@ -19,6 +20,7 @@ struct etcd_lease {
 	int64_t id;
 	unsigned int ttl_s;
 	uint64_t deadline;		/* env_now() */
+	struct lease_times times;
 	struct env_timer keep;
 	struct etcd_request *keeping;
 	meta_lease_lost_fn lost;
@@ -37,9 +39,12 @@ static void lease_free(struct etcd_lease *lease)
 static void lose(struct etcd_lease *lease)
 {
 	meta_lease_lost_fn lost = lease->lost;
+	struct env *env = lease->e->env;
 	void *ctx = lease->ctx;
 	int64_t id = lease->id;
 
+	lease_end_explain(&lease->times, env_now(env), env_realtime(env),
+			  lease->ttl_s);
 	lease_free(lease);
 	if (lost)
 		lost(ctx, id);
@@ -59,6 +64,8 @@ static void kept(struct etcd_request *req, int err, struct json_object *answer)
 		lose(lease);
 	} else if (!err) {
 		lease->deadline = req->started + lease->ttl_s * NSEC_PER_SEC;
+		lease_times_kept(&lease->times, env_now(env),
+				 env_realtime(env));
 		env_timer_after(env, &lease->keep,
 				lease->ttl_s * NSEC_PER_SEC / 3);
 	} else if (env_now(env) < lease->deadline) {
@@ -76,6 +83,7 @@ static void keep_due(struct env_timer *timer)
 	struct etcd_lease *lease = container_of(timer, struct etcd_lease, keep);
 	struct etcd_request *req;
 
+	lease_times_due(&lease->times, env_now(lease->e->env), timer->when);
 	req = etcd_request_new(lease->e, ETCD_READ, "/v3/lease/keepalive",
 			       etcd_lease_body(lease->id), kept);
 	req->lease = lease;
@@ -93,6 +101,7 @@ static int64_t add_lease(struct etcd_request *req, struct json_object *answer)
 	/* etcd may give more than was asked for. */
 	lease->ttl_s = MAX((unsigned int)etcd_int(answer, "TTL"), 1u);
 	lease->deadline = req->started + lease->ttl_s * NSEC_PER_SEC;
+	lease_times_kept(&lease->times, env_now(e->env), env_realtime(e->env));
 	lease->lost = req->lost;
 	lease->ctx = req->ctx;
 	env_timer_init(&lease->keep, keep_due);

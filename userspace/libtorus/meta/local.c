@@ -15,6 +15,7 @@
  * Callbacks may call anything, also unwatch and close: while one runs (busy),
  * what is removed is only marked, and swept afterwards.
  */
+#include "meta/lease_end.h"
 #include "meta/local.h"
 
 #include <errno.h>
@@ -73,6 +74,7 @@ struct lease {
 	int64_t id;
 	unsigned int ttl_s;
 	uint64_t deadline;		/* env_now() */
+	struct lease_times times;
 	struct env_timer keep;
 	struct request *keeping;
 	meta_lease_lost_fn lost;
@@ -554,6 +556,8 @@ static void finish_keep(struct request *req)
 	lease->keeping = NULL;
 	if (!req->err) {
 		lease->deadline = req->started + lease->ttl_s * NSEC_PER_SEC;
+		lease_times_kept(&lease->times, env_now(env),
+				 env_realtime(env));
 		env_timer_after(env, &lease->keep,
 				lease->ttl_s * NSEC_PER_SEC / 3);
 		return;
@@ -565,6 +569,8 @@ static void finish_keep(struct request *req)
 	}
 	lost = lease->lost;
 	ctx = lease->ctx;
+	lease_end_explain(&lease->times, env_now(env), env_realtime(env),
+			  lease->ttl_s);
 	lease_free(lease);
 	if (lost)
 		lost(ctx, req->lease_id);
@@ -575,6 +581,7 @@ static void keep_due(struct env_timer *timer)
 	struct lease *lease = container_of(timer, struct lease, keep);
 	struct request *req = request_new(lease->l, run_keep, finish_keep);
 
+	lease_times_due(&lease->times, env_now(lease->l->env), timer->when);
 	req->lease = lease;
 	req->lease_id = lease->id;
 	req->ttl_s = lease->ttl_s;
@@ -601,6 +608,7 @@ static void finish_grant(struct request *req)
 	lease->id = req->lease_id;
 	lease->ttl_s = req->ttl_s;
 	lease->deadline = req->started + req->ttl_s * NSEC_PER_SEC;
+	lease_times_kept(&lease->times, env_now(l->env), env_realtime(l->env));
 	lease->lost = req->lost;
 	lease->ctx = req->ctx;
 	env_timer_init(&lease->keep, keep_due);

@@ -64,6 +64,7 @@ typedef void (*meta_txn_fn)(void *ctx, int err, bool succeeded,
 typedef void (*meta_watch_fn)(void *ctx, enum meta_event_type type,
 			      const struct meta_kv *kv);
 typedef void (*meta_lease_fn)(void *ctx, int err, int64_t lease);
+/* The error text says why, as half a sentence. */
 typedef void (*meta_lease_lost_fn)(void *ctx, int64_t lease);
 
 struct meta_watch;
