@@ -62,6 +62,20 @@ static void say_command(const struct status *s, struct finding *f)
 			"start more torusd, then torusctl peer add --all-peers");
 }
 
+/* What moves lies in two places for a while: peers may be full for that long. */
+static void say_move(const struct status *s, struct finding *f)
+{
+	char left[32];
+	struct repair r;
+
+	if (!view_moving(&s->view))
+		return;
+	status_repair_sum(s, &r);
+	size_format(r.copy_bytes, left, sizeof(left));
+	finding_doing(f, "the ring changes, and what moves takes room in two places until the store that held it has given it up: %s left to copy; it may be less full afterwards (torusctl ring get shows how far it is)",
+		      left);
+}
+
 static void add_full(struct status *s, const struct ctl_peer *p,
 		     const struct volume_doc *refused)
 {
@@ -75,6 +89,7 @@ static void add_full(struct status *s, const struct ctl_peer *p,
 			      refused->name);
 	else
 		finding_means(f, "new data goes to the other peers, until too few of them have room: then writes fail: no space left on device");
+	say_move(s, f);
 	say_command(s, f);
 }
 
@@ -90,6 +105,7 @@ static void add_near_full(struct status *s, const struct ctl_peer *p,
 	finding_what(f, "peer %s is nearly full", p->doc.address);
 	finding_means(f, "%s of %s are used; when too few peers have room, writes fail: no space left on device",
 		      used, size);
+	say_move(s, f);
 	say_command(s, f);
 }
 
