@@ -114,6 +114,19 @@ static const struct inspect_seen *look_for(struct client *c,
 	return seen ? seen : anybody_has(c->tenant, at);
 }
 
+/*
+ * Whether the members are known that it was promised on. The writer may have to
+ * hear yet that a transaction of its own has sealed the chunk; its tail's ring
+ * may be forgotten by then.
+ */
+static bool is_in_tail(const struct client *c, uint64_t chunk)
+{
+	const struct tail *tail = &volume_doc(c->volume)->tail;
+
+	return chunk >= tail->first && chunk <= tail->last &&
+	       inspect_ring(c->world, tail->ring_version);
+}
+
 /* Of all records up to @at, which was promised to @c. */
 static void demand(struct client *c, struct log_position at, const char *when)
 {
@@ -130,8 +143,7 @@ static void demand(struct client *c, struct log_position at, const char *when)
 				   c->tenant->name);
 			return;
 		}
-		if (seen->chunk >= doc->tail.first &&
-		    seen->chunk <= doc->tail.last)
+		if (is_in_tail(c, seen->chunk))
 			demand_members(c, seen, at, when);
 		else
 			demand_copies(c, seen, at, when);
