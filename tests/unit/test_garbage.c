@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "maint/garbage.h"
 #include "volume_bed.h"
 
@@ -201,6 +202,102 @@ static void a_store_that_knows_more_than_the_metadata_collects_nothing(void **st
 	look(&c);
 	assert_int_equal(0, c.garbage->removed);
 	assert_int_equal(1, c.garbage->behind);
+	collector_end(&c);
+}
+
+static unsigned int warned[2];
+
+static void count_warnings(enum log_level level, const char *line)
+{
+	if (!strstr(line, "it went back in time"))
+		return;
+	warned[0] += strstr(line, "volume vol:") != NULL;
+	warned[1] += strstr(line, "volume second:") != NULL;
+}
+
+static void sealed(struct peer_call *call)
+{
+	bool *done = call->ctx;
+
+	assert_int_equal(0, call->err);
+	assert_int_equal(WIRE_OK, call->status);
+	*done = true;
+}
+
+/* The store has a chunk of @volume, and has heard of @epoch. */
+static void seal_nothing(struct collector *c, uint64_t volume, uint64_t epoch)
+{
+	struct wire_seal body = {
+		.volume = cpu_to_le64(volume), .chunk = cpu_to_le64(1),
+		.epoch = cpu_to_le64(epoch),
+	};
+	bool done = false;
+	struct peer_call call = {
+		.type = WIRE_SEAL, .body = &body, .done = sealed, .ctx = &done,
+	};
+
+	peer_call(peer_find(cluster_peers(c->cluster),
+			    &c->bed->ids[c->store]), &call);
+	assert_true(sim_run_until(c->bed->sim, &done, LONG));
+}
+
+static void put_second(struct bed *w, uint64_t epoch)
+{
+	struct volume_doc doc;
+	char key[META_KEY_MAX];
+
+	bed_get_volume(w, &doc);
+	snprintf(doc.name, sizeof(doc.name), "second");
+	doc.id = 2;
+	doc.epoch = epoch;
+	memset(&doc.root, 0, sizeof(doc.root));
+	key_volume(&w->cluster, doc.name, key);
+	bed_put(w, key, volume_doc_encode(&doc));
+	key_volume_id(&w->cluster, doc.id, key);
+	bed_put(w, key, name_encode(doc.name));
+}
+
+static void each_volume_that_went_back_is_told_of_once(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc old, new;
+	struct collector c;
+	char key[META_KEY_MAX];
+
+	memset(warned, 0, sizeof(warned));
+	make_garbage(w);
+	assert_int_equal(0, bed_detach(w));
+	bed_start_store(w, 0);
+	bed_get_volume(w, &old);
+	bed_attach(w);
+	bed_write_random(w, 20);
+	assert_int_equal(0, bed_detach(w));
+	bed_get_volume(w, &new);
+	put_second(w, 5);
+	key_volume(&w->cluster, "vol", key);
+	bed_put(w, key, volume_doc_encode(&old));
+	collector_start(&c, w, 0);
+	seal_nothing(&c, 2, 5);
+	log_set_sink(count_warnings);
+	look(&c);
+	look(&c);
+	assert_int_equal(1, warned[0]);
+	assert_int_equal(0, warned[1]);
+	/* Another one, while the first is not mended. */
+	put_second(w, 4);
+	look(&c);
+	look(&c);
+	assert_int_equal(2, c.garbage->behind);
+	assert_int_equal(1, warned[0]);
+	assert_int_equal(1, warned[1]);
+	/* Mended, it may go back again. */
+	bed_put(w, key, volume_doc_encode(&new));
+	look(&c);
+	bed_put(w, key, volume_doc_encode(&old));
+	look(&c);
+	assert_int_equal(2, warned[0]);
+	assert_int_equal(1, warned[1]);
+	log_set_sink(NULL);
 	collector_end(&c);
 }
 
@@ -442,6 +539,7 @@ int main(void)
 		TEST(what_is_live_is_not_touched),
 		TEST(absence_deletes_nothing),
 		TEST(a_store_that_knows_more_than_the_metadata_collects_nothing),
+		TEST(each_volume_that_went_back_is_told_of_once),
 		TEST(roots_that_were_given_up_are_no_obstacle),
 		TEST(a_copy_that_comes_during_a_lookup_is_not_judged),
 		TEST(an_unsealed_copy_below_the_horizon_is_settled),

@@ -194,18 +194,47 @@ static void settle_sealed(struct garbage *g, const struct volume_doc *doc)
 		       doc->sealed[i].end_crc);
 }
 
+/* Its index in told; told_count: it is not there. */
+static uint32_t told_of(struct garbage *g)
+{
+	uint32_t i = 0;
+
+	while (i < g->told_count && g->told[i] != g->volume)
+		i++;
+	return i;
+}
+
+/* Once for each volume, not in each look until it is mended. Where there is no
+ * room for one more, the whole metadata store went back: all know. */
+static void tell_behind(struct garbage *g, const struct volume_doc *doc)
+{
+	if (told_of(g) < g->told_count || g->told_count == GARBAGE_TOLD_MAX)
+		return;
+	g->told[g->told_count++] = g->volume;
+	log_warning("volume %s: this store has seen epoch %" PRIu64 " and a root in chunk %" PRIu64 ", which the metadata store does not know: it went back in time, and no garbage of the volume is collected. See torusctl recover%s",
+		    doc->name, g->seen.epoch, block_addr_chunk(g->seen.root),
+		    g->told_count == GARBAGE_TOLD_MAX ?
+		    "; further volumes are not named here" : "");
+}
+
+/* Should it go back once more, that is news. */
+static void is_mended(struct garbage *g)
+{
+	uint32_t i = told_of(g);
+
+	if (i < g->told_count)
+		g->told[i] = g->told[--g->told_count];
+}
+
 static void take_doc(struct garbage *g, const struct volume_doc *doc)
 {
 	if (went_back(g, doc)) {
 		g->behind_now++;
-		/* Once, not in each look until it is mended. */
-		if (g->behind == 0)
-			log_warning("volume %s: this store has seen epoch %" PRIu64 " and a root in chunk %" PRIu64 ", which the metadata store does not know: it went back in time, and no garbage of the volume is collected. See torusctl recover",
-				    doc->name, g->seen.epoch,
-				    block_addr_chunk(g->seen.root));
+		tell_behind(g, doc);
 		skip_volume(g);
 		return;
 	}
+	is_mended(g);
 	g->root = doc->root;
 	g->epoch = doc->epoch;
 	g->replication = doc->replication;

@@ -26,6 +26,7 @@
 #include "wire/record.h"
 
 #define GARBAGE_DEAD_MAX 1024u		/* found, and to be deleted */
+#define GARBAGE_TOLD_MAX 64u		/* volumes that went back, by name */
 
 struct garbage_config {
 	uint64_t interval_ns;		/* between two looks; 0 = 1 h */
@@ -95,6 +96,8 @@ struct garbage {
 	/* shown */
 	uint64_t removed;		/* chunks, since the start */
 	uint64_t behind, behind_now;	/* volumes, in the last look; this */
+	uint64_t told[GARBAGE_TOLD_MAX];	/* those that were logged */
+	uint32_t told_count;
 };
 
 /** garbage_init() - the first look is soon. @meta, @cluster and @store outlive
