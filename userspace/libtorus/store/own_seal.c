@@ -13,6 +13,17 @@
  * one, whose writer may have gone back, calls it off at every step; its own
  * SEAL would decide otherwise.
  *
+ * Within one epoch the value says one length of a chunk, with two exceptions,
+ * and neither leaves a seal behind that disagrees with the writer about what is
+ * read. An attach after a loss of power may find less than the list says, and
+ * have the list say so: only when each peer that could have the chunk has
+ * answered that it has less, and here all of it had to be read. And pages that no
+ * root will name are given up with their whole chunk, by a writer whose list is
+ * full and by an attach: the list then says 0, or nothing, of a number that is
+ * never used again, which leads nobody into it, and until a root makes it garbage
+ * the seal of a later epoch cuts it. What is said last counts here too: a seal
+ * that is not in the journal by then is called off.
+ *
  * The long part, reading, keeps nobody out: records only ever come behind. A
  * crash at any point leaves the open copy as it was, or the sealed one, since
  * nothing of the file changes before the journal has the length.
