@@ -518,6 +518,56 @@ static void rot_in_flushed_copies_does_not_end_the_log(void **state)
 	damage_waits_for(w, member[2], "is damaged at block");
 }
 
+/* The first chunk of the log is said to be longer than any copy of it. */
+static void lengthen_first_chunk(struct bed *w)
+{
+	struct store_copy copy;
+	struct volume_doc doc;
+	unsigned int i = 0;
+
+	bed_get_volume(w, &doc);
+	while (!store_copy_get(w->store[i], doc.id, 1, &copy))
+		i++;
+	assert_true(doc.tail.last >= 2);
+	doc.tail.first = 2;
+	doc.sealed_count = 1;
+	doc.sealed[0] = (struct sealed_chunk){ 1, copy.length + 1, 1, 2 };
+	put_volume(w, &doc);
+}
+
+/*
+ * That much was flushed stands in headers of the second chunk alone, and nobody
+ * answers when these are asked for: they are asked again.
+ */
+static void headers_that_prove_a_loss_are_asked_for_again(void **state)
+{
+	struct bed *w = *state;
+	const struct attach *a;
+	unsigned int i;
+
+	w->cfg.io_timeout_ns = 20 * NSEC_PER_SEC;
+	bed_attach(w);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(0, bed_write_blocks(w, 20 * i, 20, 0x11,
+						     false));
+	assert_int_equal(0, bed_flush(w));
+	bed_write_random(w, 5);
+	lose_host(w);
+	lengthen_first_chunk(w);
+	w->volume = bed_start_attach(w, w->host);
+	do {
+		assert_true(!w->attached && sim_step(w->sim));
+		a = w->volume->attach;
+	} while (!a || !a->walk.truncated || !a->walk.scanning);
+	for (i = 0; i < STORES; i++) {
+		sim_net_block(w->host, w->node[i], 3 * NSEC_PER_SEC);
+		sim_net_break(w->host, w->node[i]);
+	}
+	bed_wait_flag(w);
+	assert_int_equal(-EUCLEAN, w->err);
+	assert_says(w, "as durable");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bed_setup, bed_teardown)
 
 int main(void)
@@ -539,6 +589,7 @@ int main(void)
 		TEST(torn_end_on_the_only_peer_left_is_not_a_timeout),
 		TEST(rot_at_the_end_of_flushed_copies_is_no_end_of_the_log),
 		TEST(rot_in_flushed_copies_does_not_end_the_log),
+		TEST(headers_that_prove_a_loss_are_asked_for_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,11 @@
  * may when all machines lose power at once. The log then ends where the
  * longest copy ends, provided that nothing beyond was durable. What the
  * headers in later chunks say of that (their flushed watermark) is looked for
- * here; nothing of these chunks is applied.
+ * here; nothing of these chunks is applied. All peers have to tell: the one that
+ * does not may have the header that proves a loss.
  */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "volume/recover.h"
 #include "wire/scan.h"
@@ -83,8 +85,9 @@ static void scanned(struct peer_call *call)
 	uint32_t next;
 
 	p->attach->walk.scanning = false;
+	/* What it has of the chunk is asked anew, and then goes on from here. */
 	if (attach_peer_answer(p)) {
-		p->probe_block = UINT32_MAX;
+		p->stat_known = false;
 		return;
 	}
 	note_watermarks(p->attach, call);
@@ -129,6 +132,14 @@ static bool somebody_has_it(const struct attach *a)
 	return false;
 }
 
+static bool all_have_answered(const struct attach *a)
+{
+	for (uint32_t i = 0; i < a->peer_count; i++)
+		if (!walk_stat_current(&a->peers[i], a->walk.probe_chunk))
+			return false;
+	return true;
+}
+
 bool probe_step(struct attach *a)
 {
 	struct walk *w = &a->walk;
@@ -140,6 +151,13 @@ bool probe_step(struct attach *a)
 			return false;
 		if (scan_some_copy(a))
 			return false;
+		if (!all_have_answered(a)) {
+			attach_wait(a, -ETIMEDOUT,
+				    "volume %s: not all peers say what was flushed behind the end of chunk %" PRIu64 "%s",
+				    a->volume->doc.name, w->chunk,
+				    attach_way_out(a, w->probe_chunk));
+			return false;
+		}
 		if (!somebody_has_it(a) && attach_in_tail(a, w->probe_chunk))
 			next = 0;
 		enter_chunk(a, next);
