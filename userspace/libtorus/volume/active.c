@@ -90,6 +90,7 @@ void active_drop(struct active_chunk *chunk)
 	}
 	if (chunk->copy != NULL)
 		copy_cancel(chunk->copy);
+	peer_call_cancel(&chunk->search);
 	if (chunk->state != ACTIVE_SEALED)
 		v->active.count--;
 	list_del_init(&chunk->node);

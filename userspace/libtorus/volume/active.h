@@ -82,6 +82,12 @@ struct active_chunk {
 	/* Peers that are no members and have a durable copy. */
 	struct uuid extra[RING_REPLICATION_MAX];
 	uint32_t extra_count;
+	/* Who else has it, when no member does: one after the other. */
+	struct peer_call search;
+	bool searching;
+	uint32_t search_at;		/* member of the ring, in its order */
+	uint32_t search_rounds;		/* in which all said that they have not */
+	bool search_silent;		/* somebody did not answer */
 };
 
 struct active {

@@ -12,8 +12,9 @@
  *   no answer, busy, no space                       tried again, 1 s to 60 s
  *
  * Acknowledged data that was never made durable and is gone from every member
- * cannot come back: the volume fails for good. A member that a person removed by
- * force is gone with what it had.
+ * cannot come back: the volume fails for good, once no other peer of the ring has
+ * it either. A member that a person removed by force is gone with what it had; what
+ * one that was drained had is with others now.
  */
 #include "volume/sealer.h"
 
@@ -102,9 +103,11 @@ static void seal_done(struct peer_call *call)
 	volume_kick(v);
 }
 
-static void send_seal(struct volume *v, struct active_member *m)
+static void call_seal(const struct active_chunk *chunk, struct peer *peer,
+		      struct peer_call *call,
+		      void (*done)(struct peer_call *call))
 {
-	const struct active_chunk *chunk = m->chunk;
+	const struct volume *v = chunk->volume;
 	struct wire_seal body;
 
 	memset(&body, 0, sizeof(body));
@@ -113,13 +116,18 @@ static void send_seal(struct volume *v, struct active_member *m)
 	body.epoch = cpu_to_le64(v->epoch);
 	body.length = cpu_to_le32(chunk->length);
 	body.end_crc = cpu_to_le32(chunk->end_crc);
+	memset(call, 0, sizeof(*call));
+	call->type = WIRE_SEAL;
+	call->body = &body;
+	call->timeout_ns = VOLUME_CALL_TIMEOUTS * v->cfg.replica_timeout_ns;
+	call->done = done;
+	peer_call(peer, call);
+}
+
+static void send_seal(struct active_member *m)
+{
 	m->busy = true;
-	memset(&m->call, 0, sizeof(m->call));
-	m->call.type = WIRE_SEAL;
-	m->call.body = &body;
-	m->call.timeout_ns = VOLUME_CALL_TIMEOUTS * v->cfg.replica_timeout_ns;
-	m->call.done = seal_done;
-	peer_call(m->peer, &m->call);
+	call_seal(m->chunk, m->peer, &m->call, seal_done);
 }
 
 static void seal_members(struct volume *v, struct active_chunk *chunk)
@@ -133,7 +141,7 @@ static void seal_members(struct volume *v, struct active_chunk *chunk)
 		if (m->busy || m->sealed || m->gone || m->peer == NULL)
 			continue;
 		if (now >= m->retry_at)
-			send_seal(v, m);
+			send_seal(m);
 		else
 			retry_at(v, m->retry_at);
 	}
@@ -168,7 +176,7 @@ static bool busy(const struct active_chunk *chunk)
 	for (i = 0; i < chunk->member_count; i++)
 		if (chunk->members[i].busy)
 			return true;
-	return chunk->copy != NULL;
+	return chunk->copy != NULL || chunk->searching;
 }
 
 /* A copy that this peer has, or may have, will be seen again. */
@@ -193,13 +201,13 @@ static bool all_gone(const struct active_chunk *chunk)
 	return true;
 }
 
-/* The target has it: a member that lacked it, or a peer beyond them. */
-static void copied(struct active_chunk *chunk)
+/* This peer has it: a member that lacked it, or a peer beyond them. */
+static void has_copy(struct active_chunk *chunk, const struct uuid *id)
 {
-	struct active_member *m = active_member_of(chunk, &chunk->copy_target);
+	struct active_member *m = active_member_of(chunk, id);
 
 	if (m == NULL) {
-		active_add_extra(chunk, &chunk->copy_target);
+		active_add_extra(chunk, id);
 		return;
 	}
 	m->gone = false;
@@ -216,7 +224,7 @@ static void copy_done(void *ctx, int err)
 	if (v->failing)
 		return;
 	if (!err)
-		copied(chunk);
+		has_copy(chunk, &chunk->copy_target);
 	sync_update(v);
 	volume_kick(v);
 }
@@ -299,6 +307,76 @@ static void make_copy(struct volume *v, struct active_chunk *chunk)
 		retry_at(v, env_now(v->env) + RETRY_MIN);
 }
 
+/* ---- search ------------------------------------------------------------ */
+
+/*
+ * A member that was drained has given what it had to others before it was
+ * removed, and maintenance may have copied to any owner: so the data is gone only
+ * when all peers of the ring have said, twice, that they do not have it. Twice,
+ * since it may move from one that is yet to be asked to one that was.
+ */
+#define SEARCH_ROUNDS 2u
+
+static void searched(struct peer_call *call)
+{
+	struct active_chunk *chunk =
+		container_of(call, struct active_chunk, search);
+	struct volume *v = chunk->volume;
+	int err = volume_answer(v, call);
+
+	chunk->searching = false;
+	if (v->failing)
+		return;
+	if (!err)
+		has_copy(chunk, call->ctx);
+	else if (call->err || !(lacks(call->status) || bad(call->status)))
+		chunk->search_silent = true;
+	chunk->search_at = err ? chunk->search_at + 1 : 0;
+	sync_update(v);
+	volume_kick(v);
+}
+
+/* All were asked. True: none of them has it, nor will have. */
+static bool end_round(struct active_chunk *chunk)
+{
+	bool silent = chunk->search_silent;
+
+	chunk->search_at = 0;
+	chunk->search_silent = false;
+	chunk->search_rounds = silent ? 0 : chunk->search_rounds + 1;
+	chunk->copy_at = env_now(chunk->volume->env) + RETRY_MIN;
+	retry_at(chunk->volume, chunk->copy_at);
+	return chunk->search_rounds >= SEARCH_ROUNDS;
+}
+
+static void search(struct volume *v, struct active_chunk *chunk)
+{
+	const struct ring_spec *spec = ring_spec(cluster_ring(v->cluster));
+	const struct uuid *id;
+	struct peer *peer;
+
+	if (env_now(v->env) < chunk->copy_at) {
+		retry_at(v, chunk->copy_at);
+		return;
+	}
+	if (chunk->search_at >= spec->member_count) {
+		if (end_round(chunk))
+			sealer_lost_data(v, chunk->number);
+		return;
+	}
+	id = &spec->members[chunk->search_at].peer;
+	peer = peer_find(cluster_peers(v->cluster), id);
+	if (peer == NULL) {
+		chunk->search_silent = true;
+		chunk->search_at++;
+		volume_kick(v);
+		return;
+	}
+	chunk->searching = true;
+	call_seal(chunk, peer, &chunk->search, searched);
+	chunk->search.ctx = (void *)peer_id(peer);
+}
+
 /* ---- the end ---------------------------------------------------------- */
 
 static bool retired_by_all(const struct active_chunk *chunk)
@@ -324,7 +402,7 @@ static void run_sealed(struct volume *v, struct active_chunk *chunk)
 			active_drop(chunk);
 	} else if (!busy(chunk)) {
 		if (all_gone(chunk))
-			sealer_lost_data(v, chunk->number);
+			search(v, chunk);
 		else if (copies > 0)
 			make_copy(v, chunk);
 	}
