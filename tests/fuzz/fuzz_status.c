@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "env/env.h"
+#include "live.h"
 #include "survey.h"
 
 #define PEERS 3u
@@ -141,6 +143,11 @@ int ctl_wait(struct ctl *ctl, const bool *done)
 
 /* ---- the world --------------------------------------------------------------- */
 
+static uint64_t now(struct env *env)
+{
+	return NSEC_PER_SEC;
+}
+
 struct peer *__wrap_peer_find(struct peer_set *set, const struct uuid *id)
 {
 	return (struct peer *)(uintptr_t)id;
@@ -203,26 +210,56 @@ int ctl_peers(struct ctl *ctl, struct ctl_peer **peers, size_t *count)
 	return 0;
 }
 
+static void fill_volume(struct volume_doc *v, unsigned int i)
+{
+	memset(v->name, 'a', sizeof(v->name) - 1);
+	v->id = i;
+	v->size = 1u << 30;
+	v->replication = 2;
+	v->chunk_blocks = CHUNK_BLOCKS_MAX;
+	v->next_chunk = 20;
+	v->attachment.present = i;
+	v->root.addr = in.size & 2;
+	v->tail = (struct tail){ .first = 4, .last = 19, .ring_version = 3,
+				 .excluded_count = 1 };
+	set_id(&v->tail.excluded[0], 1);
+}
+
 int ctl_volumes(struct ctl *ctl, struct volume_doc **volumes, size_t *count)
 {
 	*count = 2;
 	*volumes = room(2 * sizeof(**volumes));
-	for (unsigned int i = 0; i < 2; i++) {
-		struct volume_doc *v = &(*volumes)[i];
-
-		memset(v->name, 'a', sizeof(v->name) - 1);
-		v->id = i;
-		v->size = 1u << 30;
-		v->replication = 2;
-		v->chunk_blocks = CHUNK_BLOCKS_MAX;
-		v->next_chunk = 20;
-		v->attachment.present = i;
-		v->tail = (struct tail){ .first = 4, .last = 19,
-					 .ring_version = 3,
-					 .excluded_count = 1 };
-		set_id(&v->tail.excluded[0], 1);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		fill_volume(&(*volumes)[i], i);
 	return 0;
+}
+
+/* The other one is another by now. */
+int ctl_volume_get(struct ctl *ctl, const char *name, struct volume_doc *doc)
+{
+	memset(doc, 0, sizeof(*doc));
+	fill_volume(doc, 1);
+	return 0;
+}
+
+/* Whatever a root says; what peers send of one is checked by its CRC, and is
+ * what fuzz_root and fuzz_record are for. */
+int live_chunks_read(struct ctl *ctl, struct cluster *cluster,
+		     const struct view *view, const struct survey *survey,
+		     const struct volume_doc *v, struct live_chunks *live)
+{
+	uint8_t how = take_byte();
+
+	live->count = how % 16u;
+	live->chunks = room(live->count * sizeof(*live->chunks));
+	for (size_t i = 0; i < live->count; i++)
+		live->chunks[i] = 1 + i;
+	return how >= 0xf8 ? -ENODATA : how >= 0xf0 ? -EAGAIN : 0;
+}
+
+void live_chunks_release(struct live_chunks *live)
+{
+	free(live->chunks);
 }
 
 int ctl_list(struct ctl *ctl, const char *prefix, struct ctl_value **values,
@@ -308,7 +345,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cmd_status, cmd_scrub_status, cmd_scrub_start, cmd_peer_list,
 		cmd_ring_get,
 	};
-	struct ctl ctl = { .cluster.chunk_size = CHUNK_SIZE_MAX };
+	static const struct env_ops ops = { .now = now };
+	struct env env = { .ops = &ops };
+	struct ctl ctl = { .cluster.chunk_size = CHUNK_SIZE_MAX, .env = &env };
 	int status;
 
 	if (size == 0)
