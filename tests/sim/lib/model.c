@@ -539,12 +539,16 @@ static bool is_maybe_loose(const struct model *m, uint32_t id)
 	return op->loose && (was_in_flight(m, op) || op->state == OP_FAILED);
 }
 
-/* Cut off since anything was last found, and nothing in the base is newer. */
+/*
+ * Cut off since anything was last found, and nothing in the base is newer. No
+ * cut is known for a loose one: any of its sectors may have been.
+ */
 static bool may_be_back(const struct model *m, uint32_t id, uint64_t s)
 {
 	const struct model_op *op = &m->ops[id];
+	bool cut_off = op->lost || (op->loose && op->state == OP_SETTLED);
 
-	return m->rebuilt && id >= m->branch && op->lost && !op->acked &&
+	return m->rebuilt && id >= m->branch && cut_off && !op->acked &&
 	       is_change(op->type) && m->base[s] < id;
 }
 
