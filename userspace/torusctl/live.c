@@ -38,8 +38,6 @@ static int add(struct live_chunks *live, uint64_t chunk)
 	uint64_t *chunks;
 	size_t room;
 
-	if (live->count == live->max)
-		return 0;
 	if (live->count == live->room) {
 		room = MAX(2 * live->room, (size_t)MAP_FANOUT);
 		chunks = reallocarray(live->chunks, room, sizeof(*chunks));
@@ -50,6 +48,11 @@ static int add(struct live_chunks *live, uint64_t chunk)
 	}
 	live->chunks[live->count++] = chunk;
 	return 0;
+}
+
+static bool is_full(const struct live_chunks *live)
+{
+	return live->count == live->max;
 }
 
 static bool is_last(const struct live_chunks *live, uint64_t chunk)
@@ -116,7 +119,9 @@ static int ask_for_header(struct load *l, struct peer *peer)
 		peer_call_cancel(&h.call);
 	if (h.fits)
 		return 0;
-	return h.done && !h.call.err ? -ENODATA : -EAGAIN;
+	/* Busy: it has one, which others replace or seal just now. */
+	return h.done && !h.call.err && h.call.status != WIRE_EBUSY ?
+	       -ENODATA : -EAGAIN;
 }
 
 /* Those first that the ring names first. */
@@ -250,7 +255,7 @@ static int take_leaf(struct load *l, const struct map_scan *scan)
 
 	for (uint32_t i = 0; !err && i < scan->count; i++) {
 		chunk_info_decode(&scan->entries[i], &info);
-		if (info.live && info.live_blocks)
+		if (info.live && info.live_blocks && !is_full(l->live))
 			err = add(l->live, scan->first + i);
 	}
 	return err ? -EAGAIN : 0;
@@ -273,7 +278,7 @@ static int read_table(struct load *l)
 		err = scan_on(l, scan);
 		if (!err)
 			err = take_leaf(l, scan);
-	} while (!err && scan->count);
+	} while (!err && scan->count && !is_full(l->live));
 	return err;
 }
 
@@ -301,7 +306,7 @@ static int add_log(struct load *l)
 	uint64_t chunk = block_addr_chunk(l->root.log_next);
 	int err = 0;
 
-	while (!err && chunk && chunk < end) {
+	while (!err && chunk && chunk < end && !is_full(l->live)) {
 		const struct sealed_chunk *s = find_sealed(v, chunk);
 
 		if (!s && !open)

@@ -40,8 +40,10 @@ static void take(struct lookup *l, const struct peer_call *call)
 {
 	size_t size = l->count * sizeof(*l->reply), len = 0;
 
-	if (call->reply_len != size)
+	if (call->reply_len != size) {
+		l->unanswered++;
 		return;
+	}
 	for (int i = 0; i < call->scratch_count && len < size; i++) {
 		const struct iovec *v = &call->scratch[i];
 		size_t n = MIN(v->iov_len, size - len);

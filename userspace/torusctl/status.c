@@ -134,19 +134,20 @@ static int count_unconfirmed(struct status *s, const struct ctl_value *values,
 			     size_t count)
 {
 	CLEANUP_FREE struct tombstone_doc *doc = malloc(sizeof(*doc));
-	int err = 0;
 
 	s->unconfirmed = calloc(s->view.peer_count + 1,
 				sizeof(*s->unconfirmed));
 	if (!doc || !s->unconfirmed)
 		return error_set(-ENOMEM, "out of memory");
-	for (size_t i = 0; !err && i < count; i++) {
-		err = tombstone_doc_decode(values[i].key, values[i].text, doc);
-		for (size_t p = 0; !err && p < s->view.peer_count; p++)
+	for (size_t i = 0; i < count; i++) {
+		/* One that is not understood is no reason to say nothing. */
+		if (tombstone_doc_decode(values[i].key, values[i].text, doc))
+			continue;
+		for (size_t p = 0; p < s->view.peer_count; p++)
 			s->unconfirmed[p] +=
 				!has_confirmed(doc, &s->view.peers[p].doc.id);
 	}
-	return err;
+	return 0;
 }
 
 static int collect_tombstones(struct status *s)

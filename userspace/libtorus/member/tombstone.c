@@ -132,7 +132,9 @@ static void listed(void *ctx, int err, int64_t revision,
 		return;
 	}
 	retry_reset(&m->tombstones.retry);
-	env_timer_after(m->env, &m->tombstones.look, LOOK_AGAIN);
+	/* Sooner, if somebody has asked for that since the list began. */
+	env_timer_set_by(m->env, &m->tombstones.look,
+			 env_now(m->env) + LOOK_AGAIN);
 	for (i = 0; i < count; i++)
 		bury(m, kv[i].key);
 	/* Two lists may have been under way. */

@@ -88,6 +88,8 @@ struct active_chunk {
 	uint32_t search_at;		/* member of the ring, in its order */
 	uint32_t search_rounds;		/* in which all said that they have not */
 	bool search_silent;		/* somebody did not answer */
+	bool search_told;		/* that it was logged */
+	uint64_t search_ring;		/* version: its order is search_at's */
 };
 
 struct active {

@@ -19,9 +19,11 @@
 #include "volume/sealer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "volume/copy.h"
 #include "volume/internal.h"
 
@@ -343,6 +345,10 @@ static bool end_round(struct active_chunk *chunk)
 
 	chunk->search_at = 0;
 	chunk->search_silent = false;
+	if (silent && !chunk->search_told)
+		log_warning("volume %s: acknowledged data of chunk %" PRIu64 " is with no peer that answers: requests wait for the others of the ring",
+			    chunk->volume->doc.name, chunk->number);
+	chunk->search_told |= silent;
 	chunk->search_rounds = silent ? 0 : chunk->search_rounds + 1;
 	chunk->copy_at = env_now(chunk->volume->env) + RETRY_MIN;
 	retry_at(chunk->volume, chunk->copy_at);
@@ -358,6 +364,13 @@ static void search(struct volume *v, struct active_chunk *chunk)
 	if (env_now(v->env) < chunk->copy_at) {
 		retry_at(v, chunk->copy_at);
 		return;
+	}
+	/* Another order: who was passed over may have it now. */
+	if (chunk->search_ring != spec->version) {
+		chunk->search_ring = spec->version;
+		chunk->search_at = 0;
+		chunk->search_rounds = 0;
+		chunk->search_silent = false;
 	}
 	if (chunk->search_at >= spec->member_count) {
 		if (end_round(chunk))
