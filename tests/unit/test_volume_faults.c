@@ -149,6 +149,32 @@ static void replica_that_returns_is_a_member_again(void **state)
 	bed_verify(w);
 }
 
+/* Others stand in for it, so that nothing is short; and each checkpoint extends
+ * the tail before half of it is used. */
+static void replica_that_returns_is_not_left_out_for_ever(void **state)
+{
+	struct bed *w = *state;
+	struct volume_doc doc;
+	uint32_t i;
+
+	bed_put_ring(w, 2, STORES);
+	w->cfg.checkpoint_log_bytes = 256 * BLOCK_SIZE;
+	bed_attach(w);
+	bed_stop_store(w, 1, false);
+	for (i = 0; i < 8; i++)
+		assert_int_equal(0, bed_write_blocks(w, 0, 200, 1, false));
+	bed_get_volume(w, &doc);
+	assert_int_equal(1, doc.tail.excluded_count);
+	bed_start_store(w, 1);
+	for (i = 0; i < 80; i++) {
+		sim_run(w->sim, NSEC_PER_SEC);
+		assert_int_equal(0, bed_write_blocks(w, 0, 200, 1, false));
+	}
+	bed_get_volume(w, &doc);
+	assert_int_equal(0, doc.tail.excluded_count);
+	bed_verify(w);
+}
+
 static void too_few_peers_end_in_a_timeout_and_then_it_goes_on(void **state)
 {
 	struct bed *w = *state;
@@ -654,6 +680,7 @@ int main(void)
 		TEST(killed_replica_costs_less_than_100_ms),
 		TEST(hung_replica_costs_one_timeout_once),
 		TEST(replica_that_returns_is_a_member_again),
+		TEST(replica_that_returns_is_not_left_out_for_ever),
 		TEST(peers_that_refuse_connections_are_asked_once_a_second),
 		TEST(too_few_peers_end_in_a_timeout_and_then_it_goes_on),
 		TEST(peers_that_fail_each_time_are_tried_less_and_less_often),

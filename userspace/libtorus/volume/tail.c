@@ -347,11 +347,17 @@ void tail_advanced(struct volume *v, uint64_t chunk)
 	docwriter_submit(v, &v->tail.extend);
 }
 
+/* This extends the tail as well: where checkpoints are frequent no half of it is
+ * ever used. */
 void tail_catch_up(struct volume *v)
 {
 	if (v->tail.extending || v->tail.state != TAIL_STEADY ||
 	    tail_lowest_open(v) <= v->doc.tail.first)
 		return;
+	if (excluded_is_back(v)) {
+		tail_renew(v, "an excluded peer is back");
+		return;
+	}
 	v->tail.extending = true;
 	docwriter_submit(v, &v->tail.extend);
 }
