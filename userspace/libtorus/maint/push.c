@@ -32,6 +32,7 @@
 #define AGAIN_MIN	(2 * NSEC_PER_SEC)
 #define AGAIN_MAX	(600 * NSEC_PER_SEC)
 #define AGAIN_BUSY	(10 * NSEC_PER_SEC)
+#define AGAIN_DONE	(60 * NSEC_PER_SEC)	/* it went well, and is looked at */
 #define CLIENTS_FOR	(2 * NSEC_PER_SEC)	/* a peer's last word on them */
 
 enum piece_state { PIECE_FREE, PIECE_READING, PIECE_READY, PIECE_SENDING };
@@ -175,7 +176,7 @@ static void report(struct push *push)
 		if (item->tries++ < RING_REPLICATION_MAX)
 			item_again(item);
 		else
-			item_later(item, back_off(item, AGAIN_MAX));
+			item_later(item, back_off(item, AGAIN_DONE));
 	} else if (push->err == -ENOENT || push->err == -EUCLEAN) {
 		item_settled(item);
 	} else if (push->err < 0) {
